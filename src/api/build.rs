@@ -21,9 +21,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(&files, [&proto_dir])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("interrex.v1.bin"), descriptors.encode_to_vec())?;
-    tonic_prost_build::configure()
-        .bytes(".interrex.v1.RaftEntry.normal")
-        .bytes(".interrex.v1.RaftSnapshotPart.data")
-        .compile_fds(descriptors)?;
+    tonic_prost_build::configure().compile_fds(descriptors)?;
     Ok(())
 }
