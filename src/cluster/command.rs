@@ -1,0 +1,157 @@
+//! What may be written to the log. A command re-states what it was decided on (epoch, instance, incarnation), and
+//! [`crate::apply`] checks that against the record as it is by then: a deposed leader's command changes nothing.
+
+use crate::ids::{ClusterId, ClusterName, DirectoryId, Epoch, Incarnation, InstanceName, MachineName, RuleNumber, SystemId};
+use crate::policy::Spec;
+use crate::record::{Address, Secrets};
+use crate::report::{Promotion, Rebuild, Seal};
+use crate::time::WallMs;
+use crate::wal::Position;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// An entry: which cluster, what, and when by the leader's wall clock (for display alone).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The cluster concerned.
+    pub cluster: ClusterName,
+    /// What is to change.
+    pub command: Command,
+    /// The proposing leader's wall clock.
+    pub at: WallMs,
+}
+
+/// A change to one cluster's record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Make the record of a new cluster.
+    Create {
+        /// Random identity, drawn by the leader.
+        id: ClusterId,
+        /// What is wanted.
+        spec: Spec,
+        /// Passwords, drawn by the leader.
+        secrets: Secrets,
+    },
+    /// An instance presents itself, or presents itself anew (address, zone, priority).
+    Register(Registration),
+    /// All instances are there and none has data: one creates the first copy.
+    BeginBootstrap {
+        /// The chosen one.
+        on: InstanceName,
+    },
+    /// The first copy exists, stopped: it is elected for epoch 2.
+    EndBootstrap {
+        /// Who made it.
+        instance: InstanceName,
+        /// Its identifier, from now on the cluster's.
+        system: SystemId,
+        /// Its end of WAL.
+        position: Position,
+    },
+    /// A change of primary begins: the epoch rises, nobody is primary.
+    BeginFailover {
+        /// The epoch that begins; refused unless it follows the current one.
+        epoch: Epoch,
+        /// Why, in words.
+        reason: String,
+        /// Who the operator wants, if somebody.
+        wanted: Option<InstanceName>,
+    },
+    /// An instance has proved its seal.
+    RecordSeal {
+        /// Whose.
+        instance: InstanceName,
+        /// Of which copy.
+        incarnation: Incarnation,
+        /// The proof.
+        seal: Seal,
+    },
+    /// Elect the primary of the epoch that began. At most once in an epoch.
+    Elect {
+        /// The epoch.
+        epoch: Epoch,
+        /// The winner.
+        instance: InstanceName,
+        /// The rule for the new epoch: how many.
+        k: u32,
+        /// And which.
+        standbys: BTreeSet<InstanceName>,
+    },
+    /// The elected instance reported its promotion: the fork enters the record.
+    ConfirmPrimary {
+        /// The winner.
+        instance: InstanceName,
+        /// Its promotion.
+        promotion: Promotion,
+    },
+    /// The epoch's first synchronous commit came back and clients are in.
+    OpenPrimary {
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// Change who must acknowledge within the epoch: lists the joint rule, before PostgreSQL hears of it.
+    ChangeRule {
+        /// The epoch.
+        epoch: Epoch,
+        /// The target: how many.
+        k: u32,
+        /// And which.
+        standbys: BTreeSet<InstanceName>,
+    },
+    /// The primary proved the rule: everything older is covered by it.
+    RetireRules {
+        /// The epoch.
+        epoch: Epoch,
+        /// The proved rule's number.
+        number: RuleNumber,
+    },
+    /// Leave to rewind or clone; raises the incarnation. Refused to the primary, and to the last whole copy.
+    GrantRebuild {
+        /// Who.
+        instance: InstanceName,
+        /// The copy that is given up.
+        incarnation: Incarnation,
+        /// How.
+        how: Rebuild,
+        /// What the primary had at this moment.
+        until: Position,
+    },
+    /// The agent finished the rebuild; it streams now.
+    EndRebuild {
+        /// Who.
+        instance: InstanceName,
+        /// Under which incarnation.
+        incarnation: Incarnation,
+    },
+    /// The copy holds what was asked of it: it counts again.
+    MarkWhole {
+        /// Who.
+        instance: InstanceName,
+        /// Which copy.
+        incarnation: Incarnation,
+        /// The epoch in which it was seen.
+        epoch: Epoch,
+    },
+}
+
+/// How an instance presents itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registration {
+    /// Its name.
+    pub instance: InstanceName,
+    /// Its machine.
+    pub machine: MachineName,
+    /// Failure domain; empty when not given.
+    pub zone: String,
+    /// Identity of its agent's data directory.
+    pub directory: DirectoryId,
+    /// Where PostgreSQL listens.
+    pub address: Address,
+    /// Promotion preference; absent: never.
+    pub priority: Option<u8>,
+    /// Major version of its binaries.
+    pub major: u32,
+    /// System identifier of the data that it already has; absent: none.
+    pub system: Option<SystemId>,
+}

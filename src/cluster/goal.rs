@@ -1,0 +1,204 @@
+//! What an instance has to be: a pure function of the record. Agents are level-triggered; a goal says the whole of
+//! what is wanted, so that a lost, doubled or late one costs time, never safety.
+
+use crate::ids::{Epoch, Incarnation, InstanceName, RuleNumber, Stamp, SystemId, slot_name, standby_name};
+use crate::record::{Address, Cluster, Copy, Operation};
+use crate::report::Rebuild;
+use crate::wal::{History, TimelineId};
+use serde::{Deserialize, Serialize};
+
+/// A goal with the pair that orders it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StampedGoal {
+    /// `(epoch, revision)`: obeyed only when it is not below the highest pair obeyed so far.
+    pub stamp: Stamp,
+    /// What to be.
+    pub goal: Goal,
+}
+
+/// What an instance has to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Goal {
+    /// Nothing is decided for this instance yet; keep away from the server.
+    Await {
+        /// What it waits for, in words.
+        why: String,
+    },
+    /// Create the cluster's first directory (initdb, checksums on) and report it, stopped.
+    Bootstrap,
+    /// Be the primary of this epoch: promote unless already its primary.
+    Primary(PrimaryGoal),
+    /// Follow an upstream in this epoch.
+    Standby(StandbyGoal),
+    /// Refuse every epoch below this one: no upstream, then tell the durable end of WAL.
+    Sealed {
+        /// The epoch that began.
+        epoch: Epoch,
+        /// The walreceiver may be running under this line; used to name the WAL found.
+        line: Option<History>,
+    },
+    /// Stop the server with all its children, then tell the end of WAL as for a seal.
+    Stopped {
+        /// The epoch that began.
+        epoch: Epoch,
+        /// As in `Sealed`.
+        line: Option<History>,
+    },
+}
+
+/// Be primary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrimaryGoal {
+    /// The epoch, and the number of the timeline to promote onto.
+    pub epoch: Epoch,
+    /// What `synchronous_standby_names` has to say.
+    pub sync: SyncSetting,
+    /// True once the fork is in the record: clients may be let in after the first synchronous commit.
+    pub confirmed: bool,
+    /// Ancestry of the line that is promoted: histories of these timelines are on it, every other missing number
+    /// below the epoch gets a placeholder (F20).
+    pub line: Option<History>,
+    /// Slots to keep: one for every other instance (F11, F35).
+    pub slots: Vec<String>,
+    /// Instances by the standby names under which they may stream now: to recognise walsenders.
+    pub standbys: Vec<(InstanceName, Incarnation, String)>,
+}
+
+/// The synchronous setting of a primary, with the rule that it serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncSetting {
+    /// Number of the rule to be proved.
+    pub rule: RuleNumber,
+    /// How many must have flushed; 0: asynchronous, the setting is empty.
+    pub k: u32,
+    /// Standby names, each with its incarnation.
+    pub names: Vec<String>,
+    /// The instances behind the names, in the same order.
+    pub instances: Vec<InstanceName>,
+}
+
+/// Follow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandbyGoal {
+    /// The epoch to follow in.
+    pub epoch: Epoch,
+    /// Who to follow.
+    pub upstream: InstanceName,
+    /// Where it listens.
+    pub address: Address,
+    /// `application_name` to stream under.
+    pub name: String,
+    /// Slot to use at the upstream.
+    pub slot: String,
+    /// Ancestry of the upstream's timeline, the fork of this epoch included; absent while the upstream is not yet
+    /// confirmed, when only instances sealed in this epoch follow.
+    pub line: Option<History>,
+    /// System identifier that the copy must have; another one is never touched (F38).
+    pub system: SystemId,
+    /// Rebuild the copy first, under this incarnation; absent: follow with the copy that is there.
+    pub rebuild: Option<(Rebuild, Incarnation)>,
+    /// Incarnation that the record has for the copy.
+    pub incarnation: Incarnation,
+}
+
+/// What `instance` has to be now. `None`: it is not a member.
+pub fn goal(record: &Cluster, instance: &InstanceName) -> Option<StampedGoal> {
+    let member = record.instances.get(instance)?;
+    let stamp = Stamp { epoch: record.epoch, revision: record.revision };
+    let await_ = |why: &str| Goal::Await { why: why.to_owned() };
+    let goal = match (&record.operation, &record.primary) {
+        (Operation::Gather, _) => await_("all instances to register"),
+        (Operation::Bootstrap { on }, _) if on == instance => Goal::Bootstrap,
+        (Operation::Bootstrap { on }, _) => await_(&format!("{on} to create the first copy")),
+        (Operation::Failover(failover), None) => {
+            let (epoch, line) = (record.epoch, record.line());
+            match member.copy {
+                Copy::Empty => await_("a primary to clone from"),
+                _ if failover.from.as_ref() == Some(instance) => Goal::Stopped { epoch, line },
+                _ => Goal::Sealed { epoch, line },
+            }
+        }
+        (_, None) => await_("a primary"),
+        (_, Some(primary)) if primary.instance == *instance => Goal::Primary(primary_goal(record, instance)),
+        (_, Some(primary)) => {
+            // Before the fork is in the record nobody may be pointed at the winner but those who were sealed at or
+            // below it: a diverged standby reports its replay LSN as flushed (F17).
+            let may_follow = primary.fork.is_some() || record.in_sync_set(instance);
+            match (may_follow, &member.copy) {
+                (true, Copy::Empty) => await_("its turn to clone"),
+                (true, _) => standby_goal(record, instance)
+                    .map_or_else(|| await_("the cluster's system identifier"), Goal::Standby),
+                (false, Copy::Empty) => await_("a primary to clone from"),
+                (false, _) if record.last_primary().as_ref() == Some(instance) => {
+                    Goal::Stopped { epoch: record.epoch, line: record.line() }
+                }
+                (false, _) => Goal::Sealed { epoch: record.epoch, line: record.line() },
+            }
+        }
+    };
+    Some(StampedGoal { stamp, goal })
+}
+
+fn primary_goal(record: &Cluster, instance: &InstanceName) -> PrimaryGoal {
+    let others = || record.instances.iter().filter(|(name, _)| *name != instance);
+    let name_of = |other: &InstanceName| {
+        let incarnation = record.instances.get(other).map(|i| i.incarnation).unwrap_or_default();
+        (incarnation, standby_name(record.id, other, record.epoch, incarnation))
+    };
+    let members: Vec<InstanceName> = record.sync.standbys.iter().cloned().collect();
+    PrimaryGoal {
+        epoch: record.epoch,
+        sync: SyncSetting {
+            rule: record.sync.number,
+            k: record.sync.k,
+            names: members.iter().map(|member| name_of(member).1).collect(),
+            instances: members,
+        },
+        confirmed: record.primary.as_ref().is_some_and(|p| p.fork.is_some()),
+        line: record.line(),
+        slots: others().map(|(name, _)| slot_name(name)).collect(),
+        standbys: others()
+            .map(|(name, _)| {
+                let (incarnation, standby) = name_of(name);
+                (name.clone(), incarnation, standby)
+            })
+            .collect(),
+    }
+}
+
+fn standby_goal(record: &Cluster, instance: &InstanceName) -> Option<StandbyGoal> {
+    let member = record.instances.get(instance)?;
+    let upstream = record.primary.as_ref()?;
+    let source = record.instances.get(&upstream.instance)?;
+    Some(StandbyGoal {
+        epoch: record.epoch,
+        upstream: upstream.instance.clone(),
+        address: source.address.clone(),
+        name: standby_name(record.id, instance, record.epoch, member.incarnation),
+        slot: slot_name(instance),
+        line: record.confirmed_line(),
+        system: record.system?,
+        rebuild: match &member.copy {
+            Copy::Rebuilding { how, done: false, .. } => Some((*how, member.incarnation)),
+            _ => None,
+        },
+        incarnation: member.incarnation,
+    })
+}
+
+impl Goal {
+    /// The epoch that the goal speaks of; none for goals that precede every epoch.
+    pub fn epoch(&self) -> Option<Epoch> {
+        match self {
+            Goal::Await { .. } | Goal::Bootstrap => None,
+            Goal::Primary(goal) => Some(goal.epoch),
+            Goal::Standby(goal) => Some(goal.epoch),
+            Goal::Sealed { epoch, .. } | Goal::Stopped { epoch, .. } => Some(*epoch),
+        }
+    }
+
+    /// The timeline that a primary of this goal writes.
+    pub fn timeline(&self) -> Option<TimelineId> {
+        self.epoch().map(|epoch| TimelineId(epoch.0))
+    }
+}

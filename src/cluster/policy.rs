@@ -1,0 +1,118 @@
+//! Every threshold, and toward which mistake it leans. What an operator may set per cluster is [`Spec`]; the rest is
+//! [`Policy`], the same for all clusters of one coordinator group.
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// What the operator wants of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// Instances that it should have; 1 to 9.
+    pub instances: u32,
+    /// Standbys that must have flushed a commit before it is acknowledged; 0 is asynchronous.
+    pub acks: u32,
+    /// Fewest standbys to which `acks` may sink while others are away.
+    pub min_acks: u32,
+    /// With no standby able to acknowledge.
+    pub when_alone: WhenAlone,
+    /// Most WAL bytes that an automatic failover may lose with `acks = 0`. 0: none is automatic then.
+    pub max_data_loss: u64,
+    /// What follows a crash of the primary.
+    pub on_crash: OnCrash,
+}
+
+impl Default for Spec {
+    fn default() -> Self {
+        Self {
+            instances: 3,
+            acks: 1,
+            min_acks: 0,
+            when_alone: WhenAlone::Continue,
+            max_data_loss: 0,
+            on_crash: OnCrash::Failover,
+        }
+    }
+}
+
+/// With no standby able to acknowledge for `alone_after`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenAlone {
+    /// Go on asynchronously, as RDS does; the record has it first.
+    Continue,
+    /// Writes wait.
+    Block,
+}
+
+/// What follows a crash of PostgreSQL on the primary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnCrash {
+    /// Another instance takes over.
+    Failover,
+    /// The same instance may be restarted in its epoch.
+    Restart,
+}
+
+/// Thresholds of the coordinators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// How often an agent reports when nothing changes. Shorter finds a dead one sooner, and costs idle CPU.
+    pub heartbeat: Duration,
+    /// A report older than this is no testimony about the present. Leans toward waiting.
+    pub fresh: Duration,
+    /// Silence of the primary's agent after which corroborating peers suffice. Leans toward failing over: nothing
+    /// acknowledged can be lost by a wrong one, it costs a second of writes.
+    pub suspect_after: Duration,
+    /// Silence after which no corroboration is asked for, only that no standby still receives. Equal to the lease.
+    pub lease: Duration,
+    /// Part of a lease by which clocks may drift: the holder stops so much earlier, whoever waits waits so much longer.
+    pub drift_percent: u32,
+    /// A standby quieter than this no longer counts as receiving. Must exceed the beat's interval, lease/3.
+    pub progress_within: Duration,
+    /// A standby without an answer for so long leaves `S`, so that a second failure still finds enough to seal.
+    pub leaves_after: Duration,
+    /// No standby able to acknowledge for so long: `when_alone` decides.
+    pub alone_after: Duration,
+    /// Back into `S` only when at most so many bytes behind. Leans toward keeping commits quick.
+    pub joins_within_bytes: u64,
+    /// A promotion without a word of success for so long is superseded by a new epoch.
+    pub promotion_patience: Duration,
+    /// How long an election waits for standbys that are still to be sealed, when the rules are satisfied only by the
+    /// stopped old primary: a running standby takes over more quickly than a crashed server recovers.
+    pub standby_grace: Duration,
+    /// A hung server (no answer to probes) for so long is a failure of the primary.
+    pub hung_after: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        let ms = Duration::from_millis;
+        Self {
+            heartbeat: ms(250),
+            fresh: ms(1_500),
+            suspect_after: ms(1_000),
+            lease: ms(3_000),
+            drift_percent: 5,
+            progress_within: ms(2_500),
+            leaves_after: ms(3_000),
+            alone_after: ms(5_000),
+            joins_within_bytes: 16 << 20,
+            promotion_patience: ms(10_000),
+            standby_grace: ms(1_500),
+            hung_after: ms(4_000),
+        }
+    }
+}
+
+impl Policy {
+    /// How long a holder may serve after it *sent* the request that was granted.
+    pub fn held_for(&self) -> Duration {
+        self.lease * (100 - self.drift_percent) / 100
+    }
+
+    /// How long somebody must wait, after the last grant, to be sure that the lease has run out.
+    pub fn surely_over_after(&self) -> Duration {
+        self.lease * (100 + self.drift_percent) / 100
+    }
+}

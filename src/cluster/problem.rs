@@ -1,0 +1,345 @@
+//! The catalogue of what can be wrong, what may not happen yet, and who may not be chosen. Each has a stable code for
+//! programs and a sentence for people; each sentence can be printed as it stands.
+
+use crate::ids::InstanceName;
+use crate::time::span;
+use crate::wal::Position;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::Duration;
+
+/// How bad a problem is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Works, with less in hand than wanted.
+    Warning,
+    /// Writes or reads do not work, or will not after one more failure.
+    Critical,
+}
+
+/// What is wrong, who says so, and how serious it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What.
+    pub kind: ProblemKind,
+    /// First-hand and inferred testimony, a sentence each.
+    pub evidence: Vec<String>,
+}
+
+/// What can be wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProblemKind {
+    /// The primary's own agent says that its server is down.
+    PrimaryDown {
+        /// The primary.
+        instance: InstanceName,
+    },
+    /// The primary's agent is silent, and peers confirm that the server is out of reach.
+    PrimaryUnreachable {
+        /// The primary.
+        instance: InstanceName,
+    },
+    /// The agent of the primary is silent past its lease, and no standby still receives.
+    PrimarySilent {
+        /// The primary.
+        instance: InstanceName,
+    },
+    /// The server answers nothing, although its process is there.
+    PrimaryHung {
+        /// The primary.
+        instance: InstanceName,
+    },
+    /// Promotion was granted and does not come about.
+    PromotionStuck {
+        /// The elected instance.
+        instance: InstanceName,
+    },
+    /// The primary's agent is silent, standbys still receive: not a failure of the primary.
+    AgentSilent {
+        /// Whose agent.
+        instance: InstanceName,
+    },
+    /// A standby is silent, down, or does not stream.
+    StandbyAway {
+        /// Which.
+        instance: InstanceName,
+    },
+    /// A copy is being rebuilt or waits for it.
+    CopyNotWhole {
+        /// Which.
+        instance: InstanceName,
+    },
+    /// Fewer standbys can acknowledge than asked for.
+    FewerAcks {
+        /// How many are asked for.
+        wanted: u32,
+        /// How many the rule in force asks.
+        in_force: u32,
+    },
+    /// Nobody can acknowledge: writes wait, or go on asynchronously.
+    Alone,
+    /// An instance must not be promoted as it is.
+    NotPromotable {
+        /// Which.
+        instance: InstanceName,
+    },
+    /// A data directory of another identity speaks under this name.
+    Impostor {
+        /// Under which name.
+        instance: InstanceName,
+    },
+    /// A position lies below one that the same copy reported before: a rolled-back volume, or lost state.
+    RolledBack {
+        /// Which.
+        instance: InstanceName,
+    },
+}
+
+impl ProblemKind {
+    /// Stable code, in kebab case.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::PrimaryDown { .. } => "primary-down",
+            Self::PrimaryUnreachable { .. } => "primary-unreachable",
+            Self::PrimarySilent { .. } => "primary-silent",
+            Self::PrimaryHung { .. } => "primary-hung",
+            Self::PromotionStuck { .. } => "promotion-stuck",
+            Self::AgentSilent { .. } => "agent-silent",
+            Self::StandbyAway { .. } => "standby-away",
+            Self::CopyNotWhole { .. } => "copy-not-whole",
+            Self::FewerAcks { .. } => "fewer-acks",
+            Self::Alone => "alone",
+            Self::NotPromotable { .. } => "not-promotable",
+            Self::Impostor { .. } => "impostor",
+            Self::RolledBack { .. } => "rolled-back",
+        }
+    }
+
+    /// How serious.
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::AgentSilent { .. }
+            | Self::StandbyAway { .. }
+            | Self::CopyNotWhole { .. }
+            | Self::FewerAcks { .. }
+            | Self::NotPromotable { .. } => Severity::Warning,
+            _ => Severity::Critical,
+        }
+    }
+}
+
+impl fmt::Display for ProblemKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PrimaryDown { instance } => write!(f, "PostgreSQL on primary {instance} is down"),
+            Self::PrimaryUnreachable { instance } => write!(f, "primary {instance} is unreachable"),
+            Self::PrimarySilent { instance } => write!(f, "primary {instance} is silent past its lease"),
+            Self::PrimaryHung { instance } => write!(f, "PostgreSQL on primary {instance} does not answer"),
+            Self::PromotionStuck { instance } => write!(f, "the promotion of {instance} does not come about"),
+            Self::AgentSilent { instance } => {
+                write!(f, "the agent of primary {instance} is silent while standbys still receive")
+            }
+            Self::StandbyAway { instance } => write!(f, "standby {instance} does not stream"),
+            Self::CopyNotWhole { instance } => write!(f, "the copy on {instance} is not whole"),
+            Self::FewerAcks { wanted, in_force } => {
+                write!(f, "commits wait for {in_force} standby(s) instead of {wanted}")
+            }
+            Self::Alone => write!(f, "no standby can acknowledge commits"),
+            Self::NotPromotable { instance } => write!(f, "{instance} must not be promoted as it is"),
+            Self::Impostor { instance } => write!(f, "another data directory speaks under the name {instance}"),
+            Self::RolledBack { instance } => write!(f, "the copy on {instance} went back in time"),
+        }
+    }
+}
+
+/// Why nothing happens yet. A wait is an answer: it names what would end it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[must_use]
+pub enum Wait {
+    /// Instances have still to register.
+    Registrations {
+        /// How many are there.
+        have: u32,
+        /// How many are wanted.
+        want: u32,
+    },
+    /// The first copy is being made.
+    Bootstrap {
+        /// On which instance.
+        on: InstanceName,
+    },
+    /// Too few sealed instances to satisfy a rule.
+    SealsMissing {
+        /// The rule, in words.
+        rule: String,
+        /// How many more of `from` are needed.
+        more: u32,
+        /// Whose seals would do.
+        from: Vec<InstanceName>,
+    },
+    /// An asynchronous primary's lease has to run out, or its stop to be proved.
+    LeaseRunning {
+        /// The holder.
+        holder: InstanceName,
+        /// How long that may still take.
+        left: Duration,
+    },
+    /// With `k = 0` only the old primary knows what it acknowledged.
+    LossUnbounded {
+        /// The old primary.
+        holder: InstanceName,
+    },
+    /// The rules are satisfied by the stopped old primary alone; standbys may still come.
+    StandbyGrace {
+        /// For how much longer.
+        left: Duration,
+    },
+    /// Sealed instances satisfy the rules, and none of them may be promoted.
+    NoCandidate {
+        /// Why not, one by one.
+        refusals: Vec<Refusal>,
+    },
+    /// The elected instance has to report its promotion.
+    Promotion {
+        /// Which.
+        instance: InstanceName,
+    },
+    /// The epoch's first synchronous commit has to come back.
+    FirstCommit {
+        /// From which primary.
+        instance: InstanceName,
+    },
+    /// A changed rule has to be proved by the primary.
+    RuleProof {
+        /// The primary.
+        instance: InstanceName,
+    },
+    /// A rebuild is under way: one at a time from one source.
+    Rebuild {
+        /// Of which instance.
+        instance: InstanceName,
+    },
+    /// The cluster is paused.
+    Paused,
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registrations { have, want } => write!(f, "waits for instances: {have} of {want} registered"),
+            Self::Bootstrap { on } => write!(f, "waits for {on} to create the first copy"),
+            Self::SealsMissing { rule, more, from } => {
+                write!(f, "waits for {more} more of {} to be sealed (rule {rule})", list(from))
+            }
+            Self::LeaseRunning { holder, left } => {
+                write!(f, "waits up to {} for the lease of {holder} to run out", span(*left))
+            }
+            Self::LossUnbounded { holder } => write!(
+                f,
+                "waits for {holder}: commits were asynchronous, and only it knows what it acknowledged; \
+                 to go on without it: interrex failover --accept-loss"
+            ),
+            Self::StandbyGrace { left } => {
+                write!(f, "gives standbys {} more before electing the stopped primary again", span(*left))
+            }
+            Self::NoCandidate { refusals } => {
+                write!(f, "waits for somebody who may be promoted: ")?;
+                join(f, refusals)
+            }
+            Self::Promotion { instance } => write!(f, "waits for {instance} to be promoted"),
+            Self::FirstCommit { instance } => {
+                write!(f, "waits for the first synchronous commit on {instance}; clients are let in after it")
+            }
+            Self::RuleProof { instance } => write!(f, "waits for {instance} to prove the changed commit rule"),
+            Self::Rebuild { instance } => write!(f, "waits for the rebuild of {instance}"),
+            Self::Paused => write!(f, "paused: nothing automatic happens"),
+        }
+    }
+}
+
+/// Why an instance is not the one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// Not sealed in this epoch.
+    NotSealed {
+        /// Who.
+        instance: InstanceName,
+    },
+    /// No fresh report: only a reachable instance is elected.
+    Unreachable {
+        /// Who.
+        instance: InstanceName,
+    },
+    /// Its copy is not whole.
+    NotWhole {
+        /// Who.
+        instance: InstanceName,
+    },
+    /// Somebody sealed holds more.
+    Behind {
+        /// Who.
+        instance: InstanceName,
+        /// The highest position.
+        best: Position,
+        /// Its own.
+        own: Position,
+    },
+    /// `priority = "never"`.
+    Excluded {
+        /// Who.
+        instance: InstanceName,
+    },
+    /// Its agent says that it must not be promoted.
+    Unfit {
+        /// Who.
+        instance: InstanceName,
+        /// Why, in words.
+        why: String,
+    },
+    /// Fit, and somebody else is preferred.
+    Preferred {
+        /// Who.
+        instance: InstanceName,
+        /// In favour of whom.
+        winner: InstanceName,
+    },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSealed { instance } => write!(f, "{instance} is not sealed"),
+            Self::Unreachable { instance } => write!(f, "{instance} is silent"),
+            Self::NotWhole { instance } => write!(f, "the copy on {instance} is not whole"),
+            Self::Behind { instance, best, own } if best.timeline == own.timeline => {
+                write!(f, "{instance} is behind by {} bytes ({own})", best.lsn.bytes_since(own.lsn))
+            }
+            Self::Behind { instance, best, own } => {
+                write!(f, "{instance} is on an older timeline ({own}, not {best})")
+            }
+            Self::Excluded { instance } => write!(f, "{instance} has priority \"never\""),
+            Self::Unfit { instance, why } => write!(f, "{instance} is not fit: {why}"),
+            Self::Preferred { instance, winner } => write!(f, "{instance} would do, {winner} is preferred"),
+        }
+    }
+}
+
+/// Names in a row: `n2 and n3`.
+pub(crate) fn list(names: &[InstanceName]) -> String {
+    match names {
+        [] => "nobody".to_owned(),
+        [one] => one.to_string(),
+        [init @ .., last] => {
+            let init: Vec<_> = init.iter().map(InstanceName::as_str).collect();
+            format!("{} and {last}", init.join(", "))
+        }
+    }
+}
+
+fn join(f: &mut fmt::Formatter<'_>, items: &[impl fmt::Display]) -> fmt::Result {
+    for (i, item) in items.iter().enumerate() {
+        write!(f, "{}{item}", if i == 0 { "" } else { "; " })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,287 @@
+//! What has been decided about one cluster: the replicated record. Only [`crate::apply`] changes it.
+
+use crate::ids::{
+    ClusterId, ClusterName, DirectoryId, Epoch, Incarnation, InstanceName, MachineName, Revision, RuleNumber,
+    SystemId,
+};
+use crate::policy::Spec;
+use crate::report::{Promotion, Rebuild, Seal};
+use crate::time::WallMs;
+use crate::wal::{Ancestor, History, Lsn, Position, TimelineId};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The record of one cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// Its name.
+    pub name: ClusterName,
+    /// Its random identity.
+    pub id: ClusterId,
+    /// What the operator wants of it.
+    pub spec: Spec,
+    /// Roles and passwords that the agents need; never shown.
+    pub secrets: Secrets,
+    /// PostgreSQL's identifier; absent until the first directory exists, never changed after.
+    pub system: Option<SystemId>,
+    /// The reign. Raised by every change of primary.
+    pub epoch: Epoch,
+    /// Raised by each entry that changes a goal.
+    pub revision: Revision,
+    /// The instance elected in this epoch; absent during a failover until the election.
+    pub primary: Option<Reign>,
+    /// What is under way.
+    pub operation: Operation,
+    /// Every rule under which a commit *may* have been acknowledged that is not known to be covered by the newest
+    /// one. Oldest first; the last is that of the current epoch once a primary is elected.
+    pub rules: Vec<CommitRule>,
+    /// What the primary's setting has to say. Equal to the last rule except while that rule is joint.
+    pub sync: SyncTarget,
+    /// Members, by name.
+    pub instances: BTreeMap<InstanceName, Instance>,
+    /// Every timeline that was ever confirmed, by epoch, oldest first. Contents of history files are judged by it.
+    pub timelines: Vec<Fork>,
+    /// While true nothing automatic happens; a superseded primary is fenced all the same.
+    pub paused: bool,
+    /// Every override of a safety rule by an operator, for ever.
+    pub overrides: Vec<Override>,
+}
+
+/// Roles that Interrex uses in PostgreSQL, and the one that the operator asked for.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secrets {
+    /// Password of `interrex`, a superuser: the agents' own.
+    pub superuser: String,
+    /// Password of `interrex_repl`, for replication, clones and rewinds.
+    pub replication: String,
+    /// An application's role, made with the cluster: name and password.
+    pub owner: Option<(String, String)>,
+}
+
+impl std::fmt::Debug for Secrets {
+    /// Never prints a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secrets").field("owner", &self.owner.as_ref().map(|(name, _)| name)).finish_non_exhaustive()
+    }
+}
+
+/// An elected primary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reign {
+    /// The instance elected.
+    pub instance: InstanceName,
+    /// Its promotion, once its agent reported it; until then the grant stands and cannot be taken back.
+    pub fork: Option<Promotion>,
+    /// True once clients were let in: the epoch's first synchronous commit came back.
+    pub open: bool,
+}
+
+/// A longer change, and how far it has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Operation {
+    /// Created; waits for its instances to register.
+    Gather,
+    /// `on` creates the first directory.
+    Bootstrap {
+        /// The instance chosen.
+        on: InstanceName,
+    },
+    /// Nothing under way.
+    None,
+    /// A change of primary without the old one's help. Lasts until the new primary is open.
+    Failover(Failover),
+}
+
+/// A failover under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failover {
+    /// The instance that was last elected, confirmed or not; absent when there never was one.
+    pub from: Option<InstanceName>,
+    /// Why, as the problem said it.
+    pub reason: String,
+    /// Operator's wish, by `failover --to`.
+    pub wanted: Option<InstanceName>,
+    /// Seals of this epoch. One counts even when its instance has died since, if the winner is not behind it.
+    pub seals: BTreeMap<InstanceName, Seal>,
+    /// When each phase ended, by the proposing leader's wall clock: for people and figures only.
+    pub times: PhaseTimes,
+}
+
+/// Wall-clock marks of a failover.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseTimes {
+    /// Begun.
+    pub begun: WallMs,
+    /// The last seal that came before the election.
+    pub sealed: WallMs,
+    /// Elected.
+    pub elected: WallMs,
+    /// Promotion confirmed.
+    pub promoted: WallMs,
+}
+
+/// `(epoch, primary, k, S)`: in that epoch a commit was acknowledged only once `k` of `S` had flushed it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitRule {
+    /// Its number, rising.
+    pub number: RuleNumber,
+    /// The reign it belongs to.
+    pub epoch: Epoch,
+    /// The primary it bound.
+    pub primary: InstanceName,
+    /// How many standbys; 0 is asynchronous.
+    pub k: u32,
+    /// Which standbys.
+    pub standbys: BTreeSet<InstanceName>,
+    /// Set at an election: everything acknowledged under this rule is held by whoever reaches this position
+    /// (PROTOCOL.md clause 13).
+    pub covered_at: Option<Position>,
+}
+
+/// The rule that the primary's setting has to reach.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncTarget {
+    /// Number of the rule that is to be proved.
+    pub number: RuleNumber,
+    /// How many standbys.
+    pub k: u32,
+    /// Which.
+    pub standbys: BTreeSet<InstanceName>,
+    /// True once proved: older rules were retired, and the last rule is exactly this one.
+    pub proved: bool,
+}
+
+/// A member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Machine it runs on.
+    pub machine: MachineName,
+    /// Failure domain; empty when not given.
+    pub zone: String,
+    /// The agent's data directory; another one under the same name counts for nothing until it is taken over.
+    pub directory: DirectoryId,
+    /// Where PostgreSQL listens.
+    pub address: Address,
+    /// Promotion preference, 0 first; absent: never promoted.
+    pub priority: Option<u8>,
+    /// Major version of its binaries.
+    pub major: u32,
+    /// The copy that it holds, counted from 1.
+    pub incarnation: Incarnation,
+    /// What the copy is worth.
+    pub copy: Copy,
+}
+
+/// Where PostgreSQL listens.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Address {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// What an instance's copy is worth.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Copy {
+    /// There is none, or none that was finished.
+    Empty,
+    /// Under rewind or clone: counts for nothing, neither as sealed nor as an acknowledger.
+    Rebuilding {
+        /// How.
+        how: Rebuild,
+        /// Whole once it holds this: what the primary had when the rebuild began, or when the instance began to
+        /// follow a new primary.
+        until: Position,
+        /// True once the agent reported the rebuild itself finished; the copy then streams towards `until`.
+        done: bool,
+    },
+    /// Whole: it counts.
+    Whole,
+}
+
+/// A confirmed timeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fork {
+    /// The epoch that opened it; the timeline bears the same number.
+    pub epoch: Epoch,
+    /// Who opened it.
+    pub instance: InstanceName,
+    /// The timeline that it branched off; 0 for the first.
+    pub parent: TimelineId,
+    /// Where.
+    pub begin: Lsn,
+}
+
+/// An operator's override, kept for ever.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Override {
+    /// The epoch in which it was given.
+    pub epoch: Epoch,
+    /// When, for people.
+    pub at: WallMs,
+    /// What was overridden and what it may lose, in words.
+    pub what: String,
+}
+
+impl Cluster {
+    /// The instance last elected, confirmed or not: "the old primary" of a failover.
+    pub fn last_primary(&self) -> Option<InstanceName> {
+        match (&self.primary, &self.operation) {
+            (None, Operation::Failover(failover)) => failover.from.clone(),
+            (Some(reign), Operation::Failover(failover)) if reign.fork.is_none() => failover.from.clone(),
+            (Some(reign), _) => Some(reign.instance.clone()),
+            (None, _) => None,
+        }
+    }
+
+    /// True when `instance` is among those who may acknowledge under the current setting.
+    pub fn in_sync_set(&self, instance: &InstanceName) -> bool {
+        self.sync.standbys.contains(instance)
+    }
+
+    /// Ancestry of the newest confirmed timeline.
+    pub fn line(&self) -> Option<History> {
+        self.timelines.last().map(|fork| self.history_of(fork))
+    }
+
+    /// Ancestry of the current primary's timeline, once its fork is in the record.
+    pub fn confirmed_line(&self) -> Option<History> {
+        self.primary.as_ref()?.fork?;
+        self.line()
+    }
+
+    /// Ancestry of a confirmed timeline, by following parents.
+    fn history_of(&self, fork: &Fork) -> History {
+        let mut ancestors = Vec::new();
+        let mut child = fork;
+        while let Some(parent) =
+            self.timelines.iter().find(|f| f.epoch.0 == child.parent.0 && f.epoch < child.epoch)
+        {
+            ancestors.push(Ancestor { timeline: child.parent, end: child.begin });
+            child = parent;
+        }
+        ancestors.reverse();
+        History { timeline: TimelineId(fork.epoch.0), ancestors }
+    }
+
+    /// Whole copies, by name.
+    pub fn whole(&self) -> impl Iterator<Item = (&InstanceName, &Instance)> {
+        self.instances.iter().filter(|(_, instance)| instance.copy == Copy::Whole)
+    }
+
+    /// The rule of the current epoch, once somebody was elected.
+    pub fn current_rule(&self) -> Option<&CommitRule> {
+        self.rules.last().filter(|rule| rule.epoch == self.epoch && self.primary.is_some())
+    }
+}

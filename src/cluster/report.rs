@@ -1,0 +1,217 @@
+//! What an agent says of its instance. A report is testimony: it has an author, and whoever receives it adds its age
+//! ([`crate::view`]). Reports live in memory and never enter the log; what must last is drawn from them into a command.
+//!
+//! Absence always means *unknown*, never zero and never "no".
+
+use crate::ids::{DirectoryId, Epoch, Incarnation, InstanceName, RuleNumber, Stamp, SystemId};
+use crate::wal::{Lsn, Position, TimelineId};
+use serde::{Deserialize, Serialize};
+
+/// Everything that one agent says of one instance, at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Who speaks.
+    pub instance: InstanceName,
+    /// Which data directory speaks; another than the registered one counts for nothing.
+    pub directory: DirectoryId,
+    /// The highest goal obeyed, as it stands fsynced on the agent's disk.
+    pub obeyed: Stamp,
+    /// The incarnation of the copy on disk.
+    pub incarnation: Incarnation,
+    /// The server, as the agent sees it.
+    pub server: Server,
+    /// Things proved once and durable since; each names the epoch it belongs to.
+    pub proofs: Proofs,
+    /// The instance cannot follow with the copy it has and asks for leave to rebuild it.
+    pub needs: Option<Need>,
+    /// What the agent found when it knocked at the primary's port: only fresh knocks are told.
+    pub knock: Option<Knock>,
+    /// Why this instance must not be promoted at the moment; empty when nothing speaks against it.
+    pub unfit: Vec<Unfit>,
+    /// What the agent is busy with, in a few words, with progress: for people.
+    pub doing: Option<String>,
+    /// Lease that is left to the agent, in milliseconds; absent when it holds none.
+    pub lease_left_ms: Option<u64>,
+}
+
+/// The PostgreSQL server of an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Server {
+    /// No data directory, or one that was never finished.
+    NoData,
+    /// A directory and no process: postmaster and all children are gone.
+    Stopped {
+        /// Its system identifier, from pg_control.
+        system: SystemId,
+        /// How it ended, as far as the agent saw it; absent when it was found so.
+        exit: Option<String>,
+    },
+    /// The process is there and does not yet let anybody in (57P03).
+    Starting {
+        /// Its system identifier, from pg_control.
+        system: SystemId,
+    },
+    /// The process is there and does not answer within the probe's deadline.
+    Silent {
+        /// For how long it has not answered, in milliseconds.
+        for_ms: u64,
+    },
+    /// Up, as a standby.
+    Standby(Standby),
+    /// Up, as a primary: not in recovery.
+    Primary(Primary),
+}
+
+/// A server in recovery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standby {
+    /// Its system identifier.
+    pub system: SystemId,
+    /// End of replay.
+    pub replayed: Lsn,
+    /// The walreceiver, when there is one.
+    pub receiver: Option<Receiver>,
+}
+
+/// A walreceiver, first-hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receiver {
+    /// Instance that it receives from, as the agent configured it; absent when it cannot tell.
+    pub upstream: Option<InstanceName>,
+    /// True in state `streaming`.
+    pub streaming: bool,
+    /// Timeline being received.
+    pub timeline: TimelineId,
+    /// Flushed up to here. Says nothing about what was durable before this receiver started (F16).
+    pub flushed: Lsn,
+    /// Milliseconds since WAL last moved or the primary last spoke, by the agent's clock.
+    pub quiet_ms: u64,
+}
+
+/// A server that is not in recovery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Primary {
+    /// Its system identifier.
+    pub system: SystemId,
+    /// Timeline being written.
+    pub timeline: TimelineId,
+    /// Flushed up to here.
+    pub flushed: Lsn,
+    /// Walsenders of our standbys, by name. A foreign walsender is not among them.
+    pub senders: Vec<Sender>,
+    /// True once clients are let in.
+    pub open: bool,
+    /// Milliseconds since a beat (a small synchronous commit) last came back; absent before the first.
+    pub beat_age_ms: Option<u64>,
+}
+
+/// A walsender that serves an instance under its proper name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sender {
+    /// The instance served.
+    pub instance: InstanceName,
+    /// The incarnation that stands in the standby's name.
+    pub incarnation: Incarnation,
+    /// True in state `streaming`.
+    pub streaming: bool,
+    /// What the standby says it has flushed.
+    pub flushed: Lsn,
+    /// What it says it has replayed.
+    pub replayed: Lsn,
+    /// Milliseconds since it last answered.
+    pub reply_age_ms: u64,
+}
+
+/// What was proved, and for which epoch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proofs {
+    /// initdb is done: the system identifier and the end of WAL of the new, stopped directory.
+    pub created: Option<(SystemId, Position)>,
+    /// Sealed: refuses every epoch below this one, receives from nobody, and holds WAL up to here.
+    pub sealed: Option<Seal>,
+    /// Promoted in this epoch.
+    pub promoted: Option<Promotion>,
+    /// The epoch whose first synchronous commit came back, clients let in after it.
+    pub opened: Option<Epoch>,
+    /// The commit rule of this number is in force on the primary: setting shown, every walsender works by it, and
+    /// `k` of `S` have flushed the primary's LSN as taken after that (PROTOCOL.md, the three-part barrier).
+    pub rule: Option<(Epoch, RuleNumber)>,
+    /// The rebuild granted with this incarnation is finished, the copy verified.
+    pub rebuilt: Option<Incarnation>,
+}
+
+/// A proof of sealing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seal {
+    /// The epoch it is sealed for.
+    pub epoch: Epoch,
+    /// Durable end of WAL, read after the receiver was gone.
+    pub position: Position,
+    /// True when the postmaster and all its children were gone before the position was read. Only such a seal of the
+    /// old primary proves that it can acknowledge nothing any more.
+    pub stopped: bool,
+}
+
+/// A promotion that happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promotion {
+    /// The epoch, and the number of the new timeline.
+    pub epoch: Epoch,
+    /// The timeline it branched off.
+    pub parent: TimelineId,
+    /// Where it branched off: the end of the last common record.
+    pub begin: Lsn,
+}
+
+/// Why the copy on disk cannot follow as it is, and where it ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Need {
+    /// How it can be brought back.
+    pub rebuild: Rebuild,
+    /// The incarnation of the copy that cannot follow; a need of an older copy is void.
+    pub incarnation: Incarnation,
+    /// In words: "wrote 48 kB past the fork at 0/3000060", "no data directory".
+    pub why: String,
+}
+
+/// How a copy is brought back onto the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rebuild {
+    /// pg_rewind: the copy shares an ancestor with the primary.
+    Rewind,
+    /// pg_basebackup into a new directory.
+    Clone,
+}
+
+/// What a knock at the primary's port found: a TCP connection and an answer to SSLRequest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Knock {
+    /// The epoch whose primary was knocked at.
+    pub epoch: Epoch,
+    /// True when it answered within the deadline.
+    pub answered: bool,
+    /// For how long the same has been found without a break, in milliseconds.
+    pub for_ms: u64,
+}
+
+/// A reason why an instance must not be promoted as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unfit {
+    /// A parameter that replay checks is lower than on the primary: promotion would kill the server (F25).
+    ParameterTooLow {
+        /// The parameter.
+        name: String,
+    },
+    /// Replay is paused (F25), and will not go on by itself.
+    ReplayPaused,
+    /// Too little room on the data volume.
+    DiskNearlyFull {
+        /// Bytes free.
+        free: u64,
+    },
+    /// Durability is switched off: `fsync` or `full_page_writes`.
+    NotDurable {
+        /// The setting that is off.
+        setting: String,
+    },
+}

@@ -1,0 +1,74 @@
+//! All that a decision may know: the record, what was reported and how old that is, the policy. Nothing else.
+
+use crate::ids::InstanceName;
+use crate::policy::Policy;
+use crate::record::{Cluster, Instance};
+use crate::report::{Report, Server};
+use crate::time::Instant;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The newest report of an instance, and when its receiver got it, by the receiver's own clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// What was said.
+    pub report: Report,
+    /// When it came in.
+    pub at: Instant,
+}
+
+/// All that [`crate::decide`] may know about one cluster.
+#[derive(Debug, Clone)]
+pub struct View<'a> {
+    /// What has been decided.
+    pub record: &'a Cluster,
+    /// The newest report of each instance that ever spoke to this coordinator.
+    pub heard: &'a BTreeMap<InstanceName, Heard>,
+    /// When this coordinator began to listen: before that, silence means nothing.
+    pub listening_since: Instant,
+    /// When it last learned that this operation or reign began, by its own clock: see
+    /// [`View::in_phase_for`].
+    pub phase_since: Instant,
+    /// When a lease may last have been granted to anybody in this cluster; a new leader takes its own election.
+    pub last_grant: Instant,
+    /// For how long each standby has been able to acknowledge without a break, and since when nobody has.
+    pub alone_since: Option<Instant>,
+    /// The thresholds.
+    pub policy: &'a Policy,
+    /// The reader's now.
+    pub now: Instant,
+}
+
+impl View<'_> {
+    /// The member of that name.
+    pub fn member(&self, name: &InstanceName) -> Option<&Instance> {
+        self.record.instances.get(name)
+    }
+
+    /// How long the instance has been silent toward this coordinator.
+    pub fn silence(&self, name: &InstanceName) -> Duration {
+        self.now.since(self.registered(name).map_or(self.listening_since, |heard| heard.at))
+    }
+
+    /// Its newest report if that is fresh and comes from the registered directory.
+    pub fn fresh(&self, name: &InstanceName) -> Option<&Report> {
+        let heard = self.registered(name)?;
+        (self.now.since(heard.at) <= self.policy.fresh).then_some(&heard.report)
+    }
+
+    /// Its newest report, however old, if it comes from the registered directory.
+    fn registered(&self, name: &InstanceName) -> Option<&Heard> {
+        let member = self.member(name)?;
+        self.heard.get(name).filter(|heard| heard.report.directory == member.directory)
+    }
+
+    /// The server of an instance that reports freshly.
+    pub fn server(&self, name: &InstanceName) -> Option<&Server> {
+        self.fresh(name).map(|report| &report.server)
+    }
+
+    /// How long the current phase (an election outstanding, a promotion outstanding) has lasted, as seen from here.
+    pub fn in_phase_for(&self) -> Duration {
+        self.now.since(self.phase_since)
+    }
+}
