@@ -77,6 +77,16 @@ pub enum Command {
         k: u32,
         /// And which.
         standbys: BTreeSet<InstanceName>,
+        /// The rules that the seals do not satisfy and what may be lost with them, in words; absent for an election
+        /// that loses nothing. Kept in the record for ever.
+        loss: Option<String>,
+    },
+    /// An operator accepts that acknowledged commits may be lost, so that the failover under way can elect.
+    AcceptLoss {
+        /// The epoch of the failover; refused in any other.
+        epoch: Epoch,
+        /// Unsealed members that the operator asserts to be stopped.
+        fenced: BTreeSet<InstanceName>,
     },
     /// The elected instance reported its promotion: the fork enters the record.
     ConfirmPrimary {
@@ -154,4 +164,7 @@ pub struct Registration {
     pub major: u32,
     /// System identifier of the data that it already has; absent: none.
     pub system: Option<SystemId>,
+    /// The silent directory whose name this one takes over; absent in the ordinary case. Set by the leader, who knows
+    /// how long the other one has been silent.
+    pub replaces: Option<DirectoryId>,
 }

@@ -114,6 +114,8 @@ pub fn goal(record: &Cluster, instance: &InstanceName) -> Option<StampedGoal> {
             let (epoch, line) = (record.epoch, record.line());
             match member.copy {
                 Copy::Empty => await_("a primary to clone from"),
+                // Half a copy cannot be sealed and counts for nothing: its rebuild goes on under the next primary.
+                Copy::Rebuilding { done: false, .. } => await_("a primary to go on rebuilding from"),
                 _ if failover.from.as_ref() == Some(instance) => Goal::Stopped { epoch, line },
                 _ => Goal::Sealed { epoch, line },
             }
@@ -128,7 +130,7 @@ pub fn goal(record: &Cluster, instance: &InstanceName) -> Option<StampedGoal> {
                 (true, Copy::Empty) => await_("its turn to clone"),
                 (true, _) => standby_goal(record, instance)
                     .map_or_else(|| await_("the cluster's system identifier"), Goal::Standby),
-                (false, Copy::Empty) => await_("a primary to clone from"),
+                (false, Copy::Empty | Copy::Rebuilding { done: false, .. }) => await_("a primary to clone from"),
                 (false, _) if record.last_primary().as_ref() == Some(instance) => {
                     Goal::Stopped { epoch: record.epoch, line: record.line() }
                 }

@@ -103,6 +103,8 @@ pub struct Failover {
     pub wanted: Option<InstanceName>,
     /// Seals of this epoch. One counts even when its instance has died since, if the winner is not behind it.
     pub seals: BTreeMap<InstanceName, Seal>,
+    /// Set when an operator accepted loss: the members that they assert to be stopped (may be none).
+    pub loss_accepted: Option<BTreeSet<InstanceName>>,
     /// When each phase ended, by the proposing leader's wall clock: for people and figures only.
     pub times: PhaseTimes,
 }

@@ -150,6 +150,9 @@ pub struct Seal {
     /// True when the postmaster and all its children were gone before the position was read. Only such a seal of the
     /// old primary proves that it can acknowledge nothing any more.
     pub stopped: bool,
+    /// Where the timeline of `position` branched off, from its history file; absent for timeline 1. Needed when that
+    /// timeline was opened by a promotion that never came to be confirmed.
+    pub fork: Option<Promotion>,
 }
 
 /// A promotion that happened.
