@@ -6,7 +6,7 @@ use crate::policy::Spec;
 use crate::record::{Address, Secrets};
 use crate::report::{Promotion, Rebuild, Seal};
 use crate::time::WallMs;
-use crate::wal::Position;
+use crate::wal::{History, Position};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -94,6 +94,8 @@ pub enum Command {
         instance: InstanceName,
         /// Its promotion.
         promotion: Promotion,
+        /// Ancestry of the new timeline, from its history file.
+        line: History,
     },
     /// The epoch's first synchronous commit came back and clients are in.
     OpenPrimary {

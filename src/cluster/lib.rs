@@ -18,6 +18,7 @@ pub mod explain;
 pub mod goal;
 pub mod ids;
 pub mod instance;
+pub mod memory;
 pub mod operation;
 pub mod policy;
 pub mod problem;

@@ -34,6 +34,13 @@ impl Default for Spec {
     }
 }
 
+impl Spec {
+    /// True when commits may become asynchronous: they are meant to be, or rather go on than wait.
+    pub fn may_be_asynchronous(&self) -> bool {
+        self.acks == 0 || (self.when_alone == WhenAlone::Continue && self.min_acks == 0)
+    }
+}
+
 /// With no standby able to acknowledge for `alone_after`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -81,6 +88,9 @@ pub struct Policy {
     /// How long an election waits for standbys that are still to be sealed, when the rules are satisfied only by the
     /// stopped old primary: a running standby takes over more quickly than a crashed server recovers.
     pub standby_grace: Duration,
+    /// How long an election that could be held waits for reachable standbys that are not sealed yet, so that the new
+    /// primary has somebody to acknowledge its first commit.
+    pub seal_grace: Duration,
     /// A hung server (no answer to probes) for so long is a failure of the primary.
     pub hung_after: Duration,
 }
@@ -100,6 +110,7 @@ impl Default for Policy {
             joins_within_bytes: 16 << 20,
             promotion_patience: ms(10_000),
             standby_grace: ms(1_500),
+            seal_grace: ms(400),
             hung_after: ms(4_000),
         }
     }

@@ -4,7 +4,7 @@
 //! Absence always means *unknown*, never zero and never "no".
 
 use crate::ids::{DirectoryId, Epoch, Incarnation, InstanceName, RuleNumber, Stamp, SystemId};
-use crate::wal::{Lsn, Position, TimelineId};
+use crate::wal::{History, Lsn, Position, TimelineId};
 use serde::{Deserialize, Serialize};
 
 /// Everything that one agent says of one instance, at one moment.
@@ -131,6 +131,8 @@ pub struct Proofs {
     pub sealed: Option<Seal>,
     /// Promoted in this epoch.
     pub promoted: Option<Promotion>,
+    /// Ancestry of the promoted timeline, as its history file tells it: goes with `promoted`.
+    pub promoted_line: Option<History>,
     /// The epoch whose first synchronous commit came back, clients let in after it.
     pub opened: Option<Epoch>,
     /// The commit rule of this number is in force on the primary: setting shown, every walsender works by it, and

@@ -26,13 +26,8 @@ pub struct View<'a> {
     pub heard: &'a BTreeMap<InstanceName, Heard>,
     /// When this coordinator began to listen: before that, silence means nothing.
     pub listening_since: Instant,
-    /// When it last learned that this operation or reign began, by its own clock: see
-    /// [`View::in_phase_for`].
-    pub phase_since: Instant,
     /// When a lease may last have been granted to anybody in this cluster; a new leader takes its own election.
     pub last_grant: Instant,
-    /// For how long each standby has been able to acknowledge without a break, and since when nobody has.
-    pub alone_since: Option<Instant>,
     /// The thresholds.
     pub policy: &'a Policy,
     /// The reader's now.
@@ -65,10 +60,5 @@ impl View<'_> {
     /// The server of an instance that reports freshly.
     pub fn server(&self, name: &InstanceName) -> Option<&Server> {
         self.fresh(name).map(|report| &report.server)
-    }
-
-    /// How long the current phase (an election outstanding, a promotion outstanding) has lasted, as seen from here.
-    pub fn in_phase_for(&self) -> Duration {
-        self.now.since(self.phase_since)
     }
 }

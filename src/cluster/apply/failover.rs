@@ -1,0 +1,266 @@
+//! A change of primary, entry by entry: begin, seals, election, confirmation, opening.
+
+use super::{Done, Rejected};
+use crate::ids::{Epoch, Incarnation, InstanceName, RuleNumber};
+use crate::quorum;
+use crate::record::{Cluster, CommitRule, Copy, Failover, Fork, Operation, Override, PhaseTimes, Reign, SyncTarget};
+use crate::report::{Promotion, Seal};
+use crate::time::WallMs;
+use crate::wal::{History, Lsn, Position, TimelineId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The epoch rises and nobody is primary. Refused while a failover has not elected, so that its seals survive
+/// (PROTOCOL.md clause 14).
+pub(super) fn begin(
+    cluster: &mut Cluster,
+    epoch: Epoch,
+    reason: &str,
+    wanted: Option<&InstanceName>,
+    at: WallMs,
+) -> Done {
+    if epoch != cluster.epoch.next() {
+        return Rejected::because(format!("epoch {epoch} does not follow epoch {}", cluster.epoch));
+    }
+    let Some(reign) = &cluster.primary else {
+        return Rejected::because(match cluster.operation {
+            Operation::Failover(_) => "a failover is under way and has not elected yet",
+            _ => "the cluster never had a primary",
+        });
+    };
+    if let Some(wanted) = wanted.filter(|wanted| !cluster.instances.contains_key(*wanted)) {
+        return Rejected::because(format!("{wanted} is not an instance of cluster {}", cluster.name));
+    }
+    // The old primary is the instance last elected, confirmed or not: a promotion once granted may yet come about.
+    let from = reign.instance.clone();
+    cluster.epoch = epoch;
+    cluster.primary = None;
+    cluster.operation = Operation::Failover(Failover {
+        from: Some(from.clone()),
+        reason: reason.to_owned(),
+        wanted: wanted.cloned(),
+        seals: BTreeMap::new(),
+        loss_accepted: None,
+        times: PhaseTimes { begun: at, ..PhaseTimes::default() },
+    });
+    cluster.revision = cluster.revision.next();
+    Ok(vec![("failover-begun", format!("failover from {from} begins epoch {epoch}: {reason}"))])
+}
+
+pub(super) fn record_seal(
+    cluster: &mut Cluster,
+    instance: &InstanceName,
+    incarnation: Incarnation,
+    seal: Seal,
+    at: WallMs,
+) -> Done {
+    let (epoch, elected) = (cluster.epoch, cluster.primary.is_some());
+    let Some(member) = cluster.instances.get(instance) else {
+        return Rejected::because(format!("{instance} is not a member"));
+    };
+    if member.copy != Copy::Whole || member.incarnation != incarnation {
+        return Rejected::because(format!("the copy on {instance} (incarnation {incarnation}) does not count"));
+    }
+    let Operation::Failover(failover) = &mut cluster.operation else {
+        return Rejected::because("no failover is under way");
+    };
+    if elected || seal.epoch != epoch {
+        return Rejected::because(format!("the seal of {instance} belongs to epoch {}", seal.epoch));
+    }
+    match failover.seals.get(instance) {
+        Some(known) if known.stopped || !seal.stopped => return Ok(Vec::new()),
+        _ => {}
+    }
+    failover.seals.insert(instance.clone(), seal);
+    failover.times.sealed = at;
+    let how = if seal.stopped { "stopped" } else { "sealed" };
+    Ok(vec![("sealed", format!("{instance} is {how} at {}", seal.position))])
+}
+
+pub(super) fn accept_loss(
+    cluster: &mut Cluster,
+    epoch: Epoch,
+    fenced: &BTreeSet<InstanceName>,
+    at: WallMs,
+) -> Done {
+    let (current, elected) = (cluster.epoch, cluster.primary.is_some());
+    let Operation::Failover(failover) = &mut cluster.operation else {
+        return Rejected::because("no failover is under way: there is nothing to accept a loss for");
+    };
+    if elected || epoch != current {
+        return Rejected::because(format!("the failover of epoch {epoch} is over"));
+    }
+    let names: Vec<&str> = fenced.iter().map(InstanceName::as_str).collect();
+    let asserted = if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
+    let what = format!("loss of acknowledged commits accepted; asserted to be stopped: {asserted}");
+    failover.loss_accepted = Some(fenced.clone());
+    cluster.overrides.push(Override { epoch, at, what: what.clone() });
+    Ok(vec![("loss-accepted", what)])
+}
+
+/// An election as it was decided.
+pub(super) struct Election<'a> {
+    pub(super) epoch: Epoch,
+    pub(super) instance: &'a InstanceName,
+    pub(super) k: u32,
+    pub(super) standbys: &'a BTreeSet<InstanceName>,
+    pub(super) loss: Option<&'a str>,
+}
+
+/// At most one election in an epoch; the rules are checked once more here, where it counts.
+pub(super) fn elect(cluster: &mut Cluster, election: &Election<'_>, at: WallMs) -> Done {
+    let Election { epoch, instance, k, standbys, loss } = *election;
+    if epoch != cluster.epoch {
+        return Rejected::because(format!("epoch {epoch} is not the current one, {}", cluster.epoch));
+    }
+    if cluster.primary.is_some() {
+        return Rejected::because(format!("epoch {epoch} has its primary already"));
+    }
+    let Operation::Failover(failover) = &cluster.operation else {
+        return Rejected::because("no failover is under way");
+    };
+    let Some(won) = failover.seals.get(instance).copied() else {
+        return Rejected::because(format!("{instance} is not sealed in epoch {epoch}"));
+    };
+    let accepted = failover.loss_accepted.is_some() || cluster.spec.max_data_loss > 0;
+    let lossless = quorum::may_win(&cluster.rules, &failover.seals, instance);
+    if !lossless && !(accepted && loss.is_some()) {
+        return Rejected::because(format!("electing {instance} could lose acknowledged commits"));
+    }
+    let below = quorum::below(&failover.seals, won.position);
+    if let Some(other) = standbys.iter().find(|s| *s == instance || !below.contains_key(*s)) {
+        return Rejected::because(format!("{other} may not acknowledge for {instance} before the fork is known"));
+    }
+    if k == 0 && !cluster.spec.may_be_asynchronous() {
+        return Rejected::because("acks may not sink to 0 in this cluster");
+    }
+    adopt_unconfirmed_timeline(cluster, instance, won);
+    let number = cluster.rules.last().map_or(RuleNumber(1), |rule| rule.number).max(cluster.sync.number).next();
+    quorum::cover(&mut cluster.rules, won.position);
+    cluster.rules.push(CommitRule {
+        number,
+        epoch,
+        primary: instance.clone(),
+        k,
+        standbys: standbys.clone(),
+        covered_at: None,
+    });
+    cluster.sync = SyncTarget { number, k, standbys: standbys.clone(), proved: false };
+    cluster.primary = Some(Reign { instance: instance.clone(), fork: None, open: false });
+    if let Operation::Failover(failover) = &mut cluster.operation {
+        failover.times.elected = at;
+    }
+    cluster.revision = cluster.revision.next();
+    let mut told = vec![("elected", format!("{instance} is elected primary of epoch {epoch} at {}", won.position))];
+    if let Some(loss) = loss.filter(|_| !lossless) {
+        cluster.overrides.push(Override { epoch, at, what: loss.to_owned() });
+        told.push(("loss", loss.to_owned()));
+    }
+    Ok(told)
+}
+
+/// A winner may stand on a timeline whose promotion was granted, happened, and never came to be confirmed. Its fork
+/// enters the record with the election, or the line of descent would have a gap.
+fn adopt_unconfirmed_timeline(cluster: &mut Cluster, winner: &InstanceName, seal: Seal) {
+    let known = |timeline: TimelineId| cluster.timelines.iter().any(|fork| fork.epoch.0 == timeline.0);
+    if let Some(fork) = seal.fork.filter(|fork| fork.epoch.0 == seal.position.timeline.0)
+        && !known(seal.position.timeline)
+    {
+        cluster.timelines.push(Fork {
+            epoch: fork.epoch,
+            instance: winner.clone(),
+            parent: fork.parent,
+            begin: fork.begin,
+        });
+    }
+}
+
+/// A promotion may have branched off a timeline that was opened and never confirmed. Such ancestors enter the record
+/// with their descendant, or its line would have a gap.
+fn adopt_ancestors(timelines: &mut Vec<Fork>, instance: &InstanceName, line: &History) {
+    let pairs = line.ancestors.iter().zip(line.ancestors.iter().skip(1));
+    for (parent, child) in pairs {
+        if !timelines.iter().any(|fork| fork.epoch.0 == child.timeline.0) {
+            let epoch = Epoch(child.timeline.0);
+            let fork = Fork { epoch, instance: instance.clone(), parent: parent.timeline, begin: parent.end };
+            let place = timelines.partition_point(|known| known.epoch < epoch);
+            timelines.insert(place, fork);
+        }
+    }
+}
+
+pub(super) fn confirm(
+    cluster: &mut Cluster,
+    instance: &InstanceName,
+    promotion: Promotion,
+    line: &History,
+    at: WallMs,
+) -> Done {
+    let epoch = cluster.epoch;
+    let Some(reign) = cluster.primary.as_mut().filter(|reign| reign.instance == *instance) else {
+        return Rejected::because(format!("{instance} is not the elected primary"));
+    };
+    if promotion.epoch != epoch {
+        return Rejected::because(format!("the promotion belongs to epoch {}, not {epoch}", promotion.epoch));
+    }
+    if reign.fork.is_some() {
+        return Ok(Vec::new());
+    }
+    let ancestor = line.ancestors.last();
+    if line.timeline.0 != epoch.0
+        || ancestor.is_none_or(|a| a.timeline != promotion.parent || a.end != promotion.begin)
+    {
+        return Rejected::because(format!("the history of timeline {} does not tell this promotion", line.timeline));
+    }
+    reign.fork = Some(promotion);
+    adopt_ancestors(&mut cluster.timelines, instance, line);
+    cluster.timelines.push(Fork {
+        epoch,
+        instance: instance.clone(),
+        parent: promotion.parent,
+        begin: promotion.begin,
+    });
+    if let Operation::Failover(failover) = &mut cluster.operation {
+        failover.times.promoted = at;
+    }
+    // Copies that were on their way to being whole are measured against the new primary from now on.
+    let begin = Position { timeline: TimelineId(epoch.0), lsn: Lsn(promotion.begin.0) };
+    for member in cluster.instances.values_mut() {
+        if let Copy::Rebuilding { until, done: true, .. } = &mut member.copy {
+            *until = begin;
+        }
+    }
+    cluster.revision = cluster.revision.next();
+    Ok(vec![(
+        "promoted",
+        format!("{instance} was promoted: timeline {epoch} off timeline {} at {}", promotion.parent, promotion.begin),
+    )])
+}
+
+pub(super) fn open(cluster: &mut Cluster, epoch: Epoch, at: WallMs) -> Done {
+    if epoch != cluster.epoch {
+        return Rejected::because(format!("epoch {epoch} is not the current one, {}", cluster.epoch));
+    }
+    let Some(reign) = cluster.primary.as_mut().filter(|reign| reign.fork.is_some()) else {
+        return Rejected::because("the promotion is not confirmed yet");
+    };
+    if reign.open {
+        return Ok(Vec::new());
+    }
+    reign.open = true;
+    let instance = reign.instance.clone();
+    let times = match std::mem::replace(&mut cluster.operation, Operation::None) {
+        Operation::Failover(failover) if failover.from.is_some() => Some(failover.times),
+        _ => None,
+    };
+    let phases = times.map(|t| {
+        let span = |from: WallMs, to: WallMs| to.0.saturating_sub(from.0);
+        format!(
+            "; seal {} ms, elect {} ms, promote {} ms, first commit {} ms",
+            span(t.begun, t.sealed),
+            span(t.sealed, t.elected),
+            span(t.elected, t.promoted),
+            span(t.promoted, at)
+        )
+    });
+    Ok(vec![("opened", format!("{instance} takes writes in epoch {epoch}{}", phases.unwrap_or_default()))])
+}

@@ -1,0 +1,194 @@
+//! How a cluster and its instances come to be: create, register, bootstrap.
+
+use super::{Done, Rejected};
+use crate::command::Registration;
+use crate::ids::{ClusterId, ClusterName, Epoch, Incarnation, InstanceName, Revision, RuleNumber, SystemId};
+use crate::policy::Spec;
+use crate::record::{
+    Cluster, CommitRule, Copy, Failover, Fork, Instance, Operation, PhaseTimes, Reign, Secrets, SyncTarget,
+};
+use crate::wal::{Lsn, Position, TimelineId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A new cluster, with no instance yet.
+pub(super) fn create(
+    name: &ClusterName,
+    id: ClusterId,
+    spec: &Spec,
+    secrets: &Secrets,
+) -> Result<Cluster, Rejected> {
+    if !(1..=9).contains(&spec.instances) {
+        return Rejected::because(format!("instances = {}: a cluster has 1 to 9 instances", spec.instances));
+    }
+    if spec.acks >= spec.instances {
+        return Rejected::because(format!(
+            "acks = {}: {} instances have {} standbys to acknowledge",
+            spec.acks,
+            spec.instances,
+            spec.instances - 1
+        ));
+    }
+    if spec.min_acks > spec.acks {
+        return Rejected::because(format!("min_acks = {} exceeds acks = {}", spec.min_acks, spec.acks));
+    }
+    Ok(Cluster {
+        name: name.clone(),
+        id,
+        spec: spec.clone(),
+        secrets: secrets.clone(),
+        system: None,
+        epoch: Epoch(0),
+        revision: Revision(1),
+        primary: None,
+        operation: Operation::Gather,
+        rules: Vec::new(),
+        sync: SyncTarget::default(),
+        instances: BTreeMap::new(),
+        timelines: Vec::new(),
+        paused: false,
+        overrides: Vec::new(),
+    })
+}
+
+pub(super) fn register(cluster: &mut Cluster, new: &Registration) -> Done {
+    refuse_foreign_data(cluster, new)?;
+    match cluster.instances.get(&new.instance).map(|known| known.directory.clone()) {
+        None => add(cluster, new),
+        Some(directory) if directory == new.directory => update(cluster, new),
+        Some(directory) if new.replaces.as_ref() == Some(&directory) => take_over(cluster, new),
+        Some(directory) => Rejected::because(format!(
+            "the name {} belongs to another data directory ({directory}); a new one may take it over once that has \
+             been silent for three leases",
+            new.instance
+        )),
+    }
+}
+
+fn refuse_foreign_data(cluster: &Cluster, new: &Registration) -> Result<(), Rejected> {
+    match (cluster.system, new.system) {
+        (Some(ours), Some(theirs)) if ours != theirs => Rejected::because(format!(
+            "the data directory of {} belongs to another PostgreSQL cluster: its system identifier is {theirs}, \
+             that of {} is {ours}; move it away to let {} clone",
+            new.instance, cluster.name, new.instance
+        )),
+        (None, Some(theirs)) => Rejected::because(format!(
+            "{} has data already (system identifier {theirs}) and cluster {} is new; move the directory away to \
+             begin with an empty one",
+            new.instance, cluster.name
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn add(cluster: &mut Cluster, new: &Registration) -> Done {
+    let count = u32::try_from(cluster.instances.len()).unwrap_or(u32::MAX);
+    if count >= cluster.spec.instances {
+        return Rejected::because(format!(
+            "cluster {} has its {} instances already; raise 'instances' or remove one first",
+            cluster.name, cluster.spec.instances
+        ));
+    }
+    cluster.instances.insert(new.instance.clone(), member(new, Incarnation(1)));
+    cluster.revision = cluster.revision.next();
+    Ok(vec![("registered", format!("{} on machine {} joined, {}", new.instance, new.machine, new.address))])
+}
+
+fn member(new: &Registration, incarnation: Incarnation) -> Instance {
+    Instance {
+        machine: new.machine.clone(),
+        zone: new.zone.clone(),
+        directory: new.directory.clone(),
+        address: new.address.clone(),
+        priority: new.priority,
+        major: new.major,
+        incarnation,
+        copy: Copy::Empty,
+    }
+}
+
+fn update(cluster: &mut Cluster, new: &Registration) -> Done {
+    let Some(known) = cluster.instances.get_mut(&new.instance) else { return Ok(Vec::new()) };
+    let updated = Instance { copy: known.copy.clone(), ..member(new, known.incarnation) };
+    if *known == updated {
+        return Ok(Vec::new());
+    }
+    let moved = known.address != updated.address;
+    *known = updated;
+    if moved {
+        cluster.revision = cluster.revision.next();
+        return Ok(vec![("moved", format!("{} listens on {} now", new.instance, new.address))]);
+    }
+    Ok(Vec::new())
+}
+
+/// A new directory under a known name begins with nothing: what the old one held, proved or was granted is void.
+fn take_over(cluster: &mut Cluster, new: &Registration) -> Done {
+    let before = cluster.instances.get(&new.instance).map(|i| i.incarnation).unwrap_or_default();
+    cluster.instances.insert(new.instance.clone(), member(new, before.next()));
+    if let Operation::Failover(failover) = &mut cluster.operation {
+        // A recorded seal of a running server died with its directory; only what it *had* is still true of others.
+        failover.seals.remove(&new.instance);
+    }
+    cluster.revision = cluster.revision.next();
+    Ok(vec![("replaced", format!("{} came back with a new data directory and begins with nothing", new.instance))])
+}
+
+pub(super) fn begin_bootstrap(cluster: &mut Cluster, on: &InstanceName) -> Done {
+    if cluster.operation != Operation::Gather || cluster.system.is_some() {
+        return Rejected::because("the first copy was begun before");
+    }
+    if !cluster.instances.contains_key(on) {
+        return Rejected::because(format!("{on} is not registered"));
+    }
+    cluster.operation = Operation::Bootstrap { on: on.clone() };
+    cluster.revision = cluster.revision.next();
+    Ok(vec![("bootstrap", format!("{on} creates the first copy"))])
+}
+
+/// The first copy exists. It is elected for epoch 2 like any other winner: a server becomes primary by promotion only.
+pub(super) fn end_bootstrap(
+    cluster: &mut Cluster,
+    instance: &InstanceName,
+    system: SystemId,
+    position: Position,
+) -> Done {
+    if cluster.operation != (Operation::Bootstrap { on: instance.clone() }) || cluster.system.is_some() {
+        return Rejected::because(format!("{instance} was not asked to create the first copy"));
+    }
+    if position.timeline != TimelineId(1) {
+        return Rejected::because(format!("{instance} should be on timeline 1, got {position}"));
+    }
+    let Some(member) = cluster.instances.get_mut(instance) else {
+        return Rejected::because(format!("{instance} is not a member"));
+    };
+    member.copy = Copy::Whole;
+    cluster.system = Some(system);
+    cluster.timelines =
+        vec![Fork { epoch: Epoch(1), instance: instance.clone(), parent: TimelineId(0), begin: Lsn(0) }];
+    cluster.epoch = Epoch(2);
+    let number = RuleNumber(1);
+    let k = cluster.spec.acks;
+    cluster.rules = vec![CommitRule {
+        number,
+        epoch: cluster.epoch,
+        primary: instance.clone(),
+        k,
+        standbys: BTreeSet::new(),
+        covered_at: None,
+    }];
+    cluster.sync = SyncTarget { number, k, standbys: BTreeSet::new(), proved: false };
+    cluster.primary = Some(Reign { instance: instance.clone(), fork: None, open: false });
+    cluster.operation = Operation::Failover(Failover {
+        from: None,
+        reason: "the cluster is new".to_owned(),
+        wanted: None,
+        seals: BTreeMap::new(),
+        loss_accepted: None,
+        times: PhaseTimes::default(),
+    });
+    cluster.revision = cluster.revision.next();
+    Ok(vec![
+        ("bootstrapped", format!("{instance} created the first copy, system identifier {system}")),
+        ("elected", format!("{instance} is elected primary of epoch 2")),
+    ])
+}

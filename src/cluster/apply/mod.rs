@@ -1,0 +1,104 @@
+//! `apply(clusters, entry)`: the only way in which a record changes. Every coordinator runs it over the same log and
+//! reaches the same state. Each command is checked against the record as it is *now*, whatever its proposer knew: an
+//! old or doubled command is rejected and changes nothing, so that a deposed leader can do no harm.
+//!
+//! A rejection leaves the record untouched. What happened is told as [`Event`]s.
+
+mod failover;
+mod membership;
+mod rebuild;
+mod rule;
+
+use crate::command::{Command, Entry};
+use crate::event::Event;
+use crate::ids::ClusterName;
+use crate::record::Cluster;
+use std::collections::BTreeMap;
+
+/// Why a command changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Rejected(pub String);
+
+impl Rejected {
+    fn because<T>(why: impl Into<String>) -> Result<T, Rejected> {
+        Err(Rejected(why.into()))
+    }
+}
+
+/// What a command did, in the order in which it happened: kind and sentence of each event.
+type Done = Result<Vec<(&'static str, String)>, Rejected>;
+
+/// Applies one entry. `index` is the entry's place in the log.
+///
+/// # Errors
+/// [`Rejected`] when the command does not fit the record; nothing has changed then.
+pub fn apply(
+    clusters: &mut BTreeMap<ClusterName, Cluster>,
+    entry: &Entry,
+    index: u64,
+) -> Result<Vec<Event>, Rejected> {
+    let done = match (&entry.command, clusters.get_mut(&entry.cluster)) {
+        (Command::Create { .. }, Some(_)) => {
+            Rejected::because(format!("cluster {} exists already", entry.cluster))
+        }
+        (Command::Create { id, spec, secrets }, None) => {
+            let made = membership::create(&entry.cluster, *id, spec, secrets);
+            made.map(|cluster| {
+                let told = vec![("created", format!("cluster {} was created", entry.cluster))];
+                clusters.insert(entry.cluster.clone(), cluster);
+                told
+            })
+        }
+        (_, None) => Rejected::because(format!("no cluster of the name {}", entry.cluster)),
+        (command, Some(cluster)) => apply_to(cluster, command, entry),
+    }?;
+    let epoch = clusters.get(&entry.cluster).map(|cluster| cluster.epoch).unwrap_or_default();
+    let event = |(kind, text): (&str, String)| Event {
+        index,
+        at: entry.at,
+        cluster: entry.cluster.clone(),
+        epoch,
+        kind: kind.to_owned(),
+        text,
+    };
+    Ok(done.into_iter().map(event).collect())
+}
+
+fn apply_to(cluster: &mut Cluster, command: &Command, entry: &Entry) -> Done {
+    match command {
+        Command::Create { .. } => Rejected::because("the cluster exists already"),
+        Command::Register(registration) => membership::register(cluster, registration),
+        Command::BeginBootstrap { on } => membership::begin_bootstrap(cluster, on),
+        Command::EndBootstrap { instance, system, position } => {
+            membership::end_bootstrap(cluster, instance, *system, *position)
+        }
+        Command::BeginFailover { epoch, reason, wanted } => {
+            failover::begin(cluster, *epoch, reason, wanted.as_ref(), entry.at)
+        }
+        Command::RecordSeal { instance, incarnation, seal } => {
+            failover::record_seal(cluster, instance, *incarnation, *seal, entry.at)
+        }
+        Command::AcceptLoss { epoch, fenced } => failover::accept_loss(cluster, *epoch, fenced, entry.at),
+        Command::Elect { epoch, instance, k, standbys, loss } => {
+            let election = failover::Election { epoch: *epoch, instance, k: *k, standbys, loss: loss.as_deref() };
+            failover::elect(cluster, &election, entry.at)
+        }
+        Command::ConfirmPrimary { instance, promotion, line } => {
+            failover::confirm(cluster, instance, *promotion, line, entry.at)
+        }
+        Command::OpenPrimary { epoch } => failover::open(cluster, *epoch, entry.at),
+        Command::ChangeRule { epoch, k, standbys } => rule::change(cluster, *epoch, *k, standbys),
+        Command::RetireRules { epoch, number } => rule::retire(cluster, *epoch, *number),
+        Command::GrantRebuild { instance, incarnation, how, until } => {
+            rebuild::grant(cluster, instance, *incarnation, *how, *until)
+        }
+        Command::EndRebuild { instance, incarnation } => rebuild::end(cluster, instance, *incarnation),
+        Command::MarkWhole { instance, incarnation, epoch } => {
+            rebuild::mark_whole(cluster, instance, *incarnation, *epoch)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! Copies that are given up and made anew. Between the grant and `MarkWhole` the instance counts for nothing.
+
+use super::{Done, Rejected};
+use crate::ids::{Epoch, Incarnation, InstanceName};
+use crate::record::{Cluster, Copy};
+use crate::report::Rebuild;
+use crate::wal::Position;
+
+pub(super) fn grant(
+    cluster: &mut Cluster,
+    instance: &InstanceName,
+    incarnation: Incarnation,
+    how: Rebuild,
+    until: Position,
+) -> Done {
+    let Some(reign) = cluster.primary.as_ref().filter(|reign| reign.fork.is_some()) else {
+        return Rejected::because("there is no confirmed primary to rebuild from");
+    };
+    if reign.instance == *instance {
+        return Rejected::because(format!("{instance} is the primary"));
+    }
+    let source_whole =
+        cluster.instances.get(&reign.instance).is_some_and(|source| source.copy == Copy::Whole);
+    if !source_whole {
+        return Rejected::because("the last whole copy is never touched");
+    }
+    let busy = |(name, member): (&InstanceName, &crate::record::Instance)| {
+        let other = name != instance && matches!(member.copy, Copy::Rebuilding { done: false, .. });
+        other.then(|| name.clone())
+    };
+    if let Some(other) = cluster.instances.iter().find_map(busy) {
+        return Rejected::because(format!("{other} is being rebuilt: one at a time from one source"));
+    }
+    let listed = cluster.sync.standbys.contains(instance)
+        || cluster.rules.iter().any(|rule| rule.epoch == cluster.epoch && rule.standbys.contains(instance));
+    if listed {
+        return Rejected::because(format!("{instance} still acknowledges commits; it leaves the rule first"));
+    }
+    let Some(member) = cluster.instances.get_mut(instance) else {
+        return Rejected::because(format!("{instance} is not a member"));
+    };
+    if member.incarnation != incarnation {
+        return Rejected::because(format!("{instance} is incarnation {} by now", member.incarnation));
+    }
+    // The first clone of a new member fills the incarnation that it registered with.
+    if member.copy != Copy::Empty {
+        member.incarnation = member.incarnation.next();
+    }
+    member.copy = Copy::Rebuilding { how, until, done: false };
+    cluster.revision = cluster.revision.next();
+    let (kind, verb) = match how {
+        Rebuild::Rewind => ("rewinding", "rewound"),
+        Rebuild::Clone => ("cloning", "cloned"),
+    };
+    Ok(vec![(kind, format!("{instance} is being {verb} from {}", reign.instance))])
+}
+
+pub(super) fn end(cluster: &mut Cluster, instance: &InstanceName, incarnation: Incarnation) -> Done {
+    let Some(member) = cluster.instances.get_mut(instance).filter(|m| m.incarnation == incarnation) else {
+        return Rejected::because(format!("{instance} has no rebuild of incarnation {incarnation}"));
+    };
+    match &mut member.copy {
+        Copy::Rebuilding { done, .. } if !*done => *done = true,
+        _ => return Ok(Vec::new()),
+    }
+    cluster.revision = cluster.revision.next();
+    Ok(vec![("rebuilt", format!("the copy on {instance} is made; it catches up"))])
+}
+
+pub(super) fn mark_whole(
+    cluster: &mut Cluster,
+    instance: &InstanceName,
+    incarnation: Incarnation,
+    epoch: Epoch,
+) -> Done {
+    if epoch != cluster.epoch {
+        return Rejected::because(format!("epoch {epoch} is not the current one, {}", cluster.epoch));
+    }
+    let Some(member) = cluster.instances.get_mut(instance).filter(|m| m.incarnation == incarnation) else {
+        return Rejected::because(format!("{instance} is not incarnation {incarnation}"));
+    };
+    match member.copy {
+        Copy::Rebuilding { done: true, .. } => member.copy = Copy::Whole,
+        Copy::Whole => return Ok(Vec::new()),
+        _ => return Rejected::because(format!("the rebuild of {instance} is not finished")),
+    }
+    Ok(vec![("whole", format!("the copy on {instance} is whole and counts"))])
+}

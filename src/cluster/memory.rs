@@ -1,0 +1,111 @@
+//! What a leader remembers between two looks at a cluster: since when something has been so. It lives in memory only;
+//! a new leader begins with an empty one, which leans toward waiting.
+
+use crate::ids::{Epoch, InstanceName, Stamp};
+use crate::record::{Cluster, Copy};
+use crate::report::{Server, Standby};
+use crate::time::Instant;
+use crate::view::View;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Since when things have been as they are, by the reader's own clock.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// The phase that the cluster is in, and since when.
+    phase: Option<(Phase, Instant)>,
+    /// Members of `S`, or able to join it, that cannot acknowledge at the moment, and since when.
+    unable: BTreeMap<InstanceName, Instant>,
+    /// Since when nobody has been able to acknowledge.
+    alone: Option<Instant>,
+}
+
+/// What tells one phase of an operation from the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Phase {
+    epoch: Epoch,
+    elected: bool,
+    confirmed: bool,
+    open: bool,
+}
+
+impl Phase {
+    fn of(record: &Cluster) -> Phase {
+        let reign = record.primary.as_ref();
+        Phase {
+            epoch: record.epoch,
+            elected: reign.is_some(),
+            confirmed: reign.is_some_and(|r| r.fork.is_some()),
+            open: reign.is_some_and(|r| r.open),
+        }
+    }
+}
+
+impl Memory {
+    /// Takes in what the view shows now. Called once before each decision.
+    pub fn look(&mut self, view: &View<'_>) {
+        let phase = Phase::of(view.record);
+        if self.phase.is_none_or(|(known, _)| known != phase) {
+            self.phase = Some((phase, view.now));
+            self.unable.clear();
+            self.alone = None;
+        }
+        let mut anybody = false;
+        for (name, member) in view.record.instances.iter().filter(|(_, m)| m.copy != Copy::Empty) {
+            if able_to_acknowledge(view, name) {
+                self.unable.remove(name);
+                anybody |= member.copy == Copy::Whole;
+            } else {
+                self.unable.entry(name.clone()).or_insert(view.now);
+            }
+        }
+        // A silent primary says nothing about its standbys: that it is alone is known only from itself.
+        let primary_speaks = view.record.primary.as_ref().is_some_and(|r| view.fresh(&r.instance).is_some());
+        match (anybody, primary_speaks) {
+            (true, _) | (_, false) => self.alone = None,
+            (false, true) => self.alone = self.alone.or(Some(view.now)),
+        }
+    }
+
+    /// How long the current phase (an election outstanding, a promotion outstanding, …) has lasted, seen from here.
+    pub fn in_phase_for(&self, now: Instant) -> Duration {
+        self.phase.map_or(Duration::ZERO, |(_, since)| now.since(since))
+    }
+
+    /// How long the instance has been unable to acknowledge; zero while it is able.
+    pub fn unable_for(&self, instance: &InstanceName, now: Instant) -> Duration {
+        self.unable.get(instance).map_or(Duration::ZERO, |since| now.since(*since))
+    }
+
+    /// How long nobody has been able to acknowledge, by the primary's own word.
+    pub fn alone_for(&self, now: Instant) -> Duration {
+        self.alone.map_or(Duration::ZERO, |since| now.since(since))
+    }
+}
+
+/// True when the primary says that the instance streams from it under its present name and answers.
+pub fn able_to_acknowledge(view: &View<'_>, instance: &InstanceName) -> bool {
+    let record = view.record;
+    let Some(Server::Primary(primary)) = record.primary.as_ref().and_then(|r| view.server(&r.instance)) else {
+        return false;
+    };
+    let Some(member) = view.member(instance) else { return false };
+    primary.senders.iter().any(|sender| {
+        sender.instance == *instance
+            && sender.incarnation == member.incarnation
+            && sender.streaming
+            && Duration::from_millis(sender.reply_age_ms) <= view.policy.leaves_after
+    })
+}
+
+/// True when the instance's own agent says that it receives this epoch's timeline, first-hand (F17).
+pub fn receives_this_epoch(view: &View<'_>, instance: &InstanceName) -> bool {
+    let epoch = view.record.epoch;
+    let obeyed = view.fresh(instance).map(|report| report.obeyed).unwrap_or_default();
+    match view.server(instance) {
+        Some(Server::Standby(Standby { receiver: Some(receiver), .. })) => {
+            receiver.streaming && receiver.timeline.0 == epoch.0 && obeyed >= Stamp { epoch, ..Stamp::default() }
+        }
+        _ => false,
+    }
+}
