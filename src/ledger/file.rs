@@ -228,6 +228,14 @@ impl Appender {
     }
 }
 
+impl Drop for Appender {
+    /// Closing alone would not do: a child that is just being started by another thread holds a copy of the
+    /// descriptor, and with it the lock, until it has become its program.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
 /// A new file is only there after a crash once its directory says so.
 fn sync_parent(path: &Path) -> Result<(), LedgerError> {
     let parent = match path.parent() {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::statement::CREATE_TABLE;
 use crate::testing::{Server, login, sql, until};
 use crate::{
     Follow, HostSpec, LedgerError, LedgerFile, Outcome, Tally, Verdict, WriterConfig, WriterSummary,
@@ -192,4 +193,36 @@ async fn a_second_run_goes_on_after_the_last_id_of_the_file() {
     assert_eq!(second.first_id, first.last_id.map(|last| last + 1));
     assert_eq!(file.runs().len(), 2);
     assert!(verdict(&file, &server).await.is_clean());
+}
+
+#[tokio::test]
+async fn a_former_primary_that_swallows_statements_does_not_win_against_one_that_answers() {
+    let (former, next) = (Server::start().await, Server::start().await);
+    let (mut on_former, mut on_next) = (former.connect().await, next.connect().await);
+    // The next one looks like a standby: it answers and takes no writes.
+    sql(&mut on_next, CREATE_TABLE).await;
+    sql(&mut on_next, "alter system set default_transaction_read_only = on").await;
+    sql(&mut on_next, "select pg_reload_conf()::text").await;
+    let read_only = "select current_setting('transaction_read_only')";
+    until("it is read-only", async || sql(&mut on_next, read_only).await, |seen| seen == &["on"]).await;
+    let mut scene = Scene::begin(&former, |config| {
+        config.hosts.push(next.host());
+        config.deadline = Duration::from_millis(500);
+    });
+    scene.until("an acknowledgement", |tally| tally.ok >= 1).await;
+    sql(&mut on_former, "alter system set synchronous_standby_names = 'ANY 1 (nobody)'").await;
+    sql(&mut on_former, "select pg_reload_conf()::text").await;
+    let alone = scene.until("the former one swallows a statement", |tally| tally.unknown >= 1).await;
+    sql(&mut on_next, "alter system reset default_transaction_read_only").await;
+    sql(&mut on_next, "select pg_reload_conf()::text").await;
+    scene.until("the next one acknowledges", |tally| tally.ok >= alone.ok + 20).await;
+    let (_, file) = scene.end().await;
+
+    let by: BTreeSet<&str> =
+        file.acknowledged().skip(alone.ok as usize).map(|(_, a)| a.host.as_str()).collect();
+    assert_eq!(by, BTreeSet::from([next.host().to_string().as_str()]));
+    let said = verify(&file, &[former.host(), next.host()], &login(), PATIENCE).await.unwrap();
+    assert!(!said.is_clean(), "two primaries with different rows are never clean");
+    assert_eq!(said.instances.iter().filter(|instance| instance.primary).count(), 2);
+    assert_eq!(said.lost.len() as u64, said.acked, "each server lacks what the other acknowledged");
 }
