@@ -1,1 +1,141 @@
-//! (being written)
+//! Who may be promoted, who is preferred, and a [`Refusal`] for everyone else.
+//!
+//! Safety comes first and by itself: only an instance that [`quorum::may_win`] is looked at further. Fitness comes
+//! second (reachable, whole, not excluded, nothing that its agent objects to). Preferences only break ties between
+//! equal positions: the operator's wish, priority, another failure domain than the old primary's, the name.
+
+use crate::ids::InstanceName;
+use crate::problem::Refusal;
+use crate::quorum::{self, Seals};
+use crate::record::{Copy, Failover, Instance};
+use crate::report::{Seal, Server};
+use crate::view::View;
+use crate::wal::{Ancestor, History, Position};
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+/// The outcome of a choice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// Who is to be elected.
+    pub winner: Option<InstanceName>,
+    /// Why not each of the others.
+    pub refusals: Vec<Refusal>,
+}
+
+/// Chooses among the sealed. `lossy`: an operator accepted loss, so that safety no longer restricts the choice to a
+/// satisfying set, and the highest position is simply the best there is.
+pub fn choose(view: &View<'_>, failover: &Failover, lossy: bool) -> Choice {
+    let lawful = |name: &InstanceName| lossy || quorum::may_win(&view.record.rules, &failover.seals, name);
+    let best = failover.seals.values().map(|seal| seal.position).max();
+    let mut refusals = Vec::new();
+    let mut fit: Vec<(&InstanceName, &Instance, Seal)> = Vec::new();
+    for (name, member) in &view.record.instances {
+        let instance = name.clone();
+        let Some(seal) = failover.seals.get(name).copied() else {
+            refusals.push(match view.fresh(name) {
+                None => Refusal::Unreachable { instance },
+                Some(_) if member.copy != Copy::Whole => Refusal::NotWhole { instance },
+                Some(_) => Refusal::NotSealed { instance },
+            });
+            continue;
+        };
+        match objection(view, name, member) {
+            Some(refusal) => refusals.push(refusal),
+            None if !lawful(name) => {
+                let best = best.unwrap_or(seal.position);
+                refusals.push(Refusal::Behind { instance, best, own: seal.position });
+            }
+            None => fit.push((name, member, seal)),
+        }
+    }
+    let old_zone = failover.from.as_ref().and_then(|from| view.member(from)).map(|from| from.zone.clone());
+    let order = |(name, member, seal): &(&InstanceName, &Instance, Seal)| {
+        let running = !matches!(view.server(name), Some(Server::Stopped { .. }));
+        (
+            // A running standby takes over more quickly than a stopped server recovers, and may as lawfully.
+            Reverse(running),
+            Reverse(seal.position),
+            failover.wanted.as_ref() != Some(*name),
+            member.priority,
+            !member.zone.is_empty() && old_zone.as_ref() == Some(&member.zone),
+            (*name).clone(),
+        )
+    };
+    fit.sort_by_key(order);
+    let winner = fit.first().map(|(name, ..)| (*name).clone());
+    for (name, _, seal) in fit.iter().skip(1) {
+        let instance = (*name).clone();
+        let Some(winner) = &winner else { continue };
+        let top = failover.seals.get(winner).map_or(seal.position, |seal| seal.position);
+        refusals.push(if seal.position < top {
+            Refusal::Behind { instance, best: top, own: seal.position }
+        } else {
+            Refusal::Preferred { instance, winner: winner.clone() }
+        });
+    }
+    Choice { winner, refusals }
+}
+
+/// What speaks against an instance apart from what it holds.
+fn objection(view: &View<'_>, name: &InstanceName, member: &Instance) -> Option<Refusal> {
+    let instance = name.clone();
+    let Some(report) = view.fresh(name) else { return Some(Refusal::Unreachable { instance }) };
+    if member.copy != Copy::Whole || report.incarnation != member.incarnation {
+        return Some(Refusal::NotWhole { instance });
+    }
+    if member.priority.is_none() {
+        return Some(Refusal::Excluded { instance });
+    }
+    if matches!(report.server, Server::Silent { .. } | Server::NoData) {
+        return Some(Refusal::Unfit { instance, why: "its server does not answer".to_owned() });
+    }
+    report.unfit.first().map(|unfit| Refusal::Unfit { instance, why: unfit.to_string() })
+}
+
+/// Who may acknowledge from the first moment of the new epoch: whole, reachable, sealed in this epoch with a position
+/// that is not above the winner's and lies on its line. Anybody else may be diverged, and a diverged standby reports
+/// its *replay* LSN as flushed (F17).
+pub fn first_standbys(view: &View<'_>, seals: &Seals, winner: &InstanceName) -> BTreeSet<InstanceName> {
+    let Some(won) = seals.get(winner) else { return BTreeSet::new() };
+    let line = line_of(view, won);
+    let follows = |name: &InstanceName, at: Position| {
+        name != winner
+            && at <= won.position
+            && line.as_ref().is_some_and(|line| line.contains(at))
+            && view.member(name).is_some_and(|member| member.copy == Copy::Whole)
+            && view.fresh(name).is_some_and(|report| {
+                // A stopped server has to start and recover first; it joins once it streams.
+                matches!(report.server, Server::Standby(_)) && report.needs.is_none()
+            })
+    };
+    seals.iter().filter(|(name, seal)| follows(name, seal.position)).map(|(name, _)| name.clone()).collect()
+}
+
+/// The line that the winner will branch off: the record's, extended by an unconfirmed timeline that it may stand on.
+fn line_of(view: &View<'_>, won: &Seal) -> Option<History> {
+    let line = view.record.line()?;
+    match won.fork {
+        Some(fork) if won.position.timeline > line.timeline => {
+            let known = line.branch_end(fork.parent)?;
+            let mut ancestors: Vec<Ancestor> =
+                line.ancestors.into_iter().take_while(|a| a.timeline < fork.parent).collect();
+            ancestors.push(Ancestor { timeline: fork.parent, end: fork.begin.min(known) });
+            Some(History { timeline: won.position.timeline, ancestors })
+        }
+        _ => Some(line),
+    }
+}
+
+impl std::fmt::Display for crate::report::Unfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::ParameterTooLow { name } => {
+                write!(f, "{name} is lower than on the primary, promotion would stop the server; raise it and restart")
+            }
+            Self::ReplayPaused => write!(f, "replay is paused; resume it with pg_wal_replay_resume()"),
+            Self::DiskNearlyFull { free } => write!(f, "only {} MB are free on its data volume", free >> 20),
+            Self::NotDurable { setting } => write!(f, "{setting} is off"),
+        }
+    }
+}

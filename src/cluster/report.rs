@@ -143,7 +143,7 @@ pub struct Proofs {
 }
 
 /// A proof of sealing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seal {
     /// The epoch it is sealed for.
     pub epoch: Epoch,

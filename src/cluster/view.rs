@@ -5,6 +5,7 @@ use crate::policy::Policy;
 use crate::record::{Cluster, Instance};
 use crate::report::{Report, Server};
 use crate::time::Instant;
+use crate::wal::Position;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -60,5 +61,18 @@ impl View<'_> {
     /// The server of an instance that reports freshly.
     pub fn server(&self, name: &InstanceName) -> Option<&Server> {
         self.fresh(name).map(|report| &report.server)
+    }
+
+    /// Whole instances that report freshly.
+    pub fn whole_and_fresh(&self) -> impl Iterator<Item = &InstanceName> {
+        self.record.whole().map(|(name, _)| name).filter(|name| self.fresh(name).is_some())
+    }
+
+    /// The last position that an instance told as a primary, however long ago.
+    pub fn last_position(&self, name: &InstanceName) -> Option<Position> {
+        match &self.registered(name)?.report.server {
+            Server::Primary(primary) => Some(Position { timeline: primary.timeline, lsn: primary.flushed }),
+            _ => None,
+        }
     }
 }

@@ -1,1 +1,19 @@
-//! (being written)
+//! What is wrong? One question a file; each answers from the view alone, with its evidence. Nothing here decides what
+//! to do about it.
+
+pub mod primary;
+pub mod standby;
+pub mod sync;
+
+use crate::memory::Memory;
+use crate::problem::Problem;
+use crate::view::View;
+
+/// Everything that is wrong, worst first.
+pub fn diagnose(view: &View<'_>, memory: &Memory) -> Vec<Problem> {
+    let mut problems: Vec<Problem> = primary::ask(view, memory).into_iter().collect();
+    problems.extend(standby::ask(view, memory));
+    problems.extend(sync::ask(view, memory));
+    problems.sort_by_key(|problem| std::cmp::Reverse(problem.kind.severity()));
+    problems
+}

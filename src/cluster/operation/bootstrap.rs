@@ -1,0 +1,41 @@
+//! How a new cluster gets its first copy: all instances registered and none with data → one of them creates it.
+
+use super::Advance;
+use crate::command::Command;
+use crate::ids::InstanceName;
+use crate::problem::Wait;
+use crate::report::Server;
+use crate::view::View;
+
+/// All are there → the most preferred one begins.
+pub fn gather(view: &View<'_>) -> Advance {
+    let want = view.record.spec.instances;
+    let able: Vec<&InstanceName> = view
+        .record
+        .instances
+        .keys()
+        .filter(|name| view.server(name).is_some_and(|server| *server == Server::NoData))
+        .collect();
+    let have = u32::try_from(able.len()).unwrap_or(u32::MAX);
+    if have < want {
+        return Advance::wait(Wait::Registrations { have, want });
+    }
+    let rank = |name: &&&InstanceName| {
+        let priority = view.member(name).and_then(|member| member.priority);
+        (priority.is_none(), priority, (**name).clone())
+    };
+    match able.iter().min_by_key(rank) {
+        Some(on) => Advance::command(Command::BeginBootstrap { on: (*on).clone() }),
+        None => Advance::nothing(),
+    }
+}
+
+/// The chosen one reports the copy that it made.
+pub fn created(view: &View<'_>, on: &InstanceName) -> Advance {
+    match view.fresh(on).and_then(|report| report.proofs.created) {
+        Some((system, position)) => {
+            Advance::command(Command::EndBootstrap { instance: on.clone(), system, position })
+        }
+        None => Advance::wait(Wait::Bootstrap { on: on.clone() }),
+    }
+}

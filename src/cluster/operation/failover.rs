@@ -1,0 +1,186 @@
+//! Begin → seals → elect → confirm → open: what a change of primary wants next (PROTOCOL.md 'Failover').
+
+use super::Advance;
+use crate::candidate::{self, Choice};
+use crate::command::Command;
+use crate::ids::InstanceName;
+use crate::memory::Memory;
+use crate::problem::{Problem, ProblemKind, Wait};
+use crate::quorum;
+use crate::record::{CommitRule, Copy, Failover, Reign};
+use crate::report::{Seal, Server};
+use crate::view::View;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A problem of the primary → a failover, if one could succeed. One that could not would only raise the epoch, and
+/// stop a primary that may still serve somebody.
+pub fn begin(view: &View<'_>, problem: &Problem) -> Advance {
+    let first_hand = match &problem.kind {
+        ProblemKind::PrimaryDown { .. } | ProblemKind::PromotionStuck { .. } => true,
+        ProblemKind::PrimaryUnreachable { .. }
+        | ProblemKind::PrimarySilent { .. }
+        | ProblemKind::PrimaryHung { .. } => false,
+        _ => return Advance::nothing(),
+    };
+    if !first_hand && let Some(wait) = hopeless(view) {
+        return Advance::wait(wait);
+    }
+    let reason = match problem.evidence.as_slice() {
+        [] => problem.kind.to_string(),
+        evidence => format!("{}: {}", problem.kind, evidence.join("; ")),
+    };
+    Advance::command(Command::BeginFailover { epoch: view.record.epoch.next(), reason, wanted: None })
+}
+
+/// The wait that names who is missing, when sealing everybody within reach would satisfy too little.
+pub fn hopeless(view: &View<'_>) -> Option<Wait> {
+    let primary = view.record.primary.as_ref().map(|reign| &reign.instance);
+    let within_reach = view.whole_and_fresh().filter(|name| Some(*name) != primary);
+    let imagined: BTreeMap<InstanceName, Seal> =
+        within_reach.map(|name| (name.clone(), Seal { epoch: view.record.epoch.next(), ..Seal::default() })).collect();
+    if imagined.is_empty() {
+        return view.record.rules.last().and_then(|rule| seals_missing(rule, &imagined));
+    }
+    // Positions are unknown before the seal, so a covered rule is judged by its arithmetic alone.
+    let by_number = |rule: &CommitRule| CommitRule { covered_at: None, ..rule.clone() };
+    view.record.rules.iter().filter(|rule| rule.covered_at.is_none()).find_map(|r| seals_missing(&by_number(r), &imagined))
+}
+
+fn seals_missing(rule: &CommitRule, seals: &quorum::Seals) -> Option<Wait> {
+    let missing = quorum::missing(rule, seals)?;
+    Some(Wait::SealsMissing { rule: rule.to_string(), more: missing.more, from: missing.from })
+}
+
+/// Nobody is primary: record the seals that came, elect as soon as it is lawful.
+pub fn elect(view: &View<'_>, memory: &Memory, failover: &Failover) -> Advance {
+    let recorded = seals(view, failover);
+    if !recorded.is_empty() {
+        // Elected upon the record, never upon a report: the next look has them.
+        return Advance { commands: recorded, waits: Vec::new() };
+    }
+    let unsatisfied: Vec<&CommitRule> =
+        view.record.rules.iter().filter(|rule| !quorum::satisfied(rule, &failover.seals)).collect();
+    let lossy = !unsatisfied.is_empty();
+    let loss = if lossy {
+        match loss_allowed(view, failover, &unsatisfied) {
+            Ok(loss) => Some(loss),
+            Err(waits) => return Advance { commands: Vec::new(), waits },
+        }
+    } else {
+        None
+    };
+    let Choice { winner: Some(winner), refusals } = candidate::choose(view, failover, lossy) else {
+        let Choice { refusals, .. } = candidate::choose(view, failover, lossy);
+        return Advance::wait(Wait::NoCandidate { refusals });
+    };
+    drop(refusals);
+    if let Some(wait) = grace(view, memory, failover, &winner) {
+        return Advance::wait(wait);
+    }
+    let standbys = candidate::first_standbys(view, &failover.seals, &winner);
+    let k = acks_for(view, &winner, &standbys);
+    Advance::command(Command::Elect { epoch: view.record.epoch, instance: winner, k, standbys, loss })
+}
+
+/// Seals that were reported and are not yet in the record.
+fn seals(view: &View<'_>, failover: &Failover) -> Vec<Command> {
+    let record = view.record;
+    let news = |name: &InstanceName| {
+        let report = view.fresh(name)?;
+        let member = view.member(name)?;
+        let seal = report.proofs.sealed.filter(|seal| seal.epoch == record.epoch)?;
+        let counts = member.copy == Copy::Whole && member.incarnation == report.incarnation;
+        let new = failover.seals.get(name).is_none_or(|known| seal.stopped && !known.stopped);
+        (counts && new).then(|| Command::RecordSeal {
+            instance: name.clone(),
+            incarnation: report.incarnation,
+            seal,
+        })
+    };
+    record.instances.keys().filter_map(news).collect()
+}
+
+/// Electing without satisfying every rule: only by an operator's override, or, for asynchronous commits, within
+/// `max_data_loss` and after the old lease has surely run out (PROTOCOL.md step 4).
+fn loss_allowed(view: &View<'_>, failover: &Failover, unsatisfied: &[&CommitRule]) -> Result<String, Vec<Wait>> {
+    let rules: Vec<String> = unsatisfied.iter().map(ToString::to_string).collect();
+    if let Some(fenced) = &failover.loss_accepted {
+        let unsealed = unsatisfied.iter().flat_map(|rule| rule.standbys.iter().chain([&rule.primary]));
+        let loose: BTreeSet<&str> = unsealed
+            .filter(|name| !failover.seals.contains_key(*name) && !fenced.contains(*name))
+            .map(InstanceName::as_str)
+            .collect();
+        let loose: Vec<&str> = loose.into_iter().collect();
+        return Ok(format!(
+            "elected by an operator's override without satisfying: {}; not sealed: {}",
+            rules.join("; "),
+            if loose.is_empty() { "nobody".to_owned() } else { loose.join(", ") }
+        ));
+    }
+    let synchronous: Vec<Wait> =
+        unsatisfied.iter().filter(|r| r.k > 0).filter_map(|r| seals_missing(r, &failover.seals)).collect();
+    if !synchronous.is_empty() {
+        return Err(synchronous);
+    }
+    let Some(holder) = failover.from.clone() else { return Err(Vec::new()) };
+    let over = view.last_grant.plus(view.policy.surely_over_after());
+    let left = over.since(view.now);
+    if !left.is_zero() {
+        return Err(vec![Wait::LeaseRunning { holder, left }]);
+    }
+    let best = failover.seals.values().map(|seal| seal.position).max();
+    let gap = view.last_position(&holder).zip(best).and_then(|(last, best)| {
+        (last.timeline == best.timeline).then(|| last.lsn.bytes_since(best.lsn))
+    });
+    match gap {
+        Some(gap) if view.record.spec.max_data_loss > 0 && gap <= view.record.spec.max_data_loss => Ok(format!(
+            "asynchronous commits of {holder} may be lost: {gap} bytes behind the last position that it told"
+        )),
+        _ => Err(vec![Wait::LossUnbounded { holder }]),
+    }
+}
+
+/// A short wait for reachable standbys that are not sealed yet: so that the winner has company, and so that a running
+/// standby is taken rather than the stopped primary, which would have to recover first.
+fn grace(view: &View<'_>, memory: &Memory, failover: &Failover, winner: &InstanceName) -> Option<Wait> {
+    let stopped_winner = failover.seals.get(winner).is_some_and(|seal| seal.stopped);
+    let coming = view
+        .whole_and_fresh()
+        .filter(|name| failover.from.as_ref() != Some(*name) && !failover.seals.contains_key(*name))
+        .any(|name| matches!(view.server(name), Some(Server::Standby(_) | Server::Starting { .. })));
+    let patience = if stopped_winner { view.policy.standby_grace } else { view.policy.seal_grace };
+    let left = patience.saturating_sub(memory.in_phase_for(view.now));
+    (coming && !left.is_zero()).then_some(Wait::StandbyGrace { left })
+}
+
+/// How many must acknowledge in the new epoch. With nobody left who could, a cluster that rather goes on than waits
+/// may begin alone (clauses 15, 16): its older rules are all satisfied by now.
+fn acks_for(view: &View<'_>, winner: &InstanceName, standbys: &BTreeSet<InstanceName>) -> u32 {
+    let spec = &view.record.spec;
+    let reachable = view.whole_and_fresh().filter(|name| *name != winner).count();
+    let able = u32::try_from(standbys.len().max(reachable)).unwrap_or(u32::MAX);
+    if spec.may_be_asynchronous() || able > 0 { spec.acks.min(able).max(spec.min_acks) } else { spec.acks }
+}
+
+/// Somebody is elected: confirm the promotion, then open.
+pub fn promote(view: &View<'_>, reign: &Reign) -> Advance {
+    let epoch = view.record.epoch;
+    let proofs = view.fresh(&reign.instance).map(|report| &report.proofs);
+    if reign.fork.is_none() {
+        let promoted = proofs.and_then(|proofs| {
+            let promotion = proofs.promoted.filter(|promotion| promotion.epoch == epoch)?;
+            Some((promotion, proofs.promoted_line.clone()?))
+        });
+        return match promoted {
+            Some((promotion, line)) => {
+                Advance::command(Command::ConfirmPrimary { instance: reign.instance.clone(), promotion, line })
+            }
+            None => Advance::wait(Wait::Promotion { instance: reign.instance.clone() }),
+        };
+    }
+    match proofs.and_then(|proofs| proofs.opened) {
+        _ if reign.open => Advance::nothing(),
+        Some(opened) if opened == epoch => Advance::command(Command::OpenPrimary { epoch }),
+        _ => Advance::wait(Wait::FirstCommit { instance: reign.instance.clone() }),
+    }
+}

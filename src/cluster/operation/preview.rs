@@ -1,0 +1,70 @@
+//! What a failover would do if it began now: the answer to `failover --dry-run`. It imagines every reachable whole
+//! instance sealed at the position that it last told, and asks the same functions that a real failover asks.
+
+use super::failover::hopeless;
+use crate::candidate::{self, Choice};
+use crate::ids::InstanceName;
+use crate::problem::Refusal;
+use crate::record::{Cluster, Failover, Operation, PhaseTimes};
+use crate::report::{Report, Seal, Server};
+use crate::view::View;
+use crate::wal::{Position, TimelineId};
+use std::collections::BTreeMap;
+
+/// The answer to a dry run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Preview {
+    /// Who would win, as far as can be told before the seals.
+    pub would_win: Option<InstanceName>,
+    /// Why not each of the others.
+    pub refusals: Vec<Refusal>,
+    /// What stands in the way, a sentence each; empty when nothing does.
+    pub obstacles: Vec<String>,
+}
+
+/// Previews a failover, to `wanted` if the operator wants somebody.
+pub fn failover(view: &View<'_>, wanted: Option<&InstanceName>) -> Preview {
+    let Some(reign) = &view.record.primary else {
+        let why = match view.record.operation {
+            Operation::Failover(_) => "a failover is under way and has not elected yet",
+            _ => "the cluster has no primary yet",
+        };
+        return Preview { obstacles: vec![why.to_owned()], ..Preview::default() };
+    };
+    let others = view.whole_and_fresh().filter(|name| **name != reign.instance);
+    let seals: BTreeMap<InstanceName, Seal> = others
+        .filter_map(|name| {
+            let position = told(view.record, view.fresh(name)?)?;
+            Some((name.clone(), Seal { epoch: view.record.epoch.next(), position, ..Seal::default() }))
+        })
+        .collect();
+    let imagined = Failover {
+        from: Some(reign.instance.clone()),
+        reason: "dry run".to_owned(),
+        wanted: wanted.cloned(),
+        seals,
+        loss_accepted: None,
+        times: PhaseTimes::default(),
+    };
+    let Choice { winner, refusals } = candidate::choose(view, &imagined, false);
+    let mut obstacles: Vec<String> = hopeless(view).iter().map(ToString::to_string).collect();
+    if let (Some(wanted), Some(winner)) = (wanted, &winner)
+        && wanted != winner
+    {
+        obstacles.push(format!("{wanted} would not win: {winner} would"));
+    }
+    Preview { would_win: winner, refusals, obstacles }
+}
+
+/// Where a standby stands by its last report. What it proves when sealed may be more.
+fn told(record: &Cluster, report: &Report) -> Option<Position> {
+    match &report.server {
+        Server::Standby(standby) => Some(match &standby.receiver {
+            Some(receiver) => {
+                Position { timeline: receiver.timeline, lsn: receiver.flushed.max(standby.replayed) }
+            }
+            None => Position { timeline: TimelineId(record.epoch.0), lsn: standby.replayed },
+        }),
+        _ => None,
+    }
+}

@@ -1,0 +1,89 @@
+//! How an instance whose copy cannot follow comes back: leave to rewind or clone, one at a time, then the mark that
+//! says it counts again (PROTOCOL.md 'Failover' 6).
+
+use super::Advance;
+use crate::command::Command;
+use crate::ids::InstanceName;
+use crate::problem::Wait;
+use crate::record::{Copy, Instance, Reign};
+use crate::report::{Rebuild, Report, Server};
+use crate::view::View;
+use crate::wal::{Position, TimelineId};
+
+/// What the copies want next.
+pub fn advance(view: &View<'_>, reign: &Reign) -> Advance {
+    let others = || view.record.instances.iter().filter(|(name, _)| **name != reign.instance);
+    let finished = others().filter_map(|(name, member)| finish(view, name, member));
+    let commands: Vec<Command> = finished.collect();
+    if !commands.is_empty() {
+        return Advance { commands, waits: Vec::new() };
+    }
+    let busy = others().find(|(_, member)| matches!(member.copy, Copy::Rebuilding { done: false, .. }));
+    let asking: Vec<(&InstanceName, &Instance, Rebuild)> = others()
+        .filter_map(|(name, member)| Some((name, member, asks(member, view.fresh(name)?)?)))
+        .collect();
+    match busy {
+        // The one at work may give up on a rewind and ask for a clone instead.
+        Some((name, member)) => match asking.iter().find(|(asker, ..)| *asker == name) {
+            Some((_, _, how)) => grant(view, reign, name, member, *how),
+            None => Advance::wait(Wait::Rebuild { instance: name.clone() }),
+        },
+        // A rewind brings back more in less time: first come those.
+        None => match asking.iter().min_by_key(|(name, _, how)| (*how == Rebuild::Clone, (*name).clone())) {
+            Some((name, member, how)) => grant(view, reign, name, member, *how),
+            None => Advance::nothing(),
+        },
+    }
+}
+
+/// What the instance asks for, by a report about the copy that the record knows.
+fn asks(member: &Instance, report: &Report) -> Option<Rebuild> {
+    match (&member.copy, &report.needs) {
+        (Copy::Empty, _) if report.server == Server::NoData => Some(Rebuild::Clone),
+        (_, Some(need)) if need.incarnation == member.incarnation => Some(need.rebuild),
+        _ => None,
+    }
+}
+
+fn grant(view: &View<'_>, reign: &Reign, name: &InstanceName, member: &Instance, how: Rebuild) -> Advance {
+    let Some(Server::Primary(primary)) = view.server(&reign.instance) else { return Advance::nothing() };
+    let record = view.record;
+    if record.sync.standbys.contains(name) {
+        return Advance::wait(Wait::RuleProof { instance: reign.instance.clone() });
+    }
+    // An older rule may need this very copy: it is kept until the newest rule is proved, unless nobody else could
+    // prove it (PROTOCOL.md clause 11).
+    let somebody_else = view.whole_and_fresh().any(|other| other != name && *other != reign.instance);
+    if member.copy == Copy::Whole && !record.sync.proved && somebody_else {
+        return Advance::wait(Wait::RuleProof { instance: reign.instance.clone() });
+    }
+    let until = Position { timeline: TimelineId(record.epoch.0), lsn: primary.flushed };
+    Advance::command(Command::GrantRebuild {
+        instance: name.clone(),
+        incarnation: member.incarnation,
+        how,
+        until,
+    })
+}
+
+/// A rebuild that is done, or a copy that holds what was asked of it.
+fn finish(view: &View<'_>, name: &InstanceName, member: &Instance) -> Option<Command> {
+    let report = view.fresh(name).filter(|report| report.incarnation == member.incarnation)?;
+    match &member.copy {
+        Copy::Rebuilding { done: false, .. } if report.proofs.rebuilt == Some(member.incarnation) => {
+            Some(Command::EndRebuild { instance: name.clone(), incarnation: member.incarnation })
+        }
+        Copy::Rebuilding { done: true, until, .. } => {
+            let Server::Standby(standby) = &report.server else { return None };
+            let receiver = standby.receiver.as_ref().filter(|receiver| receiver.streaming)?;
+            let held = Position { timeline: receiver.timeline, lsn: receiver.flushed };
+            let counts = receiver.timeline.0 == view.record.epoch.0 && held >= *until;
+            counts.then(|| Command::MarkWhole {
+                instance: name.clone(),
+                incarnation: member.incarnation,
+                epoch: view.record.epoch,
+            })
+        }
+        _ => None,
+    }
+}

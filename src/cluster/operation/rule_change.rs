@@ -1,0 +1,92 @@
+//! Who must acknowledge, as the standbys come and go within an epoch: record first, PostgreSQL second, proof third,
+//! retirement last (PROTOCOL.md 'Commit rules').
+
+use super::Advance;
+use crate::command::Command;
+use crate::ids::InstanceName;
+use crate::memory::{Memory, able_to_acknowledge, receives_this_epoch};
+use crate::problem::Wait;
+use crate::record::{Copy, Instance, Reign};
+use crate::report::Server;
+use crate::view::View;
+use std::collections::BTreeSet;
+
+/// Retire what was proved, then change what no longer fits.
+pub fn advance(view: &View<'_>, memory: &Memory, reign: &Reign) -> Advance {
+    let record = view.record;
+    let (epoch, number) = (record.epoch, record.sync.number);
+    let proved = view.fresh(&reign.instance).and_then(|report| report.proofs.rule);
+    if !record.sync.proved && proved == Some((epoch, number)) {
+        return Advance::command(Command::RetireRules { epoch, number });
+    }
+    let (k, standbys) = wanted(view, memory, reign);
+    if (k, &standbys) != (record.sync.k, &record.sync.standbys) {
+        return Advance::command(Command::ChangeRule { epoch, k, standbys });
+    }
+    if record.sync.proved { Advance::nothing() } else { Advance::wait(Wait::RuleProof { instance: reign.instance.clone() }) }
+}
+
+/// The rule that fits what is there now.
+fn wanted(view: &View<'_>, memory: &Memory, reign: &Reign) -> (u32, BTreeSet<InstanceName>) {
+    let record = view.record;
+    let unchanged = || (record.sync.k, record.sync.standbys.clone());
+    // Without a fresh word of the primary nothing is known about its standbys.
+    let Some(Server::Primary(_)) = view.server(&reign.instance) else { return unchanged() };
+    let standbys: BTreeSet<InstanceName> = record
+        .instances
+        .iter()
+        .filter(|(name, member)| **name != reign.instance && belongs(view, memory, name, member))
+        .map(|(name, _)| name.clone())
+        .collect();
+    let able = u32::try_from(standbys.len()).unwrap_or(u32::MAX);
+    let spec = &record.spec;
+    let patient = memory.alone_for(view.now) < view.policy.alone_after;
+    if able == 0 {
+        return match (spec.may_be_asynchronous(), patient) {
+            // Nobody could acknowledge anyway: an empty set would gain nothing, and the old one may come back.
+            (false, _) | (true, true) => unchanged(),
+            (true, false) => (0, BTreeSet::new()),
+        };
+    }
+    if able >= spec.acks {
+        return (spec.acks, standbys);
+    }
+    // Fewer than asked for: those who are there have to do after a while, as far down as the operator allows.
+    let floor = spec.min_acks.max(1);
+    let k = if record.sync.k > able { able.max(floor) } else { record.sync.k.max(able).max(floor).min(spec.acks) };
+    let short_for = shortest_absence(view, memory, &standbys, reign);
+    if short_for < view.policy.alone_after && record.sync.k >= k { (record.sync.k.max(k), standbys) } else { (k, standbys) }
+}
+
+/// How long the members that are missing from `standbys` have been unable, at the least.
+fn shortest_absence(
+    view: &View<'_>,
+    memory: &Memory,
+    standbys: &BTreeSet<InstanceName>,
+    reign: &Reign,
+) -> std::time::Duration {
+    let missing = view.record.instances.keys().filter(|name| **name != reign.instance && !standbys.contains(*name));
+    missing.map(|name| memory.unable_for(name, view.now)).min().unwrap_or_default()
+}
+
+/// Stays while it acknowledges, or has only just stopped; joins once it streams this epoch's timeline, whole, by its
+/// own agent's word, and close behind.
+fn belongs(view: &View<'_>, memory: &Memory, name: &InstanceName, member: &Instance) -> bool {
+    if member.copy != Copy::Whole {
+        return false;
+    }
+    if view.fresh(name).is_some_and(|report| report.needs.is_some()) {
+        return false;
+    }
+    if view.record.sync.standbys.contains(name) {
+        return memory.unable_for(name, view.now) < view.policy.leaves_after;
+    }
+    able_to_acknowledge(view, name) && receives_this_epoch(view, name) && close_behind(view, name)
+}
+
+fn close_behind(view: &View<'_>, name: &InstanceName) -> bool {
+    let Some(reign) = &view.record.primary else { return false };
+    let Some(Server::Primary(primary)) = view.server(&reign.instance) else { return false };
+    let flushed = primary.senders.iter().find(|sender| sender.instance == *name).map(|sender| sender.flushed);
+    flushed.is_some_and(|flushed| primary.flushed.bytes_since(flushed) <= view.policy.joins_within_bytes)
+}
