@@ -1,0 +1,2 @@
+//! coordinator
+pub mod raft;

@@ -1,0 +1,100 @@
+//! Who leads, and when this member may say that it does.
+//!
+//! `mine` needs three things at once, because each alone is known to lie: openraft calls this node leader (true right
+//! after a restart although another one leads), an entry of this very term has been applied here (before that the
+//! state may be older than what earlier leaders answered), and a quorum has answered within the lease. Even so it is
+//! only a hint of when to begin: whatever a leader does goes through the log or asks for confirmation.
+
+use std::time::Duration;
+
+use openraft::alias::WatchReceiverOf;
+use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::{Instant as _, RaftMetrics, ServerState};
+use tokio::sync::watch;
+
+use super::machine::{Machine, MachineStore};
+use super::types::{Peer, Types};
+
+/// The state of leadership as this member sees it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Leadership {
+    /// Who leads; `None`: nobody that is known, or this member without a quorum.
+    pub leader: Option<Peer>,
+    /// This member leads, has applied an entry of its own term, and was answered by a quorum within the lease.
+    pub mine: bool,
+    /// The newest term seen. Rises with each election.
+    pub term: u64,
+}
+
+/// What [`follow`] tells.
+pub(crate) struct Told {
+    pub(crate) leadership: watch::Sender<Leadership>,
+    /// Why the node stopped by itself; `None` while it runs.
+    pub(crate) stopped: watch::Sender<Option<String>>,
+}
+
+/// Follows openraft's metrics until the node stops.
+pub(crate) async fn follow<M: Machine>(
+    mut metrics: WatchReceiverOf<Types, RaftMetrics<Types>>,
+    machine: MachineStore<M>,
+    lease: Duration,
+    told: Told,
+) {
+    loop {
+        let (now, lapses, fatal) = {
+            let seen = metrics.borrow_watched();
+            let fatal = seen.running_state.as_ref().err().map(ToString::to_string);
+            let left = lease_left(&seen, lease);
+            (judge(&seen, &machine, left), left, fatal)
+        };
+        if let Some(why) = fatal {
+            tell(&told.leadership, Leadership { leader: None, mine: false, term: now.term });
+            told.stopped.send_replace(Some(why));
+            return;
+        }
+        let mine = now.mine;
+        tell(&told.leadership, now);
+        let changed = if mine {
+            tokio::time::timeout(lapses.unwrap_or(lease), metrics.changed()).await.unwrap_or(Ok(()))
+        } else {
+            metrics.changed().await
+        };
+        if changed.is_err() {
+            tell(&told.leadership, Leadership::default());
+            told.stopped.send_replace(Some("raft was shut down".to_owned()));
+            return;
+        }
+    }
+}
+
+fn tell(to: &watch::Sender<Leadership>, now: Leadership) {
+    to.send_if_modified(|before| {
+        if *before == now {
+            return false;
+        }
+        if before.mine != now.mine || before.leader != now.leader {
+            let leader = now.leader.as_ref().map_or("none", |p| p.machine.as_str());
+            tracing::info!(term = now.term, leader, mine = now.mine, "raft leadership changed");
+        }
+        *before = now;
+        true
+    });
+}
+
+/// How long the newest answer of a quorum still counts; `None`: not any more.
+fn lease_left(seen: &RaftMetrics<Types>, lease: Duration) -> Option<Duration> {
+    let mut voters = seen.membership_config.membership().voter_ids();
+    if voters.next() == Some(seen.id) && voters.next().is_none() {
+        return Some(lease);
+    }
+    let age = seen.last_quorum_acked.as_ref()?.elapsed();
+    lease.checked_sub(age).filter(|left| !left.is_zero())
+}
+
+fn judge<M: Machine>(seen: &RaftMetrics<Types>, machine: &MachineStore<M>, left: Option<Duration>) -> Leadership {
+    let leads = seen.state == ServerState::Leader && seen.current_leader == Some(seen.id);
+    let own_entry = || machine.last_applied().is_some_and(|id| **id.committed_leader_id() == seen.current_term);
+    let leader = seen.current_leader.filter(|_| !leads || left.is_some());
+    let leader = leader.and_then(|id| seen.membership_config.membership().get_node(&id).cloned());
+    Leadership { leader, mine: leads && left.is_some() && own_entry(), term: seen.current_term }
+}

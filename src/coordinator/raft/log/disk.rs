@@ -1,0 +1,139 @@
+//! The seam under the log: a directory of append-only files, and what may be relied on about each call.
+//!
+//! The real directory is here; the tests have one in memory that loses what was not flushed. Whoever calls this owns
+//! all thinking about formats and order; this file only promises when something is durable.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// A flat directory of files that grow at their end.
+///
+/// After an error of `append` or `flush` nothing may be assumed about the file: Linux drops dirty pages whose
+/// write-back failed, so a second flush would report a success that is a lie.
+pub(crate) trait LogDisk: Send + Sync + 'static {
+    /// Where this is, for messages.
+    fn place(&self) -> String;
+    /// The names of all files, sorted.
+    fn list(&self) -> io::Result<Vec<String>>;
+    /// The whole contents.
+    fn read(&self, name: &str) -> io::Result<Vec<u8>>;
+    /// A new empty file whose name survives a crash. Fails where it exists.
+    fn create(&self, name: &str) -> io::Result<()>;
+    /// Adds to the end. Lost in a crash, wholly or from any byte on, until `flush`.
+    fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
+    /// Everything appended so far survives a crash.
+    fn flush(&self, name: &str) -> io::Result<()>;
+    /// Cuts the file to `len` bytes; the cut survives a crash.
+    fn truncate(&self, name: &str, len: u64) -> io::Result<()>;
+    /// Removes; survives a crash.
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Puts `bytes` under `name` in one step: a crash leaves the old contents or the new, never a mixture.
+    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
+}
+
+/// A directory of the file system, held by a lock for as long as this value lives.
+#[derive(Debug)]
+pub(crate) struct RealDisk {
+    dir: PathBuf,
+    /// The file appended to last: the log appends to one file for a long time.
+    open: Mutex<Option<(String, File)>>,
+    _lock: Option<File>,
+}
+
+impl RealDisk {
+    /// Takes the directory (created with mode 0700 when missing) for this process alone.
+    pub(crate) fn lock(dir: &Path) -> io::Result<Self> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        // The directory's own name has to survive, too: a log that is gone after a power cut is a lost vote.
+        if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
+            File::open(parent)?.sync_all()?;
+        }
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(dir.join("lock"))?;
+        lock.try_lock().map_err(|e| match e {
+            fs::TryLockError::WouldBlock => io::Error::new(io::ErrorKind::ResourceBusy, "another process has it open"),
+            fs::TryLockError::Error(e) => e,
+        })?;
+        Ok(Self { dir: dir.to_owned(), open: Mutex::new(None), _lock: Some(lock) })
+    }
+
+    /// Reads without the lock, beside a running coordinator: for `dump` alone.
+    pub(crate) fn look(dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), open: Mutex::new(None), _lock: None }
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        File::open(&self.dir)?.sync_all()
+    }
+
+    fn with_open<T>(&self, name: &str, act: impl FnOnce(&mut File) -> io::Result<T>) -> io::Result<T> {
+        // A panic while the lock was held leaves at worst a file handle, which stays good.
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *open {
+            Some((held, file)) if held == name => act(file),
+            other => {
+                let file = OpenOptions::new().append(true).open(self.dir.join(name))?;
+                act(&mut other.insert((name.to_owned(), file)).1)
+            }
+        }
+    }
+
+    fn forget(&self) {
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl LogDisk for RealDisk {
+    fn place(&self) -> String {
+        self.dir.display().to_string()
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let names = fs::read_dir(&self.dir)?.map(|e| Ok(e?.file_name().to_string_lossy().into_owned()));
+        let mut names: Vec<String> = names.collect::<io::Result<_>>()?;
+        names.sort();
+        Ok(names)
+    }
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.dir.join(name))
+    }
+
+    fn create(&self, name: &str) -> io::Result<()> {
+        let file = OpenOptions::new().create_new(true).append(true).mode(0o600).open(self.dir.join(name))?;
+        file.sync_all()?;
+        self.sync_dir()
+    }
+
+    fn append(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.with_open(name, |file| file.write_all(bytes))
+    }
+
+    fn flush(&self, name: &str) -> io::Result<()> {
+        self.with_open(name, |file| file.sync_data())
+    }
+
+    fn truncate(&self, name: &str, len: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(self.dir.join(name))?;
+        file.set_len(len)?;
+        file.sync_all()
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.forget();
+        fs::remove_file(self.dir.join(name))?;
+        self.sync_dir()
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let tmp = self.dir.join(format!("{name}.tmp"));
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&tmp)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        drop(file);
+        fs::rename(&tmp, self.dir.join(name))?;
+        self.sync_dir()
+    }
+}

@@ -1,0 +1,25 @@
+//! The raft log on disk: votes, entries and the group's identity in append-only segment files.
+//!
+//! Promises: what was acknowledged is there after a crash, in the order in which it was acknowledged; what is damaged
+//! refuses to start, by file and offset. Leaves to others: what an entry means, and when it may be purged.
+//! Why not a crate: docs/decisions/2026-11-22-raft-log-store.md.
+
+mod contents;
+mod disk;
+mod dump;
+mod frame;
+mod record;
+mod recover;
+mod store;
+mod writer;
+
+#[cfg(test)]
+mod memory_disk;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use disk::{LogDisk, RealDisk};
+pub use dump::dump;
+pub use recover::LogError;
+pub(crate) use recover::segments;
+pub(crate) use store::LogStore;

@@ -1,0 +1,40 @@
+//! One log kept by a group of coordinators, on openraft, whose words stay in here.
+//!
+//! Promises: an entry whose reply was returned is applied once on every member, in the same order, and survives the
+//! loss of a minority of directories. Leaves to others: what an entry means ([`Machine`]), and the gRPC server that
+//! [`RaftNode::service`] is mounted on. Entries and replies are opaque bytes; no cluster is known here.
+//!
+//! To read: `node` (the API), `formation` and `members` (who belongs), `leadership` and `confirm` (who leads), `log`
+//! (what is on disk), `network` and `server` (the wire).
+
+mod config;
+mod confirm;
+mod formation;
+mod leadership;
+mod log;
+mod machine;
+mod members;
+mod network;
+mod node;
+mod server;
+mod snapshot;
+mod types;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::{Config, Limits, OpenError, Timing};
+pub use confirm::ConfirmError;
+pub use leadership::Leadership;
+pub use log::{LogError, dump};
+pub use machine::{Machine, Unknown};
+pub use members::{MemberError, MemberInfo};
+pub use node::{MAX_ENTRY, ProposeError, RaftNode};
+pub use server::{RaftServer, RaftService};
+pub use types::Peer;
+
+/// "; n2 (10.0.0.2:7400) does", where that is known.
+fn leader_hint(leader: Option<&Peer>) -> String {
+    leader.map_or_else(String::new, |peer| format!("; {peer} does"))
+}

@@ -1,0 +1,270 @@
+//! The client side of the raft wire: how this member calls the others.
+//!
+//! One HTTP/2 connection a peer, dialled when first needed. Every call has a deadline; every failure of the transport
+//! is reported as *unreachable*, so that openraft backs off (50 to 500 ms) instead of hammering a dead machine. A
+//! refusal (wrong group, wrong id) is logged when it first appears, not at each heartbeat.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use interrex_api::pb::{self, raft_client::RaftClient};
+use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::RPCOption;
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderError, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use openraft::{OptionalSend, RaftNetworkFactory, RaftNetworkV2};
+use tokio::time::timeout;
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::{Response, Status};
+
+use super::log::LogStore;
+use super::types::{Peer, Snapshot, Types, Vote};
+use super::wire;
+
+/// Time to establish a connection; a machine that is up answers within a few.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(300);
+/// Bytes of a snapshot sent in one message, well below gRPC's usual limit of 4 MiB.
+const SNAPSHOT_PART: usize = 1 << 20;
+/// Messages may hold many entries; entries are small, but a batch of them must always fit.
+pub(crate) const MAX_MESSAGE: usize = 64 << 20;
+
+/// The connections to all other members, shared by everything that calls them.
+#[derive(Clone)]
+pub(crate) struct Peers {
+    inner: Arc<PeersInner>,
+}
+
+struct PeersInner {
+    log: LogStore,
+    tls: Option<ClientTlsConfig>,
+    /// For calls that carry entries: these are answered after a flush.
+    append_deadline: Duration,
+    channels: Mutex<BTreeMap<Peer, Channel>>,
+    /// What each member last refused, so that each refusal is logged once.
+    refusals: Mutex<BTreeMap<u64, String>>,
+}
+
+impl Peers {
+    pub(crate) fn new(log: LogStore, tls: Option<ClientTlsConfig>, append_deadline: Duration) -> Self {
+        let (channels, refusals) = Default::default();
+        Self { inner: Arc::new(PeersInner { log, tls, append_deadline, channels, refusals }) }
+    }
+
+    /// A client for whoever answers at a peer's address.
+    ///
+    /// # Errors
+    /// When the address is no `host:port`, or TLS cannot be set up for it.
+    pub(crate) fn client(&self, peer: &Peer) -> Result<RaftClient<Channel>, tonic::transport::Error> {
+        let mut channels = self.inner.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let channel = match channels.get(peer) {
+            Some(channel) => channel.clone(),
+            None => {
+                let channel = self.endpoint(peer)?.connect_lazy();
+                channels.insert(peer.clone(), channel.clone());
+                channel
+            }
+        };
+        Ok(RaftClient::new(channel).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE))
+    }
+
+    /// The one place where connections between members are configured.
+    fn endpoint(&self, peer: &Peer) -> Result<Endpoint, tonic::transport::Error> {
+        let scheme = if self.inner.tls.is_some() { "https" } else { "http" };
+        let endpoint = Endpoint::from_shared(format!("{scheme}://{}", peer.addr))?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .tcp_keepalive(Some(Duration::from_secs(5)))
+            .http2_keep_alive_interval(Duration::from_secs(2))
+            .keep_alive_timeout(Duration::from_secs(2));
+        match &self.inner.tls {
+            // A certificate names its machine, whatever the address.
+            Some(tls) => endpoint.tls_config(tls.clone().domain_name(&peer.machine)),
+            None => Ok(endpoint),
+        }
+    }
+
+    fn note(&self, target: u64, peer: &Peer, outcome: Result<(), &Status>) {
+        let mut refusals = self.inner.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Ok(()) => {
+                refusals.remove(&target);
+            }
+            Err(status) if status.code() == tonic::Code::FailedPrecondition => {
+                let line = status.message().to_owned();
+                if refusals.insert(target, line.clone()).as_ref() != Some(&line) {
+                    tracing::warn!(peer = %peer, "raft call refused: {line}");
+                }
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+impl RaftNetworkFactory<Types> for Peers {
+    type Network = PeerClient;
+
+    async fn new_client(&mut self, target: u64, peer: &Peer) -> PeerClient {
+        PeerClient { peers: self.clone(), target, peer: peer.clone() }
+    }
+}
+
+/// Calls one member, under the id that the membership gives it.
+pub(crate) struct PeerClient {
+    peers: Peers,
+    target: u64,
+    peer: Peer,
+}
+
+impl PeerClient {
+    fn header(&self) -> pb::RaftHeader {
+        let (group_id, from) = self.peers.inner.log.look(|c| (c.start.group_id, c.start.raft_id));
+        pb::RaftHeader { group_id, from, to: self.target }
+    }
+
+    async fn call<T, F>(&self, within: Duration, f: impl FnOnce(RaftClient<Channel>) -> F) -> Result<T, Unreachable<Types>>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let client = self.peers.client(&self.peer).map_err(|e| self.unreachable(&e.to_string()))?;
+        match timeout(within, f(client)).await {
+            Ok(Ok(answer)) => {
+                self.peers.note(self.target, &self.peer, Ok(()));
+                Ok(answer.into_inner())
+            }
+            Ok(Err(status)) => {
+                self.peers.note(self.target, &self.peer, Err(&status));
+                Err(self.unreachable(status.message()))
+            }
+            Err(_) => Err(self.unreachable(&format!("no answer within {} ms", within.as_millis()))),
+        }
+    }
+
+    fn unreachable(&self, why: &str) -> Unreachable<Types> {
+        Unreachable::from_string(format!("{}: {why}", self.peer))
+    }
+
+    fn vote_request(&self, rpc: &VoteRequest<Types>) -> pb::RaftVoteRequest {
+        pb::RaftVoteRequest {
+            header: Some(self.header()),
+            vote: Some(wire::vote_out(&rpc.vote)),
+            last: rpc.last_log_id.as_ref().map(wire::log_id_out),
+            leadership_transfer: rpc.leadership_transfer,
+        }
+    }
+
+    fn vote_answer(&self, answer: &pb::RaftVoteResponse) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        let vote = wire::needed_vote(answer.vote.as_ref()).map_err(|e| self.unreachable(&e.to_string()))?;
+        let last = answer.last.as_ref().map(wire::log_id_in);
+        Ok(VoteResponse::new(vote, last, answer.granted))
+    }
+}
+
+impl RaftNetworkV2<Types> for PeerClient {
+    type SnapshotData = Vec<u8>;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest<Types>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
+        use pb::raft_append_response::Outcome;
+        let within = match rpc.entries.is_empty() {
+            true => option.hard_ttl(),
+            false => option.hard_ttl().max(self.peers.inner.append_deadline),
+        };
+        let request = pb::RaftAppendRequest {
+            header: Some(self.header()),
+            vote: Some(wire::vote_out(&rpc.vote)),
+            prev: rpc.prev_log_id.as_ref().map(wire::log_id_out),
+            entries: rpc.entries.iter().map(wire::entry_out).collect(),
+            commit: rpc.leader_commit.as_ref().map(wire::log_id_out),
+        };
+        let answer = self.call(within, |mut c| async move { c.append(request).await }).await?;
+        match answer.outcome() {
+            Outcome::Success => Ok(AppendEntriesResponse::Success),
+            Outcome::Partial => {
+                Ok(AppendEntriesResponse::PartialSuccess(answer.matching.as_ref().map(wire::log_id_in)))
+            }
+            Outcome::Conflict => Ok(AppendEntriesResponse::Conflict),
+            Outcome::HigherVote => {
+                let vote = wire::needed_vote(answer.vote.as_ref()).map_err(|e| self.unreachable(&e.to_string()))?;
+                Ok(AppendEntriesResponse::HigherVote(vote))
+            }
+            Outcome::Unspecified => Err(self.unreachable("an answer without an outcome").into()),
+        }
+    }
+
+    async fn vote(&mut self, rpc: VoteRequest<Types>, option: RPCOption) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        let request = self.vote_request(&rpc);
+        let answer = self.call(option.hard_ttl(), |mut c| async move { c.vote(request).await }).await?;
+        self.vote_answer(&answer)
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        let request = self.vote_request(&rpc);
+        let answer = self.call(option.hard_ttl(), |mut c| async move { c.pre_vote(request).await }).await?;
+        self.vote_answer(&answer)
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        option: RPCOption,
+    ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+        let first = pb::RaftSnapshotPart {
+            header: Some(self.header()),
+            vote: Some(wire::vote_out(&vote)),
+            meta: Some(wire::meta_out(&snapshot.meta)),
+            data: Vec::new(),
+        };
+        let rest = snapshot.snapshot.chunks(SNAPSHOT_PART).map(|data| pb::RaftSnapshotPart {
+            header: None,
+            vote: None,
+            meta: None,
+            data: data.to_vec(),
+        });
+        let parts: Vec<_> = std::iter::once(first).chain(rest).collect();
+        let send = self.call(option.hard_ttl(), |mut c| async move { c.snapshot(tokio_stream::iter(parts)).await });
+        tokio::select! {
+            biased;
+            closed = cancel => Err(closed.into()),
+            answer = send => {
+                let answer = answer?;
+                let vote = wire::needed_vote(answer.vote.as_ref()).map_err(|e| self.unreachable(&e.to_string()))?;
+                Ok(SnapshotResponse::new(vote))
+            }
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        rpc: TransferLeaderRequest<Types>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
+        let request = pb::RaftTransferRequest {
+            header: Some(self.header()),
+            to: *rpc.to_node_id(),
+            from_leader: Some(wire::vote_out(rpc.from_leader())),
+            last: rpc.last_log_id().map(wire::log_id_out),
+        };
+        let answer = self.call(option.hard_ttl(), |mut c| async move { c.transfer_leader(request).await }).await?;
+        Ok(match answer.vote.as_ref().map(wire::vote_in) {
+            Some(actual) => Err(TransferLeaderError::VoteChanged { expected: *rpc.from_leader(), actual }),
+            None if answer.log_not_flushed => Err(TransferLeaderError::LogNotFlushed {
+                expected: rpc.last_log_id().copied(),
+                actual: answer.last.as_ref().map(wire::log_id_in),
+            }),
+            None => Ok(()),
+        })
+    }
+}

@@ -1,0 +1,264 @@
+//! The node: what the rest of the coordinator holds in its hands.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use openraft::errors::{ClientWriteError, RaftError};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::config::{Config, OpenError, check};
+use super::confirm::{ConfirmError, Confirmations};
+use super::leadership::{Leadership, Told, follow};
+use super::log::{LogDisk, LogError, LogStore, RealDisk, segments};
+use super::machine::{Machine, MachineStore};
+use super::members::MemberError;
+use super::network::Peers;
+use super::server::{RaftServer, service};
+use super::snapshot::SnapshotDir;
+use super::types::{Command, Peer, Types};
+
+/// The largest entry, in bytes. A coordinator's commands are below 1 kB.
+pub const MAX_ENTRY: usize = 1 << 20;
+
+/// Why a proposal got no reply.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// Certainly not in the log: this member does not lead.
+    #[error("this coordinator does not lead the group{}", super::leader_hint(.leader.as_ref()))]
+    NotLeader {
+        /// Who does, as far as known.
+        leader: Option<Peer>,
+    },
+    /// It may be applied later or never: look before proposing it again.
+    #[error("the outcome is unknown: no reply in time, or the leader changed meanwhile")]
+    UnknownOutcome,
+    /// Certainly not in the log.
+    #[error("an entry of {0} bytes is larger than the {MAX_ENTRY} that the log takes")]
+    TooLarge(usize),
+    /// The node has stopped.
+    #[error("this coordinator's raft has stopped: {0}")]
+    Stopped(String),
+}
+
+/// A member of the group. Clones are cheap and mean the same node; [`RaftNode::shutdown`] ends it.
+pub struct RaftNode<M: Machine> {
+    pub(crate) inner: Arc<Inner<M>>,
+}
+
+impl<M: Machine> Clone for RaftNode<M> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+pub(crate) struct Inner<M: Machine> {
+    pub(crate) config: Config,
+    pub(crate) raft: openraft::Raft<Types, MachineStore<M>>,
+    pub(crate) log: LogStore,
+    pub(crate) peers: Peers,
+    /// Held while the members change: one change at a time.
+    pub(crate) changes: tokio::sync::Mutex<()>,
+    /// What formation waits for; `None`: this node votes.
+    pub(crate) waiting: watch::Sender<Option<String>>,
+    pub(crate) stopped: watch::Receiver<Option<String>>,
+    machine: MachineStore<M>,
+    leadership: watch::Receiver<Leadership>,
+    confirmations: Arc<Confirmations>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl<M: Machine> RaftNode<M> {
+    /// Opens the directory, restores the machine, and takes part. The caller mounts [`RaftNode::service`] at once:
+    /// the others ask for it, and a first start waits for all of them.
+    ///
+    /// # Errors
+    /// One line: what, where, and the way out. See [`OpenError`].
+    pub async fn open(config: Config, machine: M) -> Result<Self, OpenError> {
+        let raft_config = Arc::new(check(&config)?);
+        let limits = config.limits;
+        let dir = config.dir.clone();
+        let opened = tokio::task::spawn_blocking(move || open_files(&dir, machine, limits.segment_bytes)).await;
+        let place = config.dir.display().to_string();
+        let start = |why: String| OpenError::Start { dir: place.clone(), why };
+        let (log, store) = opened.map_err(|e| start(e.to_string()))??;
+        let peers = Peers::new(log.clone(), config.tls.clone(), config.timing.election_min);
+        let raft_id = log.look(|c| c.start.raft_id);
+        let raft = openraft::Raft::new(raft_id, raft_config, peers.clone(), log.clone(), store.clone());
+        let raft = raft.await.map_err(|e| start(e.to_string()))?;
+
+        let (leadership_tx, leadership) = watch::channel(Leadership::default());
+        let (stopped_tx, stopped) = watch::channel(None);
+        let confirmations = Arc::new(Confirmations::default());
+        let lease = config.timing.election_max;
+        let mut tasks = JoinSet::new();
+        let told = Told { leadership: leadership_tx, stopped: stopped_tx };
+        tasks.spawn(follow(raft.metrics(), store.clone(), lease, told));
+        tasks.spawn(confirmations.clone().run(raft.clone(), store.applied(), 2 * lease));
+        let inner = Inner {
+            config,
+            raft,
+            log,
+            peers,
+            changes: tokio::sync::Mutex::default(),
+            waiting: watch::Sender::new(None),
+            stopped,
+            machine: store,
+            leadership,
+            confirmations,
+            tasks: Mutex::new(tasks),
+        };
+        let node = Self { inner: Arc::new(inner) };
+        node.tasks().spawn(super::formation::form(node.clone()));
+        Ok(node)
+    }
+
+    fn tasks(&self) -> std::sync::MutexGuard<'_, JoinSet<()>> {
+        self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The gRPC service for the other members.
+    #[must_use]
+    pub fn service(&self) -> RaftServer<M> {
+        service(self.clone())
+    }
+
+    /// The id of this directory's log.
+    #[must_use]
+    pub fn raft_id(&self) -> u64 {
+        self.inner.log.look(|c| c.start.raft_id)
+    }
+
+    /// The group that this directory belongs to; 0: none yet.
+    #[must_use]
+    pub fn group_id(&self) -> u64 {
+        self.inner.log.look(|c| c.start.group_id)
+    }
+
+    /// Puts an entry into the log and returns the machine's reply, once a quorum has it on disk and it is applied here.
+    ///
+    /// # Errors
+    /// See [`ProposeError`]; only `UnknownOutcome` and `Stopped` leave open whether it was applied.
+    pub async fn propose(&self, entry: Vec<u8>, deadline: Duration) -> Result<Vec<u8>, ProposeError> {
+        if entry.len() > MAX_ENTRY {
+            return Err(ProposeError::TooLarge(entry.len()));
+        }
+        match timeout(deadline, self.inner.raft.client_write(Command(entry))).await {
+            Ok(Ok(done)) => Ok(done.data.0),
+            Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(f)))) => {
+                Err(ProposeError::NotLeader { leader: f.leader_node })
+            }
+            // The entry was in this leader's log and was cut off or superseded; a new leader may still have it.
+            Ok(Err(RaftError::APIError(_))) | Err(_) => Err(ProposeError::UnknownOutcome),
+            Ok(Err(RaftError::Fatal(e))) => Err(ProposeError::Stopped(self.why_stopped(&e.to_string()))),
+        }
+    }
+
+    /// Confirms with a quorum, in a round that begins after this call, that this member leads; then waits until
+    /// everything committed by then is applied here, and returns the index applied. Writes nothing.
+    ///
+    /// # Errors
+    /// See [`ConfirmError`].
+    pub async fn confirm_leadership(&self, deadline: Duration) -> Result<u64, ConfirmError> {
+        self.inner.confirmations.confirm(deadline).await
+    }
+
+    /// Follows who leads.
+    #[must_use]
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.inner.leadership.clone()
+    }
+
+    /// Follows the index of the newest entry applied.
+    #[must_use]
+    pub fn applied(&self) -> watch::Receiver<u64> {
+        self.inner.machine.applied()
+    }
+
+    /// Looks at the machine. Short: it holds off `apply`.
+    pub fn read<T>(&self, f: impl FnOnce(&M) -> T) -> T {
+        self.inner.machine.read(f)
+    }
+
+    /// Follows what the formation of the group, or the return to it, waits for; `None`: this member votes.
+    #[must_use]
+    pub fn waiting(&self) -> watch::Receiver<Option<String>> {
+        self.inner.waiting.subscribe()
+    }
+
+    /// Follows why the node stopped by itself (a disk error, an unknown entry); `None` while it runs. A stopped node
+    /// does not come back: its process should end.
+    #[must_use]
+    pub fn stopped(&self) -> watch::Receiver<Option<String>> {
+        self.inner.stopped.clone()
+    }
+
+    fn why_stopped(&self, otherwise: &str) -> String {
+        self.inner.stopped.borrow().clone().unwrap_or_else(|| otherwise.to_owned())
+    }
+
+    /// Hands leadership to a machine, and waits until this member no longer leads.
+    ///
+    /// # Errors
+    /// See [`MemberError`]; `Unfinished` when the machine did not take over: this member leads on.
+    pub async fn transfer_leader(&self, to: &str) -> Result<(), MemberError> {
+        let mut leadership = self.leadership();
+        let now = leadership.borrow().clone();
+        if !now.mine {
+            return Err(MemberError::NotLeader { leader: now.leader });
+        }
+        let voters: BTreeSet<u64> = self.membership().voter_ids().collect();
+        let target = self.members().into_iter().find(|m| m.machine == to && voters.contains(&m.raft_id));
+        let Some(target) = target else {
+            return Err(MemberError::Refused(format!("{to} is not a voter of this group")));
+        };
+        if target.raft_id == self.raft_id() {
+            return Ok(());
+        }
+        let asked = self.inner.raft.trigger().transfer_leader(target.raft_id).await;
+        asked.map_err(|e| MemberError::Stopped(self.why_stopped(&e.to_string())))?;
+        let handed = leadership.wait_for(|l| l.term > now.term && l.leader.is_some());
+        match timeout(3 * self.inner.config.timing.election_max, handed).await {
+            Ok(Ok(l)) if l.leader.as_ref().is_some_and(|p| p.machine == to) => Ok(()),
+            Ok(Err(_)) => Err(MemberError::Stopped(self.why_stopped("it was shut down"))),
+            _ => Err(MemberError::Unfinished(format!("{to} did not take over"))),
+        }
+    }
+
+    /// Stops taking part, writes what is queued and lets go of the directory. Does not hand leadership away: see
+    /// [`RaftNode::transfer_leader`].
+    pub async fn shutdown(&self) {
+        let mut tasks = std::mem::take(&mut *self.tasks());
+        tasks.shutdown().await;
+        if let Err(e) = self.inner.raft.shutdown().await {
+            tracing::warn!("raft did not stop cleanly: {e}");
+        }
+        self.inner.log.close().await;
+    }
+}
+
+fn open_files<M: Machine>(
+    dir: &std::path::Path,
+    machine: M,
+    segment_bytes: u64,
+) -> Result<(LogStore, MachineStore<M>), OpenError> {
+    let place = dir.display().to_string();
+    let lock = RealDisk::lock(dir).map_err(|source| OpenError::Lock { dir: place.clone(), source })?;
+    let disk: Arc<dyn LogDisk> = Arc::new(lock);
+    let snapshots = SnapshotDir::new(disk.clone());
+    let list_error = |source| OpenError::Log(LogError::Io { what: "list", place: place.clone(), source });
+    let left = snapshots.list().map_err(list_error)?;
+    if segments(&*disk)?.is_empty()
+        && let Some(snapshot) = left.last()
+    {
+        let why = format!("its segments are gone, though {snapshot} is there");
+        return Err(OpenError::Log(LogError::NotWhole { dir: place, why }));
+    }
+    let fresh_id = getrandom::u64().map_err(|e| OpenError::Start { dir: place, why: format!("draw a raft id: {e}") })?;
+    let log = LogStore::open(disk, fresh_id.max(1), segment_bytes)?;
+    let log_from = log.look(|c| c.start.purged.map_or(0, |id| id.index() + 1));
+    let store = MachineStore::open(machine, snapshots, log_from).map_err(OpenError::Snapshot)?;
+    Ok((log, store))
+}

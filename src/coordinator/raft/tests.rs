@@ -1,0 +1,4 @@
+//! Groups of nodes in one process, over real gRPC on loopback.
+
+mod group;
+mod scenes;

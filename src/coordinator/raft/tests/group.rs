@@ -1,0 +1,176 @@
+//! A small group to play with: each node has its own directory, port and server, and can be killed, wiped and started.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::super::*;
+
+/// Appends each entry to a list; the reply is its place in it.
+#[derive(Default)]
+pub(crate) struct List(pub(crate) Vec<String>);
+
+impl Machine for List {
+    fn apply(&mut self, _: u64, entry: &[u8]) -> Result<Vec<u8>, Unknown> {
+        let entry = String::from_utf8_lossy(entry).into_owned();
+        if entry == "from the future" {
+            return Err(Unknown("command 99".to_owned()));
+        }
+        self.0.push(entry);
+        Ok(self.0.len().to_string().into_bytes())
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        self.0.join("\n").into_bytes()
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), String> {
+        let text = String::from_utf8_lossy(snapshot);
+        self.0 = text.lines().map(str::to_owned).collect();
+        Ok(())
+    }
+}
+
+/// One running node.
+pub(crate) struct Running {
+    pub(crate) node: RaftNode<List>,
+    server: JoinHandle<()>,
+}
+
+/// The machines of a group, running or not.
+pub(crate) struct Group {
+    dir: tempfile::TempDir,
+    addrs: BTreeMap<String, SocketAddr>,
+    listeners: BTreeMap<String, std::net::TcpListener>,
+    pub(crate) running: BTreeMap<String, Running>,
+    pub(crate) limits: Limits,
+}
+
+/// Longer than anything here takes on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Group {
+    /// Machines `n1`, `n2`, … with free ports and empty directories; none is started.
+    pub(crate) fn of(size: usize) -> Self {
+        let (mut addrs, mut listeners) = (BTreeMap::new(), BTreeMap::new());
+        for i in 1..=size {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+            addrs.insert(format!("n{i}"), listener.local_addr().expect("an address"));
+            listeners.insert(format!("n{i}"), listener);
+        }
+        let dir = tempfile::tempdir().expect("a directory");
+        Self { dir, addrs, listeners, running: BTreeMap::new(), limits: Limits::default() }
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.addrs.keys().cloned().collect()
+    }
+
+    pub(crate) fn dir(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join(name).join("raft")
+    }
+
+    pub(crate) fn addr(&self, name: &str) -> String {
+        self.addrs[name].to_string()
+    }
+
+    pub(crate) fn config(&self, name: &str) -> Config {
+        let members = self.addrs.iter().map(|(n, a)| (n.clone(), a.to_string())).collect();
+        let mut config = Config::new(name, members, self.dir(name), &self.addr(name));
+        config.limits = self.limits;
+        config
+    }
+
+    /// Starts a machine and its server.
+    pub(crate) async fn start(&mut self, name: &str) {
+        let config = self.config(name);
+        self.start_with(name, config).await;
+    }
+
+    pub(crate) async fn start_with(&mut self, name: &str, config: Config) {
+        let node = RaftNode::open(config, List::default()).await.expect("the node opens");
+        let listener = match self.listeners.remove(name) {
+            Some(listener) => {
+                listener.set_nonblocking(true).expect("a socket");
+                TcpListener::from_std(listener).expect("a listener")
+            }
+            None => TcpListener::bind(self.addrs[name]).await.expect("its old port"),
+        };
+        let service = node.service();
+        let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
+        let server = tokio::spawn(async move {
+            tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming).await.expect("served");
+        });
+        self.running.insert(name.to_owned(), Running { node, server });
+    }
+
+    pub(crate) async fn start_all(&mut self) {
+        for name in self.names() {
+            self.start(&name).await;
+        }
+    }
+
+    /// Ends a machine without a word to the others: connections break, nothing is handed away.
+    pub(crate) async fn kill(&mut self, name: &str) {
+        let Running { node, server } = self.running.remove(name).expect("it runs");
+        server.abort();
+        drop(server.await);
+        node.shutdown().await;
+    }
+
+    /// Empties a machine's directory.
+    pub(crate) fn wipe(&self, name: &str) {
+        std::fs::remove_dir_all(self.dir(name)).expect("the directory goes");
+    }
+
+    pub(crate) fn node(&self, name: &str) -> &RaftNode<List> {
+        &self.running[name].node
+    }
+
+    /// Waits for a running machine that may say that it leads.
+    pub(crate) async fn leader(&self) -> String {
+        let waits = self.running.iter().map(|(name, r)| {
+            let (name, mut leadership) = (name.clone(), r.node.leadership());
+            Box::pin(async move {
+                leadership.wait_for(|l| l.mine).await.expect("the node runs");
+                name
+            })
+        });
+        let all = futures::future::select_all(waits);
+        tokio::time::timeout(PATIENCE, all).await.expect("somebody leads").0
+    }
+
+    /// Proposes at whoever leads, until it is certainly in the log, and returns the reply.
+    pub(crate) async fn propose(&self, entry: &str) -> String {
+        let began = Instant::now();
+        loop {
+            assert!(began.elapsed() < PATIENCE, "{entry} was never taken");
+            let leader = self.leader().await;
+            match self.node(&leader).propose(entry.into(), PATIENCE).await {
+                Ok(reply) => return String::from_utf8(reply).expect("a number"),
+                Err(ProposeError::NotLeader { .. }) => {}
+                Err(e) => panic!("{entry}: {e}"),
+            }
+        }
+    }
+
+    /// Waits until every running machine has exactly this list.
+    pub(crate) async fn everywhere(&self, list: &[String]) {
+        for (name, running) in &self.running {
+            let node = &running.node;
+            let mut applied = node.applied();
+            let same = applied.wait_for(|_| node.read(|l| l.0.len() >= list.len()));
+            tokio::time::timeout(PATIENCE, same).await.unwrap_or_else(|_| panic!("{name} caught up")).expect("it runs");
+            assert_eq!(node.read(|l| l.0.clone()), list, "{name}");
+        }
+    }
+
+    pub(crate) async fn stop(mut self) {
+        for name in self.running.keys().cloned().collect::<Vec<_>>() {
+            self.kill(&name).await;
+        }
+    }
+}
