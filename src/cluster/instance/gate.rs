@@ -27,7 +27,9 @@ pub enum NotObeyed {
         floor: Stamp,
     },
     /// This run of the agent has not registered yet.
-    #[error("goal {goal} waits: until a coordinator leader has registered this instance it obeys nothing but 'stopped'")]
+    #[error(
+        "goal {goal} waits: until a coordinator leader has registered this instance it obeys nothing but 'stopped'"
+    )]
     NotRegistered {
         /// The goal's pair.
         goal: Stamp,
@@ -111,6 +113,9 @@ mod tests {
         let floor = Floor { registered: None, ..REGISTERED };
         assert_eq!(floor.admits(&sealed(8, 60)), Err(NotObeyed::NotRegistered { goal: stamp(8, 60) }));
         assert_eq!(floor.admits(&stopped(8, 60)), Ok(()));
-        assert!(floor.admits(&stopped(7, 39)).is_err(), "an old word to stop may have been overtaken by a promotion");
+        assert!(
+            floor.admits(&stopped(7, 39)).is_err(),
+            "an old word to stop may have been overtaken by a promotion"
+        );
     }
 }

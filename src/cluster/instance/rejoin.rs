@@ -67,7 +67,10 @@ impl fmt::Display for Plan {
             Plan::Rewind { fork, past } => write!(f, "it holds {past} bytes past the fork at {fork}"),
             Plan::Clone { why } => f.write_str(why),
             Plan::Refuse { found, expected } => {
-                write!(f, "its system identifier is {found}, the cluster's is {expected}: another cluster's data")
+                write!(
+                    f,
+                    "its system identifier is {found}, the cluster's is {expected}: another cluster's data"
+                )
             }
         }
     }

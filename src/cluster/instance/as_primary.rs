@@ -1,0 +1,148 @@
+//! On the way to being primary, and being it. The order is the safety argument: the rule is in force and clients are
+//! out *before* `pg_promote`; the fork is in the record and a synchronous commit came back *before* clients get in.
+
+use super::next_step::Step;
+use super::observed::{Observed, Primary, Server, Standby, SyncShown, Upstream};
+use crate::goal::PrimaryGoal;
+use crate::time::Instant;
+use crate::wal::TimelineId;
+use std::time::Duration;
+
+/// A primary whose lease is about to end is stopped so much earlier, in good order; past the end the guard kills it.
+/// Well below a lease, or a late renewal would stop a healthy primary.
+const STOP_BEFORE: Duration = Duration::from_millis(400);
+
+pub(super) fn next(goal: &PrimaryGoal, seen: &Observed, now: Instant) -> Step {
+    match &seen.server {
+        Server::Gone => gone(goal, seen),
+        Server::Starting => match seen.memory.promoted {
+            // A postmaster that was told to promote and lets nobody in any more has restarted by itself.
+            Some(_) => Step::fence("it restarts after it was told to promote"),
+            None => Step::wait("PostgreSQL is starting"),
+        },
+        Server::Silent { since } => {
+            Step::wait(format!("PostgreSQL has not answered for {} ms", since.as_millis()))
+        }
+        Server::Standby(standby) => promote(goal, standby, seen, now),
+        Server::Primary(primary) => reign(goal, primary, seen, now),
+    }
+}
+
+/// A server becomes primary by promotion only, and once in an epoch: a timeline number is never used twice.
+fn gone(goal: &PrimaryGoal, seen: &Observed) -> Step {
+    match &seen.end {
+        None => Step::ScanEnd { epoch: None, stopped: true },
+        Some(end) if end.position.timeline.0 >= goal.epoch.0 => Step::wait(format!(
+            "a new epoch: the server ended in epoch {} and is not promoted twice in one",
+            goal.epoch
+        )),
+        Some(_) if seen.memory.promoted == Some(goal.epoch) => Step::wait(format!(
+            "a new epoch: the server ended while it was being promoted in epoch {}",
+            goal.epoch
+        )),
+        Some(_) => Step::StartAsStandby { follow: false },
+    }
+}
+
+fn promote(goal: &PrimaryGoal, standby: &Standby, seen: &Observed, now: Instant) -> Step {
+    match seen.memory.promoted {
+        // Granted and asked for: what is left is to see it happen.
+        Some(epoch) if epoch == goal.epoch => return Step::Promote,
+        Some(epoch) => {
+            return Step::stop(format!("it was told to promote in epoch {epoch} and may still do so"));
+        }
+        None => {}
+    }
+    let reached = standby.history.as_ref().map_or(standby.replayed.timeline, |history| history.timeline);
+    if reached.0 >= goal.epoch.0 {
+        return Step::refuse(format!("its timeline {reached} is not below epoch {}", goal.epoch));
+    }
+    match (&standby.upstream, standby.receiver) {
+        (Upstream::Nobody, None) => {}
+        (Upstream::Nobody | Upstream::Of(_) | Upstream::Other, _) => return Step::Seal { epoch: None },
+    }
+    if !standby.histories_complete {
+        return Step::WriteHistories;
+    }
+    // Without leave to serve it would have to be stopped again at once; and asynchronous commits begin only under a
+    // grant that was asked for after they were decided (clause 4).
+    if let Some(wait) = no_leave(goal, seen, now) {
+        return wait;
+    }
+    if standby.clients_in {
+        return Step::ShutClients;
+    }
+    if !shows(&standby.sync, goal) {
+        return Step::ConfigureSync;
+    }
+    Step::Promote
+}
+
+fn no_leave(goal: &PrimaryGoal, seen: &Observed, now: Instant) -> Option<Step> {
+    if !seen.lease.covers(goal.epoch, goal.sync.k, now) {
+        return Some(Step::wait(format!("a lease for epoch {}", goal.epoch)));
+    }
+    may_be_async(goal, seen, now)
+}
+
+fn may_be_async(goal: &PrimaryGoal, seen: &Observed, now: Instant) -> Option<Step> {
+    let since = seen.async_since.unwrap_or(now);
+    let permitted = goal.sync.k > 0 || seen.lease.permits_async(since, now);
+    (!permitted).then(|| Step::wait("a lease granted after commits were allowed not to wait for standbys"))
+}
+
+fn reign(goal: &PrimaryGoal, primary: &Primary, seen: &Observed, now: Instant) -> Step {
+    if primary.timeline != TimelineId(goal.epoch.0) {
+        return Step::stop(format!(
+            "it runs as primary on timeline {}, the primary of epoch {} writes timeline {}",
+            primary.timeline, goal.epoch, goal.epoch
+        ));
+    }
+    match seen.deadline {
+        None => return Step::fence("it runs as primary without a lease"),
+        Some(deadline) if now >= deadline => return Step::fence("its lease is over"),
+        Some(deadline) if now.plus(STOP_BEFORE) >= deadline => return Step::stop("its lease ends"),
+        Some(_) => {}
+    }
+    if !primary.signal_back || seen.proofs.promoted.is_none_or(|promotion| promotion.epoch != goal.epoch) {
+        return Step::FinishPromotion;
+    }
+    if !primary.roles_ready || goal.slots.iter().any(|slot| !primary.slots.contains(slot)) {
+        return Step::ServeStandbys;
+    }
+    if !shows(&primary.sync, goal) {
+        return may_be_async(goal, seen, now).unwrap_or(Step::ConfigureSync);
+    }
+    match (goal.confirmed, primary.clients_in, primary.beaten) {
+        (false, true, _) => Step::ShutClients,
+        (true, false, true) => Step::OpenClients,
+        (false, false, _) => Step::wait("the record to take in the promotion"),
+        // Nothing is proved before: a proof may take seconds, and would keep clients waiting for nothing.
+        (true, false, false) => Step::wait("the first synchronous commit of this epoch to come back"),
+        (true, true, true | false) => prove(goal, seen).unwrap_or(Step::Nothing),
+    }
+}
+
+fn prove(goal: &PrimaryGoal, seen: &Observed) -> Option<Step> {
+    (seen.proofs.rule != Some((goal.epoch, goal.sync.rule))).then_some(Step::ProveRule)
+}
+
+/// Whether the setting shown is exactly the goal's. `k` of nobody is shown with names that no standby bears.
+fn shows(shown: &SyncShown, goal: &PrimaryGoal) -> bool {
+    match shown {
+        SyncShown::Async => goal.sync.k == 0,
+        SyncShown::Any { k, names } => {
+            let mut wanted = goal.sync.names.clone();
+            wanted.sort();
+            let same = *names == wanted;
+            let nobody = wanted.is_empty() && names.iter().all(|name| is_nobody(name));
+            goal.sync.k == *k && *k > 0 && (same || nobody)
+        }
+        SyncShown::Other => false,
+    }
+}
+
+/// Whether a name in `synchronous_standby_names` is one that no instance ever bears.
+fn is_nobody(name: &str) -> bool {
+    name.starts_with("nobody")
+}

@@ -1,0 +1,111 @@
+//! Following. Nobody is pointed at an upstream before its contents were found to be on the upstream's line: a
+//! diverged standby reports its *replay* LSN as flushed, and a bare number then acknowledges what it does not hold.
+
+use super::next_step::Step;
+use super::observed::{Data, Observed, Sentinel, Server, Standby, Upstream, UpstreamSetting};
+use super::rejoin::{Local, Plan, plan};
+use crate::goal::StandbyGoal;
+use crate::ids::Incarnation;
+use crate::report::Rebuild;
+
+/// A rebuild that was granted: the step that makes it, or none when it is finished.
+pub(super) fn rebuild(how: Rebuild, incarnation: Incarnation, seen: &Observed) -> Option<Step> {
+    let finished = seen.memory.incarnation == incarnation && seen.memory.sentinel.is_none();
+    match (&seen.data, &seen.server) {
+        (Data::Strange { why }, _) => Some(Step::refuse(why.clone())),
+        (Data::Ours(_), _) if finished => None,
+        (
+            Data::Missing | Data::Unfinished(_) | Data::Ours(_) | Data::Doubtful { .. },
+            Server::Starting | Server::Silent { .. } | Server::Standby(_) | Server::Primary(_),
+        ) => Some(Step::stop("its copy is given up")),
+        (data, Server::Gone) => Some(match (how, data) {
+            (Rebuild::Clone, _) => Step::Clone { incarnation },
+            (Rebuild::Rewind, Data::Ours(_)) => Step::Rewind { incarnation },
+            // pg_rewind that died midway leaves nothing to go on from (F36).
+            (Rebuild::Rewind, Data::Unfinished(Sentinel::Create | Sentinel::Rebuild(_))) => {
+                Step::ask(Rebuild::Clone, incarnation, "the rewind was interrupted")
+            }
+            (Rebuild::Rewind, Data::Missing | Data::Doubtful { .. } | Data::Strange { .. }) => {
+                Step::ask(Rebuild::Clone, incarnation, "there is no copy to rewind")
+            }
+        }),
+    }
+}
+
+/// With a copy of the record's incarnation, whole.
+pub(super) fn next(goal: &StandbyGoal, seen: &Observed) -> Step {
+    match &seen.server {
+        Server::Gone => start(goal, seen),
+        Server::Starting | Server::Silent { .. } | Server::Standby(_) if seen.promotion_marked() => {
+            Step::stop("it was told to promote in an older epoch and may still do so")
+        }
+        Server::Starting => Step::wait("PostgreSQL is starting"),
+        Server::Silent { since } => {
+            Step::wait(format!("PostgreSQL has not answered for {} ms", since.as_millis()))
+        }
+        Server::Standby(standby) => follow(goal, standby, seen),
+        Server::Primary(_) => Step::stop(format!("{} is the primary of epoch {}", goal.upstream, goal.epoch)),
+    }
+}
+
+/// A stopped server would replay everything that it holds: its durable end decides.
+fn start(goal: &StandbyGoal, seen: &Observed) -> Step {
+    let Some(line) = &goal.line else {
+        // Sealed in this epoch at or below the winner, by the record: on the line by construction.
+        return Step::StartAsStandby { follow: true };
+    };
+    let Some(end) = &seen.end else { return Step::ScanEnd { epoch: None, stopped: true } };
+    if let Some(why) = rolled_back(seen) {
+        return Step::ask(Rebuild::Clone, goal.incarnation, why);
+    }
+    let Data::Ours(system) = seen.data else { return Step::wait("a data directory") };
+    let local = Local { system, position: end.position, history: end.history.clone() };
+    off_the_line(goal, &plan(&local, line, goal.system)).unwrap_or(Step::StartAsStandby { follow: true })
+}
+
+/// A running standby: what it replayed decides; what it only received past a fork does no harm (F22).
+fn follow(goal: &StandbyGoal, standby: &Standby, seen: &Observed) -> Step {
+    let set = match &standby.upstream {
+        Upstream::Of(setting) => *setting == wanted(goal),
+        Upstream::Nobody | Upstream::Other => false,
+    };
+    let streams = standby.receiver.is_some_and(|receiver| receiver.streaming);
+    if set && streams {
+        return Step::Nothing;
+    }
+    if let (Some(line), Some(history), Data::Ours(system)) = (&goal.line, &standby.history, &seen.data) {
+        let local = Local { system: *system, position: standby.replayed, history: history.clone() };
+        if let Some(step) = off_the_line(goal, &plan(&local, line, goal.system)) {
+            return match (&standby.upstream, standby.receiver) {
+                (Upstream::Nobody, None) => step,
+                (Upstream::Nobody | Upstream::Of(_) | Upstream::Other, _) => Step::Seal { epoch: None },
+            };
+        }
+    }
+    match (&seen.wal_gone, set) {
+        (Some(why), true) => Step::ask(Rebuild::Clone, goal.incarnation, why.clone()),
+        (None, true) => Step::wait(format!("{} to stream from {}", goal.name, goal.upstream)),
+        (Some(_) | None, false) => Step::Follow,
+    }
+}
+
+fn off_the_line(goal: &StandbyGoal, plan: &Plan) -> Option<Step> {
+    match plan {
+        Plan::Follow => None,
+        Plan::Rewind { .. } | Plan::Clone { .. } => {
+            plan.need().map(|(rebuild, why)| Step::ask(rebuild, goal.incarnation, why))
+        }
+        Plan::Refuse { .. } => Some(Step::refuse(format!("{plan}; move it away to let this instance clone"))),
+    }
+}
+
+/// A copy that ends below what it told before lost WAL that others may rely on (PROTOCOL.md clause 8).
+fn rolled_back(seen: &Observed) -> Option<String> {
+    let (end, told) = (seen.end.as_ref()?.position, seen.memory.told?);
+    (end < told).then(|| format!("the copy ends at {end} and told {told} before: it was rolled back"))
+}
+
+/// What the configuration has to say of the upstream.
+pub(super) fn wanted(goal: &StandbyGoal) -> UpstreamSetting {
+    UpstreamSetting { address: goal.address.clone(), name: goal.name.clone(), slot: goal.slot.clone() }
+}

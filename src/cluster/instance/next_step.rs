@@ -1,0 +1,244 @@
+//! The one step that comes next: a goal, what is seen, and the time in; a named step with its reason out.
+//!
+//! Exhaustive, without `_`: a new goal, or a new state of the server, does not compile until it is decided here what
+//! the agent does about it. Every step is idempotent and may be interrupted anywhere: the next look starts afresh.
+
+use super::observed::{Data, Observed, Sentinel, Server};
+use super::{as_primary, as_sealed, as_standby};
+use crate::goal::{Goal, PrimaryGoal, StandbyGoal};
+use crate::ids::{Epoch, Incarnation};
+use crate::report::{Need, Rebuild};
+use crate::time::Instant;
+use std::fmt;
+
+/// One deed. Its fields are all that it needs beyond the goal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// The goal is reached, as far as it is this agent's affair.
+    Nothing,
+    /// Somebody else has to move first.
+    Wait {
+        /// What for.
+        why: String,
+    },
+    /// The goal cannot be reached from here, and nothing may be touched.
+    Refuse {
+        /// Why, and the way out.
+        why: String,
+    },
+    /// initdb, identity, settings; the directory stays stopped.
+    InitDb,
+    /// Place settings (`standby.signal`, no upstream unless it says so, nobody acknowledges), then start.
+    StartAsStandby {
+        /// Whether it follows the goal's upstream from the start; else it receives from nobody.
+        follow: bool,
+    },
+    /// End the server and everything below it.
+    Stop {
+        /// How.
+        how: Stop,
+        /// Why.
+        why: String,
+    },
+    /// Take the upstream away and see the receiver gone.
+    Seal {
+        /// The epoch that began; none when it is only kept from streaming.
+        epoch: Option<Epoch>,
+    },
+    /// Read the durable end of WAL; with an epoch it is proof of a seal.
+    ScanEnd {
+        /// The seal's epoch; none when the end is wanted for rejoining only.
+        epoch: Option<Epoch>,
+        /// True when postmaster and children are gone.
+        stopped: bool,
+    },
+    /// Every timeline number below the epoch gets its history file (F20).
+    WriteHistories,
+    /// `synchronous_standby_names` as the goal has it; on a primary with everything that a change takes.
+    ConfigureSync,
+    /// Clients out by pg_hba.conf, and cut.
+    ShutClients,
+    /// Mark, deadline, `pg_promote`, and wait until it is no standby.
+    Promote,
+    /// `standby.signal` back, timeline checked: the promotion can be told.
+    FinishPromotion,
+    /// Slots and roles that the standbys need.
+    ServeStandbys,
+    /// Clients in.
+    OpenClients,
+    /// Prove that the rule is in force (PROTOCOL.md, the three-part barrier).
+    ProveRule,
+    /// Point the receiver at the goal's upstream.
+    Follow,
+    /// pg_rewind under the goal's new incarnation.
+    Rewind {
+        /// The incarnation granted.
+        incarnation: Incarnation,
+    },
+    /// pg_basebackup under the goal's new incarnation.
+    Clone {
+        /// The incarnation granted.
+        incarnation: Incarnation,
+    },
+    /// Tell the coordinators that this copy cannot follow as it is.
+    AskForRebuild(Need),
+}
+
+/// How a server is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Fast, bounded; then as `Fence`.
+    Fast,
+    /// Kill the postmaster with all its children at once.
+    Fence,
+}
+
+impl Step {
+    pub(super) fn wait(why: impl Into<String>) -> Step {
+        Step::Wait { why: why.into() }
+    }
+
+    pub(super) fn refuse(why: impl Into<String>) -> Step {
+        Step::Refuse { why: why.into() }
+    }
+
+    pub(super) fn stop(why: impl Into<String>) -> Step {
+        Step::Stop { how: Stop::Fast, why: why.into() }
+    }
+
+    pub(super) fn fence(why: impl Into<String>) -> Step {
+        Step::Stop { how: Stop::Fence, why: why.into() }
+    }
+
+    pub(super) fn ask(rebuild: Rebuild, incarnation: Incarnation, why: impl Into<String>) -> Step {
+        Step::AskForRebuild(Need { rebuild, incarnation, why: why.into() })
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Nothing => f.write_str("nothing to do"),
+            Step::Wait { why } => write!(f, "wait: {why}"),
+            Step::Refuse { why } => write!(f, "refuse: {why}"),
+            Step::InitDb => f.write_str("create the first directory"),
+            Step::StartAsStandby { follow: true } => f.write_str("start as a standby of the upstream"),
+            Step::StartAsStandby { follow: false } => f.write_str("start as a standby of nobody"),
+            Step::Stop { how: Stop::Fast, why } => write!(f, "stop: {why}"),
+            Step::Stop { how: Stop::Fence, why } => write!(f, "kill: {why}"),
+            Step::Seal { epoch: Some(epoch) } => write!(f, "seal for epoch {epoch}"),
+            Step::Seal { epoch: None } => f.write_str("take the upstream away"),
+            Step::ScanEnd { stopped: true, .. } => f.write_str("read the end of WAL of the stopped server"),
+            Step::ScanEnd { stopped: false, .. } => f.write_str("read the durable end of WAL"),
+            Step::WriteHistories => f.write_str("write missing timeline histories"),
+            Step::ConfigureSync => f.write_str("set synchronous_standby_names"),
+            Step::ShutClients => f.write_str("keep clients out"),
+            Step::Promote => f.write_str("promote"),
+            Step::FinishPromotion => f.write_str("finish the promotion"),
+            Step::ServeStandbys => f.write_str("make roles and slots"),
+            Step::OpenClients => f.write_str("let clients in"),
+            Step::ProveRule => f.write_str("prove the commit rule"),
+            Step::Follow => f.write_str("follow the upstream"),
+            Step::Rewind { incarnation } => write!(f, "rewind as incarnation {incarnation}"),
+            Step::Clone { incarnation } => write!(f, "clone as incarnation {incarnation}"),
+            Step::AskForRebuild(need) => match need.rebuild {
+                Rebuild::Rewind => write!(f, "ask for a rewind: {}", need.why),
+                Rebuild::Clone => write!(f, "ask for a clone: {}", need.why),
+            },
+        }
+    }
+}
+
+/// What to do next on the way to `goal`.
+pub fn next_step(goal: &Goal, seen: &Observed, now: Instant) -> Step {
+    match goal {
+        Goal::Await { why } => awaited(why, seen, now),
+        Goal::Bootstrap => bootstrap(seen),
+        Goal::Primary(goal) => primary(goal, seen, now),
+        Goal::Standby(goal) => standby(goal, seen),
+        Goal::Sealed { epoch, .. } => as_sealed::sealed(*epoch, seen),
+        Goal::Stopped { epoch, .. } => as_sealed::stopped(*epoch, seen),
+    }
+}
+
+/// Nothing is decided: the server is left as it is, but for a primary, which needs leave to serve.
+fn awaited(why: &str, seen: &Observed, now: Instant) -> Step {
+    match &seen.server {
+        Server::Primary(_) if seen.deadline.is_none_or(|deadline| now >= deadline) => {
+            Step::fence("it runs as a primary and nobody gave it leave to")
+        }
+        Server::Gone | Server::Starting | Server::Silent { .. } | Server::Standby(_) | Server::Primary(_) => {
+            Step::wait(why)
+        }
+    }
+}
+
+fn bootstrap(seen: &Observed) -> Step {
+    match (&seen.data, &seen.server) {
+        (
+            Data::Missing | Data::Unfinished(_) | Data::Ours(_) | Data::Doubtful { .. },
+            Server::Starting | Server::Silent { .. } | Server::Standby(_) | Server::Primary(_),
+        ) => Step::stop("the first directory is told stopped"),
+        (Data::Missing | Data::Unfinished(Sentinel::Create), Server::Gone) => Step::InitDb,
+        (Data::Unfinished(Sentinel::Rebuild(_)), Server::Gone) => Step::refuse(
+            "the directory is half rebuilt; move it away so that the cluster can begin with an empty one",
+        ),
+        (Data::Ours(_), Server::Gone) if seen.memory.created.is_some() => Step::Nothing,
+        (Data::Ours(_), Server::Gone) => Step::refuse(
+            "there is data already, of another beginning; move it away so that the cluster can begin",
+        ),
+        (Data::Doubtful { why, .. } | Data::Strange { why }, _) => Step::refuse(why.clone()),
+    }
+}
+
+fn primary(goal: &PrimaryGoal, seen: &Observed, now: Instant) -> Step {
+    match &seen.data {
+        Data::Missing => Step::refuse("elected without a data directory"),
+        Data::Unfinished(_) => Step::refuse("elected with a directory whose rebuild is not finished"),
+        Data::Doubtful { why, .. } | Data::Strange { why } => match seen.server {
+            Server::Gone => Step::refuse(why.clone()),
+            Server::Starting | Server::Silent { .. } | Server::Standby(_) | Server::Primary(_) => {
+                Step::fence(why.clone())
+            }
+        },
+        Data::Ours(_) => as_primary::next(goal, seen, now),
+    }
+}
+
+fn standby(goal: &StandbyGoal, seen: &Observed) -> Step {
+    if let Some((how, incarnation)) = goal.rebuild
+        && let Some(step) = as_standby::rebuild(how, incarnation, seen)
+    {
+        return step;
+    }
+    match &seen.data {
+        Data::Missing => Step::ask(Rebuild::Clone, goal.incarnation, "no data directory"),
+        Data::Unfinished(Sentinel::Create) => {
+            Step::ask(Rebuild::Clone, goal.incarnation, "its directory was never finished")
+        }
+        Data::Unfinished(Sentinel::Rebuild(_)) => {
+            Step::ask(Rebuild::Clone, goal.incarnation, "its rebuild was interrupted")
+        }
+        Data::Doubtful { why, .. } => match seen.server {
+            Server::Gone => Step::ask(Rebuild::Clone, goal.incarnation, why.clone()),
+            Server::Starting | Server::Silent { .. } | Server::Standby(_) | Server::Primary(_) => {
+                Step::fence(why.clone())
+            }
+        },
+        Data::Strange { why } => Step::refuse(why.clone()),
+        Data::Ours(system) if *system != goal.system => Step::refuse(format!(
+            "the data directory has system identifier {system}, the cluster {}: another cluster's data; move it away \
+             to let this instance clone",
+            goal.system
+        )),
+        Data::Ours(_) if seen.memory.incarnation != goal.incarnation => Step::ask(
+            Rebuild::Clone,
+            goal.incarnation,
+            format!(
+                "the copy is incarnation {}, the record has {}",
+                seen.memory.incarnation, goal.incarnation
+            ),
+        ),
+        Data::Ours(_) => as_standby::next(goal, seen),
+    }
+}

@@ -1,0 +1,569 @@
+//! Scenes of [`super::next_step`]: a base case, one change, the exact step.
+
+use super::lease::{Lease, Margin};
+use super::next_step::{Step, Stop, next_step};
+use super::observed::{
+    Data, End, Memory, Observed, Primary, Receiver, Sentinel, Server, Standby, SyncShown, Upstream,
+    UpstreamSetting,
+};
+use crate::goal::{Goal, PrimaryGoal, StandbyGoal, SyncSetting};
+use crate::ids::{Epoch, Incarnation, Revision, RuleNumber, Stamp, SystemId};
+use crate::record::Address;
+use crate::report::{Promotion, Proofs, Rebuild, Seal};
+use crate::time::Instant;
+use crate::wal::{Ancestor, History, Lsn, Position, TimelineId};
+use std::time::Duration;
+
+const SYSTEM: SystemId = SystemId(77);
+const NOW: Instant = Instant(100_000);
+const E8: Epoch = Epoch(8);
+
+fn at(timeline: u32, lsn: u64) -> Position {
+    Position { timeline: TimelineId(timeline), lsn: Lsn(lsn) }
+}
+
+fn history(timeline: u32, ancestors: &[(u32, u64)]) -> History {
+    let ancestors =
+        ancestors.iter().map(|(t, end)| Ancestor { timeline: TimelineId(*t), end: Lsn(*end) }).collect();
+    History { timeline: TimelineId(timeline), ancestors }
+}
+
+/// Timeline 7 is the present one; epoch 8 forks off it at 1000.
+fn line_of_7() -> History {
+    history(7, &[(1, 300)])
+}
+
+fn line_of_8() -> History {
+    history(8, &[(1, 300), (7, 1_000)])
+}
+
+fn n1() -> Address {
+    Address { host: "10.0.0.1".to_owned(), port: 5432 }
+}
+
+fn follows_n1() -> Upstream {
+    Upstream::Of(UpstreamSetting { address: n1(), name: "ix_n2_8_1".to_owned(), slot: "ix_n2".to_owned() })
+}
+
+fn standby_goal() -> StandbyGoal {
+    StandbyGoal {
+        epoch: E8,
+        upstream: "n1".parse().unwrap(),
+        address: n1(),
+        name: "ix_n2_8_1".to_owned(),
+        slot: "ix_n2".to_owned(),
+        line: Some(line_of_8()),
+        system: SYSTEM,
+        rebuild: None,
+        incarnation: Incarnation(1),
+    }
+}
+
+fn primary_goal(confirmed: bool) -> PrimaryGoal {
+    PrimaryGoal {
+        epoch: E8,
+        sync: SyncSetting {
+            rule: RuleNumber(5),
+            k: 1,
+            names: vec!["ix_n3_8_1".to_owned(), "ix_n1_8_1".to_owned()],
+            instances: vec!["n3".parse().unwrap(), "n1".parse().unwrap()],
+        },
+        confirmed,
+        line: Some(line_of_7()),
+        slots: vec!["ix_n1".to_owned(), "ix_n3".to_owned()],
+        standbys: Vec::new(),
+    }
+}
+
+const SEALED: Goal = Goal::Sealed { epoch: E8, line: None };
+const STOPPED: Goal = Goal::Stopped { epoch: E8, line: None };
+
+fn any_1() -> SyncShown {
+    SyncShown::Any { k: 1, names: vec!["ix_n1_8_1".to_owned(), "ix_n3_8_1".to_owned()] }
+}
+
+/// A standby on timeline 7 at 900 that receives from nobody.
+fn sealed_standby() -> Standby {
+    Standby {
+        upstream: Upstream::Nobody,
+        receiver: None,
+        replayed: at(7, 900),
+        history: Some(line_of_7()),
+        sync: SyncShown::Any { k: 1, names: vec!["nobody_1".to_owned()] },
+        clients_in: false,
+        histories_complete: true,
+    }
+}
+
+fn streaming_standby() -> Standby {
+    let receiver = Receiver { streaming: true, timeline: TimelineId(8), flushed: Lsn(950) };
+    Standby { upstream: follows_n1(), receiver: Some(receiver), ..sealed_standby() }
+}
+
+fn primary_of_8() -> Primary {
+    Primary {
+        timeline: TimelineId(8),
+        fork: None,
+        signal_back: true,
+        sync: any_1(),
+        clients_in: true,
+        slots: ["ix_n1".to_owned(), "ix_n3".to_owned()].into(),
+        roles_ready: true,
+        beaten: true,
+    }
+}
+
+/// A whole copy, incarnation 1, with a lease for epoch 8 and nothing proved.
+fn seen(server: Server) -> Observed {
+    let mut lease = Lease::none(E8);
+    lease.grant(E8, Instant(NOW.0 - 200), Duration::from_secs(3), Margin(5));
+    Observed {
+        memory: Memory {
+            obeyed: Stamp { epoch: E8, revision: Revision(40) },
+            incarnation: Incarnation(1),
+            ..Memory::default()
+        },
+        data: Data::Ours(SYSTEM),
+        server,
+        end: None,
+        proofs: Proofs::default(),
+        lease,
+        deadline: None,
+        async_since: None,
+        wal_gone: None,
+    }
+}
+
+/// The primary of epoch 8, open and proved.
+fn reigning() -> Observed {
+    let mut seen = seen(Server::Primary(primary_of_8()));
+    seen.deadline = Some(Instant(NOW.0 + 2_650));
+    seen.proofs.promoted = Some(Promotion { epoch: E8, parent: TimelineId(7), begin: Lsn(900) });
+    seen.proofs.rule = Some((E8, RuleNumber(5)));
+    seen.memory.promoted = Some(E8);
+    seen
+}
+
+fn with_end(position: Position, history: History) -> Observed {
+    Observed { end: Some(End { position, history }), ..seen(Server::Gone) }
+}
+
+fn step(goal: &Goal, seen: &Observed) -> Step {
+    next_step(goal, seen, NOW)
+}
+
+fn to_primary(confirmed: bool, seen: &Observed) -> Step {
+    step(&Goal::Primary(primary_goal(confirmed)), seen)
+}
+
+fn to_standby(seen: &Observed) -> Step {
+    step(&Goal::Standby(standby_goal()), seen)
+}
+
+#[track_caller]
+fn assert_stops(step: &Step, expected: Stop, word: &str) {
+    match step {
+        Step::Stop { how, why } if *how == expected && why.contains(word) => {}
+        other => panic!("expected {expected:?} because of '{word}', got {other:?}"),
+    }
+}
+
+#[track_caller]
+fn assert_waits(step: &Step, word: &str) {
+    assert!(
+        matches!(step, Step::Wait { why } if why.contains(word)),
+        "expected a wait for '{word}', got {step:?}"
+    );
+}
+
+mod primary {
+    use super::*;
+
+    #[test]
+    fn a_sealed_standby_with_everything_in_place_is_promoted() {
+        let standby = Standby { sync: any_1(), ..sealed_standby() };
+        assert_eq!(to_primary(false, &seen(Server::Standby(standby))), Step::Promote);
+    }
+
+    #[test]
+    fn everything_is_in_place_before_it_is_promoted() {
+        let ready = || Standby { sync: any_1(), ..sealed_standby() };
+        let step = |standby| to_primary(false, &seen(Server::Standby(standby)));
+        assert_eq!(step(streaming_standby()), Step::Seal { epoch: None });
+        assert_eq!(step(Standby { upstream: Upstream::Other, ..ready() }), Step::Seal { epoch: None });
+        assert_eq!(step(Standby { histories_complete: false, ..ready() }), Step::WriteHistories);
+        assert_eq!(step(Standby { clients_in: true, ..ready() }), Step::ShutClients);
+        assert_eq!(step(sealed_standby()), Step::ConfigureSync);
+    }
+
+    #[test]
+    fn it_is_not_promoted_without_a_lease_of_its_epoch() {
+        let standby = Standby { sync: any_1(), ..sealed_standby() };
+        let without = Observed { lease: Lease::none(E8), ..seen(Server::Standby(standby)) };
+        assert_waits(&to_primary(false, &without), "a lease for epoch 8");
+    }
+
+    #[test]
+    fn a_promotion_that_was_asked_for_is_seen_through() {
+        let mut seen = seen(Server::Standby(streaming_standby()));
+        seen.memory.promoted = Some(E8);
+        assert_eq!(to_primary(false, &seen), Step::Promote);
+    }
+
+    #[test]
+    fn a_promotion_of_an_older_epoch_in_flight_is_ended_first() {
+        let mut seen = seen(Server::Standby(sealed_standby()));
+        seen.memory.promoted = Some(Epoch(7));
+        assert_stops(&to_primary(false, &seen), Stop::Fast, "told to promote in epoch 7");
+    }
+
+    #[test]
+    fn running_as_someone_else_s_primary_it_is_stopped() {
+        let mut seen = reigning();
+        seen.server = Server::Primary(Primary { timeline: TimelineId(7), ..primary_of_8() });
+        assert_stops(&to_primary(true, &seen), Stop::Fast, "on timeline 7");
+    }
+
+    #[test]
+    fn a_stopped_winner_is_started_as_a_standby_to_be_promoted() {
+        assert_eq!(
+            to_primary(false, &with_end(at(7, 900), line_of_7())),
+            Step::StartAsStandby { follow: false }
+        );
+        assert_eq!(to_primary(false, &seen(Server::Gone)), Step::ScanEnd { epoch: None, stopped: true });
+    }
+
+    #[test]
+    fn nobody_is_promoted_twice_in_one_epoch() {
+        let ended = with_end(at(8, 2_000), history(8, &[(1, 300), (7, 900)]));
+        assert_waits(&to_primary(true, &ended), "a new epoch");
+        let mut halfway = with_end(at(7, 900), line_of_7());
+        halfway.memory.promoted = Some(E8);
+        assert_waits(&to_primary(false, &halfway), "a new epoch");
+    }
+
+    #[test]
+    fn with_the_sentinel_it_is_never_started() {
+        for data in [Data::Missing, Data::Unfinished(Sentinel::Rebuild(Rebuild::Rewind))] {
+            let seen = Observed { data, ..with_end(at(7, 900), line_of_7()) };
+            assert!(matches!(to_primary(false, &seen), Step::Refuse { .. }));
+        }
+    }
+
+    #[test]
+    fn an_open_and_proved_primary_has_nothing_to_do() {
+        assert_eq!(to_primary(true, &reigning()), Step::Nothing);
+    }
+
+    #[test]
+    fn what_is_missing_is_done_in_order() {
+        let with = |change: fn(&mut Observed, &mut Primary)| {
+            let (mut seen, mut primary) = (reigning(), primary_of_8());
+            change(&mut seen, &mut primary);
+            seen.server = Server::Primary(primary);
+            seen
+        };
+        let open = |change| to_primary(true, &with(change));
+        assert_eq!(open(|_, primary| primary.signal_back = false), Step::FinishPromotion);
+        assert_eq!(open(|seen, _| seen.proofs.promoted = None), Step::FinishPromotion);
+        assert_eq!(open(|_, primary| primary.roles_ready = false), Step::ServeStandbys);
+        assert_eq!(open(|_, primary| primary.slots.clear()), Step::ServeStandbys);
+        assert_eq!(open(|_, primary| primary.sync = SyncShown::Other), Step::ConfigureSync);
+        assert_eq!(open(|_, primary| primary.sync = SyncShown::Async), Step::ConfigureSync);
+        assert_eq!(open(|_, primary| primary.clients_in = false), Step::OpenClients);
+        assert_eq!(open(|seen, _| seen.proofs.rule = Some((E8, RuleNumber(4)))), Step::ProveRule);
+    }
+
+    #[test]
+    fn clients_wait_for_the_record_and_for_the_first_synchronous_commit() {
+        let shut = |beaten| {
+            let mut seen = reigning();
+            seen.server = Server::Primary(Primary { clients_in: false, beaten, ..primary_of_8() });
+            seen
+        };
+        assert_waits(&to_primary(false, &shut(true)), "the record");
+        assert_waits(&to_primary(true, &shut(false)), "first synchronous commit");
+        assert_eq!(to_primary(true, &shut(true)), Step::OpenClients);
+        assert_eq!(to_primary(false, &reigning()), Step::ShutClients);
+    }
+
+    #[test]
+    fn k_of_nobody_is_shown_by_names_that_nobody_bears() {
+        let mut goal = primary_goal(true);
+        goal.sync.names.clear();
+        let mut seen = reigning();
+        let nobody = SyncShown::Any { k: 1, names: vec!["nobody_5".to_owned()] };
+        seen.server = Server::Primary(Primary { sync: nobody, ..primary_of_8() });
+        assert_eq!(step(&Goal::Primary(goal.clone()), &seen), Step::Nothing);
+        seen.server = Server::Primary(Primary { sync: SyncShown::Async, ..primary_of_8() });
+        assert_eq!(step(&Goal::Primary(goal), &seen), Step::ConfigureSync);
+    }
+
+    #[test]
+    fn asynchronous_commits_wait_for_a_grant_asked_for_after_they_were_decided() {
+        let mut goal = primary_goal(true);
+        goal.sync.k = 0;
+        goal.sync.names.clear();
+        let goal = Goal::Primary(goal);
+        let sent = NOW.0 - 200;
+        let learned = |at| Observed { async_since: Some(Instant(at)), ..reigning() };
+        assert_waits(&step(&goal, &learned(sent)), "a lease granted after");
+        assert_waits(&step(&goal, &learned(sent + 1)), "a lease granted after");
+        assert_eq!(step(&goal, &learned(sent - 1)), Step::ConfigureSync);
+    }
+
+    #[test]
+    fn a_lease_that_ends_stops_it_in_good_order_and_one_that_is_over_kills_it() {
+        let until = |at| Observed { deadline: Some(Instant(at)), ..reigning() };
+        assert_eq!(to_primary(true, &until(NOW.0 + 401)), Step::Nothing);
+        assert_stops(&to_primary(true, &until(NOW.0 + 400)), Stop::Fast, "lease ends");
+        assert_stops(&to_primary(true, &until(NOW.0)), Stop::Fence, "lease is over");
+        assert_stops(
+            &to_primary(true, &Observed { deadline: None, ..reigning() }),
+            Stop::Fence,
+            "without a lease",
+        );
+    }
+}
+
+mod sealed {
+    use super::*;
+
+    fn proved(stopped: bool) -> Option<Seal> {
+        Some(Seal { epoch: E8, position: at(7, 900), stopped, fork: None })
+    }
+
+    #[test]
+    fn a_streaming_standby_is_sealed_and_then_left_alone() {
+        assert_eq!(
+            step(&SEALED, &seen(Server::Standby(streaming_standby()))),
+            Step::Seal { epoch: Some(E8) }
+        );
+        let mut seen = seen(Server::Standby(sealed_standby()));
+        assert_eq!(step(&SEALED, &seen), Step::Seal { epoch: Some(E8) }, "the position is not proved yet");
+        seen.proofs.sealed = proved(false);
+        assert_eq!(step(&SEALED, &seen), Step::Nothing);
+    }
+
+    #[test]
+    fn a_seal_of_an_older_epoch_proves_nothing() {
+        let mut seen = seen(Server::Standby(sealed_standby()));
+        seen.proofs.sealed = proved(false).map(|seal| Seal { epoch: Epoch(7), ..seal });
+        assert_eq!(step(&SEALED, &seen), Step::Seal { epoch: Some(E8) });
+    }
+
+    #[test]
+    fn whoever_was_told_to_promote_is_ended_first() {
+        for server in [Server::Standby(sealed_standby()), Server::Starting, Server::Primary(primary_of_8())] {
+            let mut seen = seen(server);
+            seen.memory.promoted = Some(Epoch(7));
+            seen.proofs.sealed = proved(false);
+            assert_stops(&step(&SEALED, &seen), Stop::Fence, "told to promote");
+        }
+    }
+
+    #[test]
+    fn a_stopped_server_is_sealed_where_it_lies_and_then_made_ready() {
+        let mut seen = seen(Server::Gone);
+        let scan = Step::ScanEnd { epoch: Some(E8), stopped: true };
+        assert_eq!(step(&SEALED, &seen), scan);
+        seen.proofs.sealed = proved(false);
+        assert_eq!(step(&SEALED, &seen), scan, "a seal of the running server does not hold its end");
+        seen.proofs.sealed = proved(true);
+        assert_eq!(step(&SEALED, &seen), Step::StartAsStandby { follow: false });
+    }
+
+    #[test]
+    fn a_server_that_does_not_answer_is_sealed_by_its_end() {
+        let silent = |ms| seen(Server::Silent { since: Duration::from_millis(ms) });
+        assert_waits(&step(&SEALED, &silent(1_499)), "answer");
+        assert_stops(&step(&SEALED, &silent(1_500)), Stop::Fence, "1500 ms");
+    }
+
+    #[test]
+    fn the_sentinel_keeps_it_from_being_sealed_and_from_running() {
+        let unfinished = Data::Unfinished(Sentinel::Rebuild(Rebuild::Clone));
+        let gone = Observed { data: unfinished.clone(), ..seen(Server::Gone) };
+        assert_waits(&step(&SEALED, &gone), "a primary");
+        let runs = Observed { data: unfinished, ..seen(Server::Standby(sealed_standby())) };
+        assert_stops(&step(&SEALED, &runs), Stop::Fence, "counts for nothing");
+    }
+
+    #[test]
+    fn the_old_primary_is_stopped_and_then_tells_its_end() {
+        assert_stops(&step(&STOPPED, &reigning()), Stop::Fast, "epoch 8 began without it");
+        let mut seen = seen(Server::Gone);
+        assert_eq!(step(&STOPPED, &seen), Step::ScanEnd { epoch: Some(E8), stopped: true });
+        seen.proofs.sealed = proved(true);
+        assert_eq!(step(&STOPPED, &seen), Step::Nothing);
+    }
+}
+
+mod standby {
+    use super::*;
+
+    #[test]
+    fn a_standby_that_streams_from_the_upstream_has_nothing_to_do() {
+        assert_eq!(to_standby(&seen(Server::Standby(streaming_standby()))), Step::Nothing);
+    }
+
+    #[test]
+    fn a_sealed_standby_on_the_line_follows() {
+        assert_eq!(to_standby(&seen(Server::Standby(sealed_standby()))), Step::Follow);
+    }
+
+    #[test]
+    fn received_but_not_replayed_past_the_fork_follows() {
+        let receiver = Receiver { streaming: false, timeline: TimelineId(7), flushed: Lsn(1_100) };
+        let standby = Standby { receiver: Some(receiver), replayed: at(7, 1_000), ..sealed_standby() };
+        assert_eq!(to_standby(&seen(Server::Standby(standby))), Step::Follow);
+    }
+
+    #[test]
+    fn replayed_past_the_fork_asks_for_a_rewind() {
+        let standby = Standby { replayed: at(7, 1_048), ..sealed_standby() };
+        let asked = Step::ask(
+            Rebuild::Rewind,
+            Incarnation(1),
+            "it holds 48 bytes past the fork at 0/3E8 on timeline 7",
+        );
+        assert_eq!(to_standby(&seen(Server::Standby(standby.clone()))), asked);
+        let pointed = Standby { upstream: follows_n1(), ..standby };
+        assert_eq!(
+            to_standby(&seen(Server::Standby(pointed))),
+            Step::Seal { epoch: None },
+            "kept away from n1 first"
+        );
+    }
+
+    #[test]
+    fn stopped_past_the_fork_asks_for_a_rewind() {
+        let Step::AskForRebuild(need) = to_standby(&with_end(at(7, 1_048), line_of_7())) else {
+            panic!("no need")
+        };
+        assert_eq!((need.rebuild, need.incarnation), (Rebuild::Rewind, Incarnation(1)));
+    }
+
+    #[test]
+    fn stopped_at_the_fork_starts_and_follows() {
+        assert_eq!(to_standby(&with_end(at(7, 1_000), line_of_7())), Step::StartAsStandby { follow: true });
+        assert_eq!(to_standby(&seen(Server::Gone)), Step::ScanEnd { epoch: None, stopped: true });
+    }
+
+    #[test]
+    fn a_copy_that_ends_below_what_it_told_is_given_up() {
+        let mut seen = with_end(at(7, 800), line_of_7());
+        seen.memory.told = Some(at(7, 900));
+        let Step::AskForRebuild(need) = to_standby(&seen) else { panic!("no need") };
+        assert_eq!(need.rebuild, Rebuild::Clone);
+        assert!(need.why.contains("rolled back"), "{}", need.why);
+    }
+
+    #[test]
+    fn before_the_fork_is_known_whoever_the_record_names_follows_at_once() {
+        let goal = Goal::Standby(StandbyGoal { line: None, ..standby_goal() });
+        assert_eq!(step(&goal, &seen(Server::Standby(sealed_standby()))), Step::Follow);
+        assert_eq!(step(&goal, &seen(Server::Gone)), Step::StartAsStandby { follow: true });
+    }
+
+    #[test]
+    fn the_old_primary_stops_before_it_follows() {
+        let mut still_primary = reigning();
+        still_primary.memory.promoted = Some(Epoch(7));
+        assert_stops(&to_standby(&still_primary), Stop::Fast, "n1 is the primary of epoch 8");
+        let mut in_flight = seen(Server::Standby(sealed_standby()));
+        in_flight.memory.promoted = Some(Epoch(7));
+        assert_stops(&to_standby(&in_flight), Stop::Fast, "told to promote");
+    }
+
+    #[test]
+    fn another_cluster_s_data_is_refused_and_not_touched() {
+        let stranger = Observed { data: Data::Ours(SystemId(78)), ..seen(Server::Gone) };
+        assert!(
+            matches!(to_standby(&stranger), Step::Refuse { why } if why.contains("system identifier 78"))
+        );
+    }
+
+    #[test]
+    fn wal_that_is_gone_from_the_upstream_asks_for_a_clone() {
+        let waiting = Standby { receiver: None, ..streaming_standby() };
+        let mut seen = seen(Server::Standby(waiting));
+        assert_waits(&to_standby(&seen), "to stream from n1");
+        seen.wal_gone =
+            Some("requested WAL segment 000000080000000000000003 has already been removed".to_owned());
+        let Step::AskForRebuild(need) = to_standby(&seen) else { panic!("no need") };
+        assert_eq!(need.rebuild, Rebuild::Clone);
+    }
+
+    #[test]
+    fn without_a_directory_it_asks_for_a_clone_and_makes_it_when_granted() {
+        let missing = Observed { data: Data::Missing, ..seen(Server::Gone) };
+        assert_eq!(to_standby(&missing), Step::ask(Rebuild::Clone, Incarnation(1), "no data directory"));
+        let granted = StandbyGoal { rebuild: Some((Rebuild::Clone, Incarnation(1))), ..standby_goal() };
+        let missing = Observed { memory: Memory::default(), ..missing };
+        assert_eq!(step(&Goal::Standby(granted), &missing), Step::Clone { incarnation: Incarnation(1) });
+    }
+
+    fn granted(how: Rebuild) -> Goal {
+        let incarnation = Incarnation(2);
+        Goal::Standby(StandbyGoal { rebuild: Some((how, incarnation)), incarnation, ..standby_goal() })
+    }
+
+    #[test]
+    fn a_granted_rebuild_stops_the_server_and_then_is_made() {
+        let running = seen(Server::Standby(sealed_standby()));
+        assert_stops(&step(&granted(Rebuild::Rewind), &running), Stop::Fast, "given up");
+        let gone = seen(Server::Gone);
+        assert_eq!(step(&granted(Rebuild::Rewind), &gone), Step::Rewind { incarnation: Incarnation(2) });
+        assert_eq!(step(&granted(Rebuild::Clone), &gone), Step::Clone { incarnation: Incarnation(2) });
+    }
+
+    #[test]
+    fn an_interrupted_rewind_asks_for_a_clone_and_an_interrupted_clone_begins_again() {
+        let interrupted = |how| {
+            let sentinel = Sentinel::Rebuild(how);
+            let mut seen = Observed { data: Data::Unfinished(sentinel), ..seen(Server::Gone) };
+            (seen.memory.sentinel, seen.memory.incarnation) = (Some(sentinel), Incarnation(2));
+            seen
+        };
+        assert_eq!(
+            step(&granted(Rebuild::Rewind), &interrupted(Rebuild::Rewind)),
+            Step::ask(Rebuild::Clone, Incarnation(2), "the rewind was interrupted")
+        );
+        assert_eq!(
+            step(&granted(Rebuild::Clone), &interrupted(Rebuild::Clone)),
+            Step::Clone { incarnation: Incarnation(2) }
+        );
+    }
+
+    #[test]
+    fn a_finished_rebuild_is_not_made_again() {
+        let mut seen = with_end(at(7, 1_000), line_of_7());
+        seen.memory.incarnation = Incarnation(2);
+        assert_eq!(step(&granted(Rebuild::Rewind), &seen), Step::StartAsStandby { follow: true });
+    }
+}
+
+mod first {
+    use super::*;
+
+    #[test]
+    fn the_first_directory_is_made_once_and_told_stopped() {
+        let empty = Observed { data: Data::Missing, memory: Memory::default(), ..seen(Server::Gone) };
+        assert_eq!(step(&Goal::Bootstrap, &empty), Step::InitDb);
+        let half = Observed { data: Data::Unfinished(Sentinel::Create), ..empty.clone() };
+        assert_eq!(step(&Goal::Bootstrap, &half), Step::InitDb);
+        let mut made = seen(Server::Gone);
+        assert!(matches!(step(&Goal::Bootstrap, &made), Step::Refuse { .. }), "data of another beginning");
+        made.memory.created = Some((SYSTEM, at(1, 100)));
+        assert_eq!(step(&Goal::Bootstrap, &made), Step::Nothing);
+    }
+
+    #[test]
+    fn while_nothing_is_decided_only_a_primary_without_leave_is_ended() {
+        let goal = Goal::Await { why: "its turn to clone".to_owned() };
+        assert_waits(&step(&goal, &seen(Server::Standby(streaming_standby()))), "its turn");
+        assert_waits(&step(&goal, &reigning()), "its turn");
+        assert_stops(&step(&goal, &Observed { deadline: None, ..reigning() }), Stop::Fence, "leave");
+    }
+}
