@@ -1,0 +1,24 @@
+//! The guard: the tiny process that is PostgreSQL's parent and outlives the agent.
+//!
+//! It promises one thing: past the deadline that the agent last handed over, or when the postmaster is gone, or when
+//! it is told to, nothing of this PostgreSQL runs any more. A backend outlives its killed postmaster and goes on
+//! committing (F31), so 'PostgreSQL is gone' here always means: the postmaster *and* every descendant have been reaped.
+//! Should the guard itself be killed, the parent-death signal takes the postmaster along (PROTOCOL.md, clause 12).
+//!
+//! One thread, no async runtime, nothing allocated once PostgreSQL runs, time only from CLOCK_BOOTTIME. It knows
+//! nothing of roles, clusters or SQL, and it never deletes `postmaster.pid`. Its client is `interrex_agent::process`.
+
+pub mod clock;
+pub mod wire;
+
+mod args;
+mod cgroup;
+mod descendants;
+mod launch;
+mod log;
+mod serve;
+mod signals;
+mod socket;
+mod start;
+
+pub use start::main;
