@@ -1,8 +1,26 @@
-//! The wire: the gRPC code that is generated from proto/, and nothing that decides anything.
+//! The wire: what travels between processes and onto the coordinators' disks, and nothing that decides anything.
 //!
-//! A message becomes one of our own types at the border, fallibly; everything behind the border may trust it.
+//! - [`session`] and [`admin`]: requests and answers in our own types;
+//! - [`serve`]: the traits that a coordinator implements, and their services;
+//! - [`client`]: the client that finds the leader and follows it, and the one that speaks to a single coordinator;
+//! - [`log`]: entries and snapshots as bytes;
+//! - [`refused`]: why something was not done, as a value on both sides.
+//!
+//! A message becomes one of our own types at the border (`convert`), fallibly; everything behind it may trust it.
 
-/// The generated messages, clients and servers of package `interrex.v1`.
+pub mod admin;
+pub mod client;
+mod convert;
+pub mod log;
+mod redact;
+pub mod refused;
+pub mod serve;
+pub mod session;
+
+pub use convert::BadMessage;
+
+/// The generated messages, clients and servers of package `interrex.v1`. Outside this crate only `coordinator/raft`
+/// reads it, for the Raft service: everybody else speaks [`session`], [`admin`] and [`log`].
 pub mod pb {
     #![allow(missing_docs, unreachable_pub, reason = "generated; the proto files carry the documentation")]
     #![allow(clippy::all, reason = "generated")]

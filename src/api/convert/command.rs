@@ -1,0 +1,174 @@
+//! What may be written to the log. A command of a kind that this build does not know is never skipped:
+//! see [`crate::log`].
+
+use super::ids::{maybe_name, name, names, texts};
+use super::{BadMessage, Wire, need};
+use crate::pb;
+use interrex_cluster::command::{Command, Registration};
+use interrex_cluster::ids::{ClusterId, Epoch, Incarnation, RuleNumber, SystemId};
+use interrex_cluster::report::Rebuild;
+use pb::log_entry::Command as Pb;
+
+impl Wire for Command {
+    type Pb = Pb;
+
+    fn to_pb(&self) -> Pb {
+        match self {
+            Command::Create { id, spec, secrets } => Pb::Create(pb::CreateCommand {
+                id: id.0,
+                spec: Some(spec.to_pb()),
+                secrets: Some(secrets.to_pb()),
+            }),
+            Command::Register(registration) => Pb::Register(registration.to_pb()),
+            Command::BeginBootstrap { on } => {
+                Pb::BeginBootstrap(pb::BeginBootstrapCommand { on: on.to_string() })
+            }
+            Command::EndBootstrap { instance, system, position } => {
+                Pb::EndBootstrap(pb::EndBootstrapCommand {
+                    instance: instance.to_string(),
+                    system: system.0,
+                    position: Some(position.to_pb()),
+                })
+            }
+            Command::BeginFailover { epoch, reason, wanted } => Pb::BeginFailover(pb::BeginFailoverCommand {
+                epoch: epoch.0,
+                reason: reason.clone(),
+                wanted: wanted.as_ref().map(ToString::to_string),
+            }),
+            Command::RecordSeal { instance, incarnation, seal } => Pb::RecordSeal(pb::RecordSealCommand {
+                instance: instance.to_string(),
+                incarnation: incarnation.0,
+                seal: Some(seal.to_pb()),
+            }),
+            Command::Elect { epoch, instance, k, standbys, loss } => Pb::Elect(pb::ElectCommand {
+                epoch: epoch.0,
+                instance: instance.to_string(),
+                k: *k,
+                standbys: texts(standbys),
+                loss: loss.clone(),
+            }),
+            Command::AcceptLoss { epoch, fenced } => {
+                Pb::AcceptLoss(pb::AcceptLossCommand { epoch: epoch.0, fenced: texts(fenced) })
+            }
+            Command::ConfirmPrimary { instance, promotion, line } => {
+                Pb::ConfirmPrimary(pb::ConfirmPrimaryCommand {
+                    instance: instance.to_string(),
+                    promotion: Some(promotion.to_pb()),
+                    line: Some(line.to_pb()),
+                })
+            }
+            Command::OpenPrimary { epoch } => Pb::OpenPrimary(pb::OpenPrimaryCommand { epoch: epoch.0 }),
+            Command::ChangeRule { epoch, k, standbys } => {
+                Pb::ChangeRule(pb::ChangeRuleCommand { epoch: epoch.0, k: *k, standbys: texts(standbys) })
+            }
+            Command::RetireRules { epoch, number } => {
+                Pb::RetireRules(pb::RetireRulesCommand { epoch: epoch.0, number: number.0 })
+            }
+            Command::GrantRebuild { instance, incarnation, how, until } => {
+                Pb::GrantRebuild(pb::GrantRebuildCommand {
+                    instance: instance.to_string(),
+                    incarnation: incarnation.0,
+                    how: how.to_pb(),
+                    until: Some(until.to_pb()),
+                })
+            }
+            Command::EndRebuild { instance, incarnation } => Pb::EndRebuild(pb::EndRebuildCommand {
+                instance: instance.to_string(),
+                incarnation: incarnation.0,
+            }),
+            Command::MarkWhole { instance, incarnation, epoch } => Pb::MarkWhole(pb::MarkWholeCommand {
+                instance: instance.to_string(),
+                incarnation: incarnation.0,
+                epoch: epoch.0,
+            }),
+        }
+    }
+
+    fn from_pb(pb: Pb) -> Result<Self, BadMessage> {
+        let field = field_of(&pb);
+        read(pb).map_err(|bad| bad.under(field))
+    }
+}
+
+/// The name of the oneof's field, for the path of an error.
+fn field_of(pb: &Pb) -> &'static str {
+    match pb {
+        Pb::Create(_) => "create",
+        Pb::Register(_) => "register",
+        Pb::BeginBootstrap(_) => "begin_bootstrap",
+        Pb::EndBootstrap(_) => "end_bootstrap",
+        Pb::BeginFailover(_) => "begin_failover",
+        Pb::RecordSeal(_) => "record_seal",
+        Pb::Elect(_) => "elect",
+        Pb::AcceptLoss(_) => "accept_loss",
+        Pb::ConfirmPrimary(_) => "confirm_primary",
+        Pb::OpenPrimary(_) => "open_primary",
+        Pb::ChangeRule(_) => "change_rule",
+        Pb::RetireRules(_) => "retire_rules",
+        Pb::GrantRebuild(_) => "grant_rebuild",
+        Pb::EndRebuild(_) => "end_rebuild",
+        Pb::MarkWhole(_) => "mark_whole",
+    }
+}
+
+fn read(pb: Pb) -> Result<Command, BadMessage> {
+    Ok(match pb {
+        Pb::Create(pb) => Command::Create {
+            id: ClusterId(pb.id),
+            spec: need(pb.spec, "spec")?,
+            secrets: need(pb.secrets, "secrets")?,
+        },
+        Pb::Register(pb) => Command::Register(Registration::from_pb(pb)?),
+        Pb::BeginBootstrap(pb) => Command::BeginBootstrap { on: name(pb.on, "on")? },
+        Pb::EndBootstrap(pb) => Command::EndBootstrap {
+            instance: name(pb.instance, "instance")?,
+            system: SystemId(pb.system),
+            position: need(pb.position, "position")?,
+        },
+        Pb::BeginFailover(pb) => Command::BeginFailover {
+            epoch: Epoch(pb.epoch),
+            reason: pb.reason,
+            wanted: maybe_name(pb.wanted, "wanted")?,
+        },
+        Pb::RecordSeal(pb) => Command::RecordSeal {
+            instance: name(pb.instance, "instance")?,
+            incarnation: Incarnation(pb.incarnation),
+            seal: need(pb.seal, "seal")?,
+        },
+        Pb::Elect(pb) => Command::Elect {
+            epoch: Epoch(pb.epoch),
+            instance: name(pb.instance, "instance")?,
+            k: pb.k,
+            standbys: names(pb.standbys, "standbys")?,
+            loss: pb.loss,
+        },
+        Pb::AcceptLoss(pb) => {
+            Command::AcceptLoss { epoch: Epoch(pb.epoch), fenced: names(pb.fenced, "fenced")? }
+        }
+        Pb::ConfirmPrimary(pb) => Command::ConfirmPrimary {
+            instance: name(pb.instance, "instance")?,
+            promotion: need(pb.promotion, "promotion")?,
+            line: need(pb.line, "line")?,
+        },
+        Pb::OpenPrimary(pb) => Command::OpenPrimary { epoch: Epoch(pb.epoch) },
+        Pb::ChangeRule(pb) => {
+            Command::ChangeRule { epoch: Epoch(pb.epoch), k: pb.k, standbys: names(pb.standbys, "standbys")? }
+        }
+        Pb::RetireRules(pb) => Command::RetireRules { epoch: Epoch(pb.epoch), number: RuleNumber(pb.number) },
+        Pb::GrantRebuild(pb) => Command::GrantRebuild {
+            instance: name(pb.instance, "instance")?,
+            incarnation: Incarnation(pb.incarnation),
+            how: Rebuild::from_pb(pb.how)?,
+            until: need(pb.until, "until")?,
+        },
+        Pb::EndRebuild(pb) => Command::EndRebuild {
+            instance: name(pb.instance, "instance")?,
+            incarnation: Incarnation(pb.incarnation),
+        },
+        Pb::MarkWhole(pb) => Command::MarkWhole {
+            instance: name(pb.instance, "instance")?,
+            incarnation: Incarnation(pb.incarnation),
+            epoch: Epoch(pb.epoch),
+        },
+    })
+}

@@ -1,0 +1,118 @@
+//! What agents and coordinators say to each other, in our own types. The service is proto/session.proto; whoever
+//! answers implements [`crate::serve::SessionHandler`], whoever asks uses [`crate::client::SessionClient`].
+
+use interrex_cluster::command::Registration;
+use interrex_cluster::goal::StampedGoal;
+use interrex_cluster::ids::{ClusterId, ClusterName, DirectoryId, Epoch, InstanceName, MachineName, Stamp};
+use interrex_cluster::record::{Address, Secrets};
+use interrex_cluster::report::Report;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// An instance presents itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegisterRequest {
+    /// The cluster it belongs to.
+    pub cluster: ClusterName,
+    /// How it presents itself. `replaces` is the leader's to set: it arrives as `None`, whatever was sent.
+    pub registration: Registration,
+}
+
+/// What the leader says to that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Registered {
+    /// Not a member yet: the cluster is unknown, or another directory holds the name. Ask again in a while.
+    Waiting {
+        /// Why, with the command that ends the wait.
+        why: String,
+    },
+    /// A member.
+    Welcome(Box<Welcome>),
+}
+
+/// What a member needs to begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Welcome {
+    /// Random identity of the cluster.
+    pub cluster_id: ClusterId,
+    /// Obey nothing below it.
+    pub floor: Stamp,
+    /// The goal as of this answer.
+    pub goal: StampedGoal,
+    /// Roles that the agent creates, and uses.
+    pub secrets: Secrets,
+    /// Every member with its PostgreSQL's address, the caller included.
+    pub peers: BTreeMap<InstanceName, Address>,
+}
+
+/// An agent tells how its instance is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportRequest {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The testimony.
+    pub report: Report,
+    /// Epoch to serve in as its primary; absent: wants no lease.
+    pub wants_lease: Option<Epoch>,
+}
+
+/// What a coordinator says to that.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reported {
+    /// Who leads, as far as this coordinator knows; absent: it knows nobody.
+    pub leader: Option<LeaderHint>,
+    /// A lease, when it was wanted and granted. Absence says nothing about one that still runs.
+    pub lease: Option<LeaseGrant>,
+}
+
+/// Leave to serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseGrant {
+    /// In which epoch.
+    pub epoch: Epoch,
+    /// For how long, counted by the agent from the moment it *sent* the request; the margin for drift is the agent's
+    /// to subtract. Whole milliseconds on the wire.
+    pub ttl: Duration,
+}
+
+/// The leader of the coordinators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaderHint {
+    /// Its machine.
+    pub machine: MachineName,
+    /// `host:port` of its coordinator.
+    pub address: String,
+}
+
+/// An agent asks for its goals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchRequest {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The instance.
+    pub instance: InstanceName,
+    /// Its agent's data directory.
+    pub directory: DirectoryId,
+}
+
+/// The present goal, and who is around.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GoalUpdate {
+    /// What to be; absent: the instance is not a member (any more).
+    pub goal: Option<StampedGoal>,
+    /// Every member with its PostgreSQL's address, the caller included.
+    pub peers: BTreeMap<InstanceName, Address>,
+    /// The elected primary; absent: nobody is elected in this epoch.
+    pub primary: Option<PrimaryPlace>,
+}
+
+/// Where to knock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrimaryPlace {
+    /// The elected instance.
+    pub instance: InstanceName,
+    /// In which epoch.
+    pub epoch: Epoch,
+    /// Where its PostgreSQL listens.
+    pub address: Address,
+}
