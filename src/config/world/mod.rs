@@ -1,0 +1,98 @@
+//! Whether this machine can run what the node file says. Reads, asks, and writes nothing.
+//!
+//! Each file here is one question: programs, users, directories, ports. All answers are gathered, so
+//! that a machine is made ready in one go. What holds now may not hold a second later; everything that
+//! is checked here is met again, with its own error, by whoever does the deed.
+
+mod directories;
+mod ports;
+mod programs;
+#[cfg(test)]
+mod tests;
+mod users;
+
+use std::path::PathBuf;
+
+use crate::{Instance, Node, Problem, WorldError};
+
+pub use programs::MIN_MAJOR;
+pub use users::User;
+
+/// What `check` found on the way, and what the agent needs of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct World {
+    /// One for each `Node::instances`, in the same order.
+    pub places: Vec<Place>,
+}
+
+/// Where and as whom one instance will run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The directory of `postgres` and its tools, all of them there.
+    pub bin_dir: PathBuf,
+    /// The major version of these programs, at least [`MIN_MAJOR`].
+    pub major: u32,
+    /// Whom PostgreSQL runs as, where that is not the user who started the node.
+    pub run_as: Option<User>,
+    /// PostgreSQL of this very pgdata runs already (a guard kept it while the node was away).
+    pub already_running: bool,
+}
+
+/// How many bytes have to be free. A parameter, so that a test can ask for more than any disk has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    pub(crate) data_dir: u64,
+    pub(crate) pgdata: u64,
+}
+
+const ROOM: Room = Room { data_dir: 64 << 20, pgdata: 256 << 20 };
+
+/// Asks the machine for everything that `node` needs, before anything is written.
+///
+/// # Errors
+/// One line for each thing that the machine refuses (exit 1).
+pub fn check(node: &Node) -> Result<World, WorldError> {
+    check_with(node, ROOM)
+}
+
+pub(crate) fn check_with(node: &Node, room: Room) -> Result<World, WorldError> {
+    let mut refusals = Refusals { file: node.file.display().to_string(), problems: Vec::new() };
+    refusals.take("data_dir", directories::data_dir(node, room.data_dir));
+    let places = node.instances.iter().filter_map(|instance| place(instance, room, &mut refusals)).collect();
+    for login in node.clusters.values().filter_map(|cluster| cluster.login.as_ref()) {
+        refusals.take("cluster.password_file", directories::password_file(&login.password_file));
+    }
+    if let Some(coordinator) = &node.coordinator {
+        refusals.take("coordinator.listen", ports::free(coordinator.listen));
+    }
+    if let Some(http) = node.http {
+        refusals.take("http", ports::free(http));
+    }
+    if refusals.problems.is_empty() { Ok(World { places }) } else { Err(WorldError::new(refusals.problems)) }
+}
+
+/// Everything about one instance; the questions that hang on an unanswered one are not asked.
+fn place(instance: &Instance, room: Room, refusals: &mut Refusals) -> Option<Place> {
+    let programs = refusals.take("instance.bin_dir", programs::find(instance.bin_dir.as_deref()));
+    let run_as = refusals.take("instance.run_as", users::whom(instance.run_as.as_deref()));
+    let already_running = ports::runs_in(&instance.pgdata, instance.listen.port());
+    if !already_running {
+        refusals.take("instance.listen", ports::free(instance.listen));
+    }
+    let (programs, run_as) = (programs?, run_as?);
+    let pgdata = directories::pgdata(&instance.pgdata, run_as.as_ref(), programs.major, room.pgdata);
+    refusals.take("instance.pgdata", pgdata)?;
+    Some(Place { bin_dir: programs.bin_dir, major: programs.major, run_as, already_running })
+}
+
+struct Refusals {
+    file: String,
+    problems: Vec<Problem>,
+}
+
+impl Refusals {
+    fn take<T>(&mut self, key: &str, answer: Result<T, String>) -> Option<T> {
+        let refuse = |why| self.problems.push(Problem::new(&self.file, None, format!("key '{key}': {why}")));
+        answer.map_err(refuse).ok()
+    }
+}
