@@ -131,7 +131,10 @@ impl std::fmt::Display for crate::report::Unfit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::ParameterTooLow { name } => {
-                write!(f, "{name} is lower than on the primary, promotion would stop the server; raise it and restart")
+                write!(
+                    f,
+                    "{name} is lower than on the primary, promotion would stop the server; raise it and restart"
+                )
             }
             Self::ReplayPaused => write!(f, "replay is paused; resume it with pg_wal_replay_resume()"),
             Self::DiskNearlyFull { free } => write!(f, "only {} MB are free on its data volume", free >> 20),

@@ -1,7 +1,9 @@
 //! What may be written to the log. A command re-states what it was decided on (epoch, instance, incarnation), and
 //! [`crate::apply`] checks that against the record as it is by then: a deposed leader's command changes nothing.
 
-use crate::ids::{ClusterId, ClusterName, DirectoryId, Epoch, Incarnation, InstanceName, MachineName, RuleNumber, SystemId};
+use crate::ids::{
+    ClusterId, ClusterName, DirectoryId, Epoch, Incarnation, InstanceName, MachineName, RuleNumber, SystemId,
+};
 use crate::policy::Spec;
 use crate::record::{Address, Secrets};
 use crate::report::{Promotion, Rebuild, Seal};

@@ -24,11 +24,8 @@ pub struct Decision {
 /// Decides what is to happen next in one cluster.
 pub fn decide(view: &View<'_>, memory: &Memory) -> Decision {
     let problems = diagnose::diagnose(view, memory);
-    let Advance { commands, waits } = if view.record.paused {
-        Advance::wait(Wait::Paused)
-    } else {
-        rank(view, memory, &problems)
-    };
+    let Advance { commands, waits } =
+        if view.record.paused { Advance::wait(Wait::Paused) } else { rank(view, memory, &problems) };
     Decision { commands, waits, problems }
 }
 

@@ -63,7 +63,9 @@ fn operation(record: &Cluster) -> String {
         (Operation::Bootstrap { on }, _) => format!("{on} creates the first copy"),
         (Operation::None, _) => "steady".to_owned(),
         (Operation::Failover(_), None) => "failover: sealing".to_owned(),
-        (Operation::Failover(_), Some(reign)) if reign.fork.is_none() => format!("promoting {}", reign.instance),
+        (Operation::Failover(_), Some(reign)) if reign.fork.is_none() => {
+            format!("promoting {}", reign.instance)
+        }
         (Operation::Failover(_), Some(reign)) => format!("opening {}", reign.instance),
     }
 }
@@ -75,7 +77,8 @@ fn instance(view: &View<'_>, memory: &Memory, name: &InstanceName) -> InstanceSt
     let report = view.fresh(name);
     let (timeline, lsn) = report.map_or((None, None), |report| place(&report.server));
     let sender = sender_of(view, name);
-    let primary_lsn = record.primary.as_ref().and_then(|r| view.fresh(&r.instance)).and_then(|r| place(&r.server).1);
+    let primary_lsn =
+        record.primary.as_ref().and_then(|r| view.fresh(&r.instance)).and_then(|r| place(&r.server).1);
     InstanceStatus {
         name: name.clone(),
         machine: member.machine.clone(),
@@ -128,7 +131,12 @@ fn place(server: &Server) -> (Option<TimelineId>, Option<Lsn>) {
     }
 }
 
-fn server_in_words(view: &View<'_>, _memory: &Memory, name: &InstanceName, report: Option<&Report>) -> String {
+fn server_in_words(
+    view: &View<'_>,
+    _memory: &Memory,
+    name: &InstanceName,
+    report: Option<&Report>,
+) -> String {
     let Some(report) = report else { return format!("silent for {}", span(view.silence(name))) };
     let copy = view.member(name).map(|member| &member.copy);
     match copy {
@@ -162,12 +170,18 @@ impl std::fmt::Display for crate::command::Command {
                 loss.as_ref().map_or(Ok(()), |loss| write!(f, " ({loss})"))
             }
             C::ConfirmPrimary { instance, promotion, .. } => {
-                write!(f, "confirm {instance}, branched off timeline {} at {}", promotion.parent, promotion.begin)
+                write!(
+                    f,
+                    "confirm {instance}, branched off timeline {} at {}",
+                    promotion.parent, promotion.begin
+                )
             }
             C::OpenPrimary { epoch } => write!(f, "open epoch {epoch}"),
             C::ChangeRule { k, standbys, .. } => write!(f, "change rule to {k} of {}", names(standbys)),
             C::RetireRules { number, .. } => write!(f, "retire rules before {number}"),
-            C::GrantRebuild { instance, how, .. } => write!(f, "grant {instance} a {}", format!("{how:?}").to_lowercase()),
+            C::GrantRebuild { instance, how, .. } => {
+                write!(f, "grant {instance} a {}", format!("{how:?}").to_lowercase())
+            }
             C::EndRebuild { instance, .. } => write!(f, "end rebuild of {instance}"),
             C::MarkWhole { instance, .. } => write!(f, "mark {instance} whole"),
         }

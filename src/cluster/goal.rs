@@ -130,7 +130,9 @@ pub fn goal(record: &Cluster, instance: &InstanceName) -> Option<StampedGoal> {
                 (true, Copy::Empty) => await_("its turn to clone"),
                 (true, _) => standby_goal(record, instance)
                     .map_or_else(|| await_("the cluster's system identifier"), Goal::Standby),
-                (false, Copy::Empty | Copy::Rebuilding { done: false, .. }) => await_("a primary to clone from"),
+                (false, Copy::Empty | Copy::Rebuilding { done: false, .. }) => {
+                    await_("a primary to clone from")
+                }
                 (false, _) if record.last_primary().as_ref() == Some(instance) => {
                     Goal::Stopped { epoch: record.epoch, line: record.line() }
                 }

@@ -61,7 +61,10 @@ impl Memory {
         }
         // A silent primary says nothing about its standbys: that it is alone is known only from itself.
         let primary_speaks = view.record.primary.as_ref().is_some_and(|r| view.fresh(&r.instance).is_some());
-        match (anybody, primary_speaks) {
+        // A cluster that was never open is not alone, it is not finished: its first standby is still being cloned.
+        let unfinished =
+            view.record.epoch == Epoch(2) && !view.record.primary.as_ref().is_some_and(|r| r.open);
+        match (anybody, primary_speaks && !unfinished) {
             (true, _) | (_, false) => self.alone = None,
             (false, true) => self.alone = self.alone.or(Some(view.now)),
         }
@@ -86,7 +89,8 @@ impl Memory {
 /// True when the primary says that the instance streams from it under its present name and answers.
 pub fn able_to_acknowledge(view: &View<'_>, instance: &InstanceName) -> bool {
     let record = view.record;
-    let Some(Server::Primary(primary)) = record.primary.as_ref().and_then(|r| view.server(&r.instance)) else {
+    let Some(Server::Primary(primary)) = record.primary.as_ref().and_then(|r| view.server(&r.instance))
+    else {
         return false;
     };
     let Some(member) = view.member(instance) else { return false };
@@ -104,7 +108,9 @@ pub fn receives_this_epoch(view: &View<'_>, instance: &InstanceName) -> bool {
     let obeyed = view.fresh(instance).map(|report| report.obeyed).unwrap_or_default();
     match view.server(instance) {
         Some(Server::Standby(Standby { receiver: Some(receiver), .. })) => {
-            receiver.streaming && receiver.timeline.0 == epoch.0 && obeyed >= Stamp { epoch, ..Stamp::default() }
+            receiver.streaming
+                && receiver.timeline.0 == epoch.0
+                && obeyed >= Stamp { epoch, ..Stamp::default() }
         }
         _ => false,
     }

@@ -55,7 +55,7 @@ pub enum ProblemKind {
         /// The elected instance.
         instance: InstanceName,
     },
-    /// The primary's agent is silent, standbys still receive: not a failure of the primary.
+    /// The primary's agent is silent, and nothing says yet that the primary failed.
     AgentSilent {
         /// Whose agent.
         instance: InstanceName,
@@ -137,9 +137,7 @@ impl fmt::Display for ProblemKind {
             Self::PrimarySilent { instance } => write!(f, "primary {instance} is silent past its lease"),
             Self::PrimaryHung { instance } => write!(f, "PostgreSQL on primary {instance} does not answer"),
             Self::PromotionStuck { instance } => write!(f, "the promotion of {instance} does not come about"),
-            Self::AgentSilent { instance } => {
-                write!(f, "the agent of primary {instance} is silent while standbys still receive")
-            }
+            Self::AgentSilent { instance } => write!(f, "the agent of primary {instance} is silent"),
             Self::StandbyAway { instance } => write!(f, "standby {instance} does not stream"),
             Self::CopyNotWhole { instance } => write!(f, "the copy on {instance} is not whole"),
             Self::FewerAcks { wanted, in_force } => {
@@ -147,7 +145,9 @@ impl fmt::Display for ProblemKind {
             }
             Self::Alone => write!(f, "no standby can acknowledge commits"),
             Self::NotPromotable { instance } => write!(f, "{instance} must not be promoted as it is"),
-            Self::Impostor { instance } => write!(f, "another data directory speaks under the name {instance}"),
+            Self::Impostor { instance } => {
+                write!(f, "another data directory speaks under the name {instance}")
+            }
             Self::RolledBack { instance } => write!(f, "the copy on {instance} went back in time"),
         }
     }
@@ -190,7 +190,7 @@ pub enum Wait {
         /// The old primary.
         holder: InstanceName,
     },
-    /// The rules are satisfied by the stopped old primary alone; standbys may still come.
+    /// The rules are satisfied; standbys within reach are given a moment to be sealed too.
     StandbyGrace {
         /// For how much longer.
         left: Duration,
@@ -227,7 +227,9 @@ pub enum Wait {
 impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Registrations { have, want } => write!(f, "waits for instances: {have} of {want} registered"),
+            Self::Registrations { have, want } => {
+                write!(f, "waits for instances: {have} of {want} registered")
+            }
             Self::Bootstrap { on } => write!(f, "waits for {on} to create the first copy"),
             Self::SealsMissing { rule, more, from } => {
                 write!(f, "waits for {more} more of {} to be sealed (rule {rule})", list(from))
@@ -241,7 +243,7 @@ impl fmt::Display for Wait {
                  to go on without it: interrex failover --accept-loss"
             ),
             Self::StandbyGrace { left } => {
-                write!(f, "gives standbys {} more before electing the stopped primary again", span(*left))
+                write!(f, "gives reachable standbys {} more to be sealed too", span(*left))
             }
             Self::NoCandidate { refusals } => {
                 write!(f, "waits for somebody who may be promoted: ")?;
@@ -251,7 +253,9 @@ impl fmt::Display for Wait {
             Self::FirstCommit { instance } => {
                 write!(f, "waits for the first synchronous commit on {instance}; clients are let in after it")
             }
-            Self::RuleProof { instance } => write!(f, "waits for {instance} to prove the changed commit rule"),
+            Self::RuleProof { instance } => {
+                write!(f, "waits for {instance} to prove the changed commit rule")
+            }
             Self::Rebuild { instance } => write!(f, "waits for the rebuild of {instance}"),
             Self::Paused => write!(f, "paused: nothing automatic happens"),
         }

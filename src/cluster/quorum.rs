@@ -72,7 +72,11 @@ pub struct Missing {
 
 /// The seals that are not above `position`: the largest set among which its owner is highest.
 pub fn below(seals: &Seals, position: Position) -> Seals {
-    seals.iter().filter(|(_, seal)| seal.position <= position).map(|(name, seal)| (name.clone(), *seal)).collect()
+    seals
+        .iter()
+        .filter(|(_, seal)| seal.position <= position)
+        .map(|(name, seal)| (name.clone(), *seal))
+        .collect()
 }
 
 /// True when `instance` may win without losing an acknowledged commit: it is sealed, and those not above it satisfy

@@ -61,7 +61,9 @@ pub struct Secrets {
 impl std::fmt::Debug for Secrets {
     /// Never prints a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Secrets").field("owner", &self.owner.as_ref().map(|(name, _)| name)).finish_non_exhaustive()
+        f.debug_struct("Secrets")
+            .field("owner", &self.owner.as_ref().map(|(name, _)| name))
+            .finish_non_exhaustive()
     }
 }
 

@@ -145,7 +145,11 @@ mod tests {
     use super::*;
 
     fn line() -> History {
-        History::parse(TimelineId(7), "1\t0/3000000\tno recovery target specified\n\n# note\n4\t0/5000060\tx\n").unwrap()
+        History::parse(
+            TimelineId(7),
+            "1\t0/3000000\tno recovery target specified\n\n# note\n4\t0/5000060\tx\n",
+        )
+        .unwrap()
     }
 
     #[test]

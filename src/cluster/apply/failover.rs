@@ -3,7 +3,9 @@
 use super::{Done, Rejected};
 use crate::ids::{Epoch, Incarnation, InstanceName, RuleNumber};
 use crate::quorum;
-use crate::record::{Cluster, CommitRule, Copy, Failover, Fork, Operation, Override, PhaseTimes, Reign, SyncTarget};
+use crate::record::{
+    Cluster, CommitRule, Copy, Failover, Fork, Operation, Override, PhaseTimes, Reign, SyncTarget,
+};
 use crate::report::{Promotion, Seal};
 use crate::time::WallMs;
 use crate::wal::{History, Lsn, Position, TimelineId};
@@ -58,7 +60,9 @@ pub(super) fn record_seal(
         return Rejected::because(format!("{instance} is not a member"));
     };
     if member.copy != Copy::Whole || member.incarnation != incarnation {
-        return Rejected::because(format!("the copy on {instance} (incarnation {incarnation}) does not count"));
+        return Rejected::because(format!(
+            "the copy on {instance} (incarnation {incarnation}) does not count"
+        ));
     }
     let Operation::Failover(failover) = &mut cluster.operation else {
         return Rejected::because("no failover is under way");
@@ -123,18 +127,22 @@ pub(super) fn elect(cluster: &mut Cluster, election: &Election<'_>, at: WallMs) 
     };
     let accepted = failover.loss_accepted.is_some() || cluster.spec.max_data_loss > 0;
     let lossless = quorum::may_win(&cluster.rules, &failover.seals, instance);
-    if !lossless && !(accepted && loss.is_some()) {
+    let lawful = lossless || (accepted && loss.is_some());
+    if !lawful {
         return Rejected::because(format!("electing {instance} could lose acknowledged commits"));
     }
     let below = quorum::below(&failover.seals, won.position);
     if let Some(other) = standbys.iter().find(|s| *s == instance || !below.contains_key(*s)) {
-        return Rejected::because(format!("{other} may not acknowledge for {instance} before the fork is known"));
+        return Rejected::because(format!(
+            "{other} may not acknowledge for {instance} before the fork is known"
+        ));
     }
     if k == 0 && !cluster.spec.may_be_asynchronous() {
         return Rejected::because("acks may not sink to 0 in this cluster");
     }
     adopt_unconfirmed_timeline(cluster, instance, won);
-    let number = cluster.rules.last().map_or(RuleNumber(1), |rule| rule.number).max(cluster.sync.number).next();
+    let number =
+        cluster.rules.last().map_or(RuleNumber(1), |rule| rule.number).max(cluster.sync.number).next();
     quorum::cover(&mut cluster.rules, won.position);
     cluster.rules.push(CommitRule {
         number,
@@ -150,7 +158,8 @@ pub(super) fn elect(cluster: &mut Cluster, election: &Election<'_>, at: WallMs) 
         failover.times.elected = at;
     }
     cluster.revision = cluster.revision.next();
-    let mut told = vec![("elected", format!("{instance} is elected primary of epoch {epoch} at {}", won.position))];
+    let mut told =
+        vec![("elected", format!("{instance} is elected primary of epoch {epoch} at {}", won.position))];
     if let Some(loss) = loss.filter(|_| !lossless) {
         cluster.overrides.push(Override { epoch, at, what: loss.to_owned() });
         told.push(("loss", loss.to_owned()));
@@ -209,7 +218,10 @@ pub(super) fn confirm(
     if line.timeline.0 != epoch.0
         || ancestor.is_none_or(|a| a.timeline != promotion.parent || a.end != promotion.begin)
     {
-        return Rejected::because(format!("the history of timeline {} does not tell this promotion", line.timeline));
+        return Rejected::because(format!(
+            "the history of timeline {} does not tell this promotion",
+            line.timeline
+        ));
     }
     reign.fork = Some(promotion);
     adopt_ancestors(&mut cluster.timelines, instance, line);
@@ -232,7 +244,10 @@ pub(super) fn confirm(
     cluster.revision = cluster.revision.next();
     Ok(vec![(
         "promoted",
-        format!("{instance} was promoted: timeline {epoch} off timeline {} at {}", promotion.parent, promotion.begin),
+        format!(
+            "{instance} was promoted: timeline {epoch} off timeline {} at {}",
+            promotion.parent, promotion.begin
+        ),
     )])
 }
 

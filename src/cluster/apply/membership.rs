@@ -130,7 +130,10 @@ fn take_over(cluster: &mut Cluster, new: &Registration) -> Done {
         failover.seals.remove(&new.instance);
     }
     cluster.revision = cluster.revision.next();
-    Ok(vec![("replaced", format!("{} came back with a new data directory and begins with nothing", new.instance))])
+    Ok(vec![(
+        "replaced",
+        format!("{} came back with a new data directory and begins with nothing", new.instance),
+    )])
 }
 
 pub(super) fn begin_bootstrap(cluster: &mut Cluster, on: &InstanceName) -> Done {

@@ -81,7 +81,8 @@ fn apply_to(cluster: &mut Cluster, command: &Command, entry: &Entry) -> Done {
         }
         Command::AcceptLoss { epoch, fenced } => failover::accept_loss(cluster, *epoch, fenced, entry.at),
         Command::Elect { epoch, instance, k, standbys, loss } => {
-            let election = failover::Election { epoch: *epoch, instance, k: *k, standbys, loss: loss.as_deref() };
+            let election =
+                failover::Election { epoch: *epoch, instance, k: *k, standbys, loss: loss.as_deref() };
             failover::elect(cluster, &election, entry.at)
         }
         Command::ConfirmPrimary { instance, promotion, line } => {

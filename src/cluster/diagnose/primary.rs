@@ -57,7 +57,10 @@ fn first_hand(view: &View<'_>, memory: &Memory, reign: &Reign, report: &Report) 
             let waited = memory.in_phase_for(view.now);
             let late = waited >= view.policy.promotion_patience;
             let what = died.or_else(|| late.then(|| format!("not promoted after {}", span(waited))))?;
-            Some(Problem { kind: ProblemKind::PromotionStuck { instance: instance.clone() }, evidence: says(what) })
+            Some(Problem {
+                kind: ProblemKind::PromotionStuck { instance: instance.clone() },
+                evidence: says(what),
+            })
         }
     }
 }
@@ -78,10 +81,15 @@ fn silent(view: &View<'_>, reign: &Reign) -> Option<Problem> {
         return Some(Problem { kind: ProblemKind::AgentSilent { instance: instance.clone() }, evidence });
     }
     let lost: Vec<&(&InstanceName, Testimony)> = peers.iter().filter(|(_, t)| t.unreachable).collect();
-    evidence.extend(lost.iter().map(|(name, _)| format!("{name} receives nothing and gets no answer on its port")));
+    evidence.extend(
+        lost.iter().map(|(name, _)| format!("{name} receives nothing and gets no answer on its port")),
+    );
     let others_answered = peers.iter().any(|(_, testimony)| testimony.answered);
     if !lost.is_empty() && !others_answered {
-        return Some(Problem { kind: ProblemKind::PrimaryUnreachable { instance: instance.clone() }, evidence });
+        return Some(Problem {
+            kind: ProblemKind::PrimaryUnreachable { instance: instance.clone() },
+            evidence,
+        });
     }
     // Past the lease nobody needs to corroborate: the primary's guard has ended it, or synchronous commits renew the
     // lease, and those a fresh standby would receive.
@@ -111,6 +119,7 @@ fn testimony(view: &View<'_>, primary: &InstanceName, report: &Report) -> Testim
             receiver.streaming
                 && receiver.upstream.as_ref() == Some(primary)
                 && Duration::from_millis(receiver.quiet_ms) < view.policy.progress_within
+                && moved_since_silence(view, primary, &report.instance, receiver.quiet_ms)
         }),
         _ => false,
     };
@@ -120,4 +129,16 @@ fn testimony(view: &View<'_>, primary: &InstanceName, report: &Report) -> Testim
         unreachable: !receives && knock.is_some_and(|knock| !knock.answered),
         answered: knock.is_some_and(|knock| knock.answered),
     }
+}
+
+/// True when something came from the primary clearly after its agent was last heard. What came before, or was told
+/// before, says nothing about a server that may have died together with its agent.
+fn moved_since_silence(
+    view: &View<'_>,
+    primary: &InstanceName,
+    witness: &InstanceName,
+    quiet_ms: u64,
+) -> bool {
+    let quiet = view.silence(witness) + Duration::from_millis(quiet_ms);
+    quiet + 2 * view.policy.heartbeat < view.silence(primary)
 }

@@ -37,20 +37,35 @@ fn about(view: &View<'_>, memory: &Memory, name: &InstanceName, member: &Instanc
         Some(report) => {
             if !report.unfit.is_empty() {
                 let evidence = report.unfit.iter().map(|unfit| format!("{name}'s agent: {unfit}")).collect();
-                problems.push(Problem { kind: ProblemKind::NotPromotable { instance: instance.clone() }, evidence });
+                problems.push(Problem {
+                    kind: ProblemKind::NotPromotable { instance: instance.clone() },
+                    evidence,
+                });
             }
             if member.copy != Copy::Whole {
                 let doing = report.doing.clone().unwrap_or_else(|| in_words(&member.copy).to_owned());
-                problems.push(Problem { kind: ProblemKind::CopyNotWhole { instance }, evidence: vec![doing] });
-            } else if view.record.primary.as_ref().is_some_and(|r| r.open) && !able_to_acknowledge(view, name) {
+                problems
+                    .push(Problem { kind: ProblemKind::CopyNotWhole { instance }, evidence: vec![doing] });
+            } else if view.record.primary.as_ref().is_some_and(|r| r.open) && !follows(view, name) {
                 let away = memory.unable_for(name, view.now);
-                let why = report.needs.as_ref().map_or_else(|| in_short(&report.server), |need| need.why.clone());
+                let why =
+                    report.needs.as_ref().map_or_else(|| in_short(&report.server), |need| need.why.clone());
                 let evidence = vec![format!("for {}: {why}", span(away))];
                 problems.push(Problem { kind: ProblemKind::StandbyAway { instance }, evidence });
             }
         }
     }
     problems
+}
+
+/// By the primary's word where there is one, else by the standby's own.
+fn follows(view: &View<'_>, name: &InstanceName) -> bool {
+    let primary = view.record.primary.as_ref().map(|reign| &reign.instance);
+    match (primary.and_then(|primary| view.server(primary)), view.server(name)) {
+        (Some(Server::Primary(_)), _) => able_to_acknowledge(view, name),
+        (_, Some(Server::Standby(standby))) => standby.receiver.as_ref().is_some_and(|r| r.streaming),
+        _ => false,
+    }
 }
 
 /// What a copy is worth, in words.
@@ -71,7 +86,9 @@ pub(crate) fn in_short(server: &Server) -> String {
         Server::Stopped { exit: None, .. } => "stopped".to_owned(),
         Server::Stopped { exit: Some(exit), .. } => format!("stopped ({exit})"),
         Server::Starting { .. } => "starting".to_owned(),
-        Server::Silent { for_ms } => format!("no answer for {}", span(std::time::Duration::from_millis(*for_ms))),
+        Server::Silent { for_ms } => {
+            format!("no answer for {}", span(std::time::Duration::from_millis(*for_ms)))
+        }
         Server::Standby(standby) => match &standby.receiver {
             Some(receiver) if receiver.streaming => "streaming".to_owned(),
             Some(_) => "connecting".to_owned(),

@@ -36,14 +36,21 @@ pub fn begin(view: &View<'_>, problem: &Problem) -> Advance {
 pub fn hopeless(view: &View<'_>) -> Option<Wait> {
     let primary = view.record.primary.as_ref().map(|reign| &reign.instance);
     let within_reach = view.whole_and_fresh().filter(|name| Some(*name) != primary);
-    let imagined: BTreeMap<InstanceName, Seal> =
-        within_reach.map(|name| (name.clone(), Seal { epoch: view.record.epoch.next(), ..Seal::default() })).collect();
+    let imagined: BTreeMap<InstanceName, Seal> = within_reach
+        .map(|name| (name.clone(), Seal { epoch: view.record.epoch.next(), ..Seal::default() }))
+        .collect();
     if imagined.is_empty() {
         return view.record.rules.last().and_then(|rule| seals_missing(rule, &imagined));
     }
+    if let (true, 0, Some(holder)) =
+        (view.record.rules.iter().any(|rule| rule.k == 0), view.record.spec.max_data_loss, primary)
+    {
+        return Some(Wait::LossUnbounded { holder: holder.clone() });
+    }
     // Positions are unknown before the seal, so a covered rule is judged by its arithmetic alone.
     let by_number = |rule: &CommitRule| CommitRule { covered_at: None, ..rule.clone() };
-    view.record.rules.iter().filter(|rule| rule.covered_at.is_none()).find_map(|r| seals_missing(&by_number(r), &imagined))
+    let open = view.record.rules.iter().filter(|rule| rule.covered_at.is_none() && rule.k > 0);
+    open.map(by_number).find_map(|rule| seals_missing(&rule, &imagined))
 }
 
 fn seals_missing(rule: &CommitRule, seals: &quorum::Seals) -> Option<Wait> {
@@ -60,25 +67,20 @@ pub fn elect(view: &View<'_>, memory: &Memory, failover: &Failover) -> Advance {
     }
     let unsatisfied: Vec<&CommitRule> =
         view.record.rules.iter().filter(|rule| !quorum::satisfied(rule, &failover.seals)).collect();
-    let lossy = !unsatisfied.is_empty();
-    let loss = if lossy {
-        match loss_allowed(view, failover, &unsatisfied) {
+    let loss = match unsatisfied.is_empty() {
+        true => None,
+        false => match loss_allowed(view, failover, &unsatisfied) {
             Ok(loss) => Some(loss),
             Err(waits) => return Advance { commands: Vec::new(), waits },
-        }
-    } else {
-        None
+        },
     };
-    let Choice { winner: Some(winner), refusals } = candidate::choose(view, failover, lossy) else {
-        let Choice { refusals, .. } = candidate::choose(view, failover, lossy);
-        return Advance::wait(Wait::NoCandidate { refusals });
-    };
-    drop(refusals);
+    let Choice { winner, refusals } = candidate::choose(view, failover, loss.is_some());
+    let Some(winner) = winner else { return Advance::wait(Wait::NoCandidate { refusals }) };
     if let Some(wait) = grace(view, memory, failover, &winner) {
         return Advance::wait(wait);
     }
     let standbys = candidate::first_standbys(view, &failover.seals, &winner);
-    let k = acks_for(view, &winner, &standbys);
+    let k = acks_for(view, failover, &winner, &standbys);
     Advance::command(Command::Elect { epoch: view.record.epoch, instance: winner, k, standbys, loss })
 }
 
@@ -102,7 +104,11 @@ fn seals(view: &View<'_>, failover: &Failover) -> Vec<Command> {
 
 /// Electing without satisfying every rule: only by an operator's override, or, for asynchronous commits, within
 /// `max_data_loss` and after the old lease has surely run out (PROTOCOL.md step 4).
-fn loss_allowed(view: &View<'_>, failover: &Failover, unsatisfied: &[&CommitRule]) -> Result<String, Vec<Wait>> {
+fn loss_allowed(
+    view: &View<'_>,
+    failover: &Failover,
+    unsatisfied: &[&CommitRule],
+) -> Result<String, Vec<Wait>> {
     let rules: Vec<String> = unsatisfied.iter().map(ToString::to_string).collect();
     if let Some(fenced) = &failover.loss_accepted {
         let unsealed = unsatisfied.iter().flat_map(|rule| rule.standbys.iter().chain([&rule.primary]));
@@ -129,13 +135,16 @@ fn loss_allowed(view: &View<'_>, failover: &Failover, unsatisfied: &[&CommitRule
         return Err(vec![Wait::LeaseRunning { holder, left }]);
     }
     let best = failover.seals.values().map(|seal| seal.position).max();
-    let gap = view.last_position(&holder).zip(best).and_then(|(last, best)| {
-        (last.timeline == best.timeline).then(|| last.lsn.bytes_since(best.lsn))
-    });
+    let gap = view
+        .last_position(&holder)
+        .zip(best)
+        .and_then(|(last, best)| (last.timeline == best.timeline).then(|| last.lsn.bytes_since(best.lsn)));
     match gap {
-        Some(gap) if view.record.spec.max_data_loss > 0 && gap <= view.record.spec.max_data_loss => Ok(format!(
-            "asynchronous commits of {holder} may be lost: {gap} bytes behind the last position that it told"
-        )),
+        Some(gap) if view.record.spec.max_data_loss > 0 && gap <= view.record.spec.max_data_loss => {
+            Ok(format!(
+                "asynchronous commits of {holder} may be lost: {gap} bytes behind the last position that it told"
+            ))
+        }
         _ => Err(vec![Wait::LossUnbounded { holder }]),
     }
 }
@@ -154,12 +163,22 @@ fn grace(view: &View<'_>, memory: &Memory, failover: &Failover, winner: &Instanc
 }
 
 /// How many must acknowledge in the new epoch. With nobody left who could, a cluster that rather goes on than waits
-/// may begin alone (clauses 15, 16): its older rules are all satisfied by now.
-fn acks_for(view: &View<'_>, winner: &InstanceName, standbys: &BTreeSet<InstanceName>) -> u32 {
+/// may begin alone (clauses 15, 16): its older rules are all satisfied by now. A winner that was stopped itself comes
+/// out of an outage of everything: the others are given their time to come back too.
+fn acks_for(
+    view: &View<'_>,
+    failover: &Failover,
+    winner: &InstanceName,
+    standbys: &BTreeSet<InstanceName>,
+) -> u32 {
     let spec = &view.record.spec;
+    let stopped = failover.seals.get(winner).is_some_and(|seal| seal.stopped);
     let reachable = view.whole_and_fresh().filter(|name| *name != winner).count();
     let able = u32::try_from(standbys.len().max(reachable)).unwrap_or(u32::MAX);
-    if spec.may_be_asynchronous() || able > 0 { spec.acks.min(able).max(spec.min_acks) } else { spec.acks }
+    if able == 0 && (stopped || !spec.may_be_asynchronous()) {
+        return spec.acks;
+    }
+    spec.acks.min(able).max(spec.min_acks)
 }
 
 /// Somebody is elected: confirm the promotion, then open.
@@ -172,9 +191,11 @@ pub fn promote(view: &View<'_>, reign: &Reign) -> Advance {
             Some((promotion, proofs.promoted_line.clone()?))
         });
         return match promoted {
-            Some((promotion, line)) => {
-                Advance::command(Command::ConfirmPrimary { instance: reign.instance.clone(), promotion, line })
-            }
+            Some((promotion, line)) => Advance::command(Command::ConfirmPrimary {
+                instance: reign.instance.clone(),
+                promotion,
+                line,
+            }),
             None => Advance::wait(Wait::Promotion { instance: reign.instance.clone() }),
         };
     }

@@ -23,7 +23,11 @@ pub fn advance(view: &View<'_>, memory: &Memory, reign: &Reign) -> Advance {
     if (k, &standbys) != (record.sync.k, &record.sync.standbys) {
         return Advance::command(Command::ChangeRule { epoch, k, standbys });
     }
-    if record.sync.proved { Advance::nothing() } else { Advance::wait(Wait::RuleProof { instance: reign.instance.clone() }) }
+    if record.sync.proved {
+        Advance::nothing()
+    } else {
+        Advance::wait(Wait::RuleProof { instance: reign.instance.clone() })
+    }
 }
 
 /// The rule that fits what is there now.
@@ -51,11 +55,11 @@ fn wanted(view: &View<'_>, memory: &Memory, reign: &Reign) -> (u32, BTreeSet<Ins
     if able >= spec.acks {
         return (spec.acks, standbys);
     }
-    // Fewer than asked for: those who are there have to do after a while, as far down as the operator allows.
-    let floor = spec.min_acks.max(1);
-    let k = if record.sync.k > able { able.max(floor) } else { record.sync.k.max(able).max(floor).min(spec.acks) };
-    let short_for = shortest_absence(view, memory, &standbys, reign);
-    if short_for < view.policy.alone_after && record.sync.k >= k { (record.sync.k.max(k), standbys) } else { (k, standbys) }
+    // Fewer than asked for: after a while those who are there have to do, as far down as the operator allows.
+    let sunk = able.max(spec.min_acks).min(spec.acks);
+    let late = shortest_absence(view, memory, &standbys, reign) >= view.policy.alone_after;
+    let k = if late { sunk } else { record.sync.k.max(sunk) };
+    (k, standbys)
 }
 
 /// How long the members that are missing from `standbys` have been unable, at the least.
@@ -65,7 +69,8 @@ fn shortest_absence(
     standbys: &BTreeSet<InstanceName>,
     reign: &Reign,
 ) -> std::time::Duration {
-    let missing = view.record.instances.keys().filter(|name| **name != reign.instance && !standbys.contains(*name));
+    let missing =
+        view.record.instances.keys().filter(|name| **name != reign.instance && !standbys.contains(*name));
     missing.map(|name| memory.unable_for(name, view.now)).min().unwrap_or_default()
 }
 

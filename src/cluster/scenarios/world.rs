@@ -1,0 +1,539 @@
+//! The stage of the scenes: one cluster, what was heard of its instances, a clock that only the script moves.
+
+use crate::apply::apply;
+use crate::command::{Command, Entry, Registration};
+use crate::decide::{Decision, decide};
+use crate::explain;
+use crate::goal::{Goal, goal};
+use crate::ids::{
+    ClusterId, ClusterName, DirectoryId, Epoch, Incarnation, InstanceName, RuleNumber, Stamp, SystemId,
+};
+use crate::memory::Memory;
+use crate::policy::{Policy, Spec, WhenAlone};
+use crate::record::{Address, Cluster, Copy, Fork, Operation, Reign, Secrets, SyncTarget};
+use crate::report::{
+    Knock, Need, Primary, Promotion, Proofs, Rebuild, Receiver, Report, Seal, Sender, Server, Standby, Unfit,
+};
+use crate::time::{Instant, WallMs};
+use crate::view::{Heard, View};
+use crate::wal::{Ancestor, History, Lsn, Position, TimelineId};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+const SYSTEM: SystemId = SystemId(7_000_000_000_000_000_001);
+const END: Lsn = Lsn(0x500_0100);
+
+pub(super) struct World {
+    clusters: BTreeMap<ClusterName, Cluster>,
+    heard: BTreeMap<InstanceName, Heard>,
+    memory: Memory,
+    policy: Policy,
+    now: Instant,
+    last_grant: Instant,
+    index: u64,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            clusters: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            memory: Memory::default(),
+            policy: Policy::default(),
+            now: Instant(100_000),
+            last_grant: Instant(0),
+            index: 0,
+        }
+    }
+}
+
+fn cluster_name() -> ClusterName {
+    "orders".parse().unwrap()
+}
+
+fn name(text: &str) -> InstanceName {
+    text.parse().unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn names(text: &str) -> impl Iterator<Item = InstanceName> + '_ {
+    text.split(',').filter(|t| !t.is_empty()).map(name)
+}
+
+/// `key=value` of a line.
+fn arg<'a>(words: &[&'a str], key: &str) -> Option<&'a str> {
+    words.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+}
+
+impl World {
+    /// Plays one line; what it prints is part of the outcome.
+    pub(super) fn act(&mut self, line: &str) -> String {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["steady", rest @ ..] => {
+                *self = World::default();
+                self.steady(rest);
+            }
+            ["create", rest @ ..] => self.create(rest),
+            ["register", rest @ ..] => return self.register(rest),
+            ["wait", ms] => self.now = Instant(self.now.0 + ms.parse::<u64>().unwrap()),
+            ["hear", who @ ..] => self.hear(who),
+            ["lease-granted"] => self.last_grant = self.now,
+            ["lost", who, "of", gone] => self.lost(who, gone),
+            ["seal", who, rest @ ..] => self.seal(&name(who), rest),
+            ["server", who, what, rest @ ..] => self.server(&name(who), what, rest),
+            ["unfit", who, why] => self.edit(&name(who), |report| {
+                report.unfit = vec![match *why {
+                    "paused" => Unfit::ReplayPaused,
+                    parameter => Unfit::ParameterTooLow { name: parameter.to_owned() },
+                }];
+            }),
+            ["incarnation", who, n] => {
+                let incarnation = Incarnation(n.parse().unwrap());
+                self.edit(&name(who), |report| report.incarnation = incarnation);
+            }
+            ["needs", who, how] => {
+                let rebuild = if *how == "rewind" { Rebuild::Rewind } else { Rebuild::Clone };
+                self.edit(&name(who), |report| {
+                    let incarnation = report.incarnation;
+                    report.needs = Some(Need { rebuild, incarnation, why: "wrote past the fork".to_owned() });
+                });
+            }
+            ["rebuilt", who, n] => {
+                let incarnation = Incarnation(n.parse().unwrap());
+                self.edit(&name(who), |report| {
+                    report.incarnation = incarnation;
+                    report.needs = None;
+                    report.proofs.rebuilt = Some(incarnation);
+                });
+            }
+            ["created", who] => self.edit(&name(who), |report| {
+                let end = Position { timeline: TimelineId(1), lsn: Lsn(0x150_0000) };
+                report.proofs.created = Some((SYSTEM, end));
+                report.server = Server::Stopped { system: SYSTEM, exit: None };
+            }),
+            ["promoted", who, rest @ ..] => self.promoted(&name(who), rest),
+            ["opened", who] => {
+                let epoch = self.cluster().epoch;
+                self.edit(&name(who), |report| report.proofs.opened = Some(epoch));
+            }
+            ["streams", who, rest @ ..] => self.streams(&name(who), rest),
+            ["proves", who] => {
+                let proof = (self.cluster().epoch, self.cluster().sync.number);
+                self.edit(&name(who), |report| report.proofs.rule = Some(proof));
+            }
+            ["decide"] => return explain_lines(&self.decide()),
+            ["step"] => return self.step().0,
+            ["run"] => return self.run(),
+            ["goals"] => return self.goals(),
+            ["rules"] => {
+                let rules = self.cluster().rules.iter();
+                return rules.map(|rule| format!("{rule}\n")).collect();
+            }
+            ["refusals"] => return self.refusals(),
+            ["propose", rest @ ..] => return self.propose(rest),
+            _ => panic!("no such act: {line}"),
+        }
+        String::new()
+    }
+
+    fn cluster(&self) -> &Cluster {
+        &self.clusters[&cluster_name()]
+    }
+
+    /// A cluster in epoch 7: n1 is primary, the others stream, every one holds 0/5000100.
+    fn steady(&mut self, words: &[&str]) {
+        self.create(words);
+        let count = arg(words, "instances").map_or(3, |n| n.parse::<u32>().unwrap());
+        for i in 1..=count {
+            self.register(&[&format!("n{i}")]);
+        }
+        let (epoch, primary) = (Epoch(7), name("n1"));
+        let zone_of = |words: &[&str], who: &InstanceName| {
+            arg(words, "zones")
+                .and_then(|zones| zones.split(',').find_map(|z| z.strip_prefix(&format!("{who}:"))))
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let cluster = self.clusters.get_mut(&cluster_name()).unwrap();
+        let parent = TimelineId(4);
+        let begin = Lsn(0x400_0000);
+        cluster.system = Some(SYSTEM);
+        cluster.epoch = epoch;
+        cluster.operation = Operation::None;
+        cluster.timelines = vec![
+            Fork { epoch: Epoch(1), instance: primary.clone(), parent: TimelineId(0), begin: Lsn(0) },
+            Fork { epoch: Epoch(4), instance: name("n2"), parent: TimelineId(1), begin: Lsn(0x300_0000) },
+            Fork { epoch, instance: primary.clone(), parent, begin },
+        ];
+        cluster.primary = Some(Reign {
+            instance: primary.clone(),
+            fork: Some(Promotion { epoch, parent, begin }),
+            open: true,
+        });
+        for (who, member) in &mut cluster.instances {
+            member.copy = Copy::Whole;
+            member.zone = zone_of(words, who);
+            let wish = arg(words, "priority")
+                .and_then(|p| p.split(',').find_map(|p| p.strip_prefix(&format!("{who}:"))));
+            member.priority = match wish {
+                Some("never") => None,
+                Some(n) => Some(n.parse().unwrap()),
+                None => Some(1),
+            };
+        }
+        let members = cluster.instances.keys().filter(|who| **who != primary).cloned();
+        let standbys = arg(words, "s").map_or_else(|| members.collect(), |s| names(s).collect());
+        let k = cluster.spec.acks;
+        cluster.sync = SyncTarget { number: RuleNumber(9), k, standbys, proved: true };
+        cluster.rules = vec![crate::record::CommitRule {
+            number: RuleNumber(9),
+            epoch,
+            primary: primary.clone(),
+            k,
+            standbys: cluster.sync.standbys.clone(),
+            covered_at: None,
+        }];
+        let everybody: Vec<InstanceName> = self.cluster().instances.keys().cloned().collect();
+        for who in &everybody {
+            let server = if *who == primary {
+                self.primary_server(&primary, &everybody)
+            } else {
+                standby(Some(&primary), epoch, END)
+            };
+            self.edit(who, |report| report.server = server.clone());
+        }
+        self.last_grant = self.now;
+        self.look();
+    }
+
+    fn primary_server(&self, primary: &InstanceName, streaming: &[InstanceName]) -> Server {
+        let incarnation = |who: &InstanceName| self.cluster().instances[who].incarnation;
+        Server::Primary(Primary {
+            system: SYSTEM,
+            timeline: TimelineId(self.cluster().epoch.0),
+            flushed: END,
+            senders: streaming
+                .iter()
+                .filter(|who| *who != primary)
+                .map(|who| Sender {
+                    instance: who.clone(),
+                    incarnation: incarnation(who),
+                    streaming: true,
+                    flushed: END,
+                    replayed: END,
+                    reply_age_ms: 10,
+                })
+                .collect(),
+            open: true,
+            beat_age_ms: Some(100),
+        })
+    }
+
+    fn create(&mut self, words: &[&str]) {
+        let number = |key: &str, default| arg(words, key).map_or(default, |n| n.parse().unwrap());
+        let spec = Spec {
+            instances: number("instances", 3),
+            acks: number("acks", 1),
+            min_acks: number("min_acks", 0),
+            when_alone: match arg(words, "when_alone") {
+                Some("block") => WhenAlone::Block,
+                _ => WhenAlone::Continue,
+            },
+            max_data_loss: u64::from(number("max_data_loss", 0)),
+            ..Spec::default()
+        };
+        let secrets = Secrets { superuser: "s".to_owned(), replication: "r".to_owned(), owner: None };
+        self.apply(Command::Create { id: ClusterId(0xbeef), spec, secrets }).unwrap();
+    }
+
+    fn register(&mut self, words: &[&str]) -> String {
+        let instance = name(words[0]);
+        let directory = DirectoryId(arg(words, "directory").unwrap_or(words[0]).to_owned());
+        let outcome = self.apply(Command::Register(Registration {
+            instance: instance.clone(),
+            machine: words[0].parse().unwrap(),
+            zone: String::new(),
+            directory: directory.clone(),
+            address: Address { host: "127.0.0.1".to_owned(), port: 5432 },
+            priority: Some(1),
+            major: 15,
+            system: arg(words, "system").map(|s| SystemId(s.parse().unwrap())),
+            replaces: arg(words, "replaces").map(|d| DirectoryId(d.to_owned())),
+        }));
+        let report = Report {
+            instance: instance.clone(),
+            directory,
+            obeyed: Stamp::default(),
+            incarnation: Incarnation(1),
+            server: Server::NoData,
+            proofs: Proofs::default(),
+            needs: None,
+            knock: None,
+            unfit: Vec::new(),
+            doing: None,
+            lease_left_ms: None,
+        };
+        self.heard.entry(instance).or_insert(Heard { report, at: self.now });
+        outcome.map_or_else(|why| format!("rejected: {why}\n"), |_| String::new())
+    }
+
+    /// The named ones report again, unchanged; `all`: everybody.
+    fn hear(&mut self, who: &[&str]) {
+        let now = self.now;
+        for (name, heard) in &mut self.heard {
+            if who.contains(&"all") || who.contains(&name.as_str()) {
+                heard.at = now;
+            }
+        }
+        self.look();
+    }
+
+    fn edit(&mut self, who: &InstanceName, change: impl FnOnce(&mut Report)) {
+        let now = self.now;
+        let stamp = Stamp { epoch: self.cluster().epoch, revision: self.cluster().revision };
+        let heard = self.heard.get_mut(who).unwrap_or_else(|| panic!("{who} never registered"));
+        heard.at = now;
+        heard.report.obeyed = stamp;
+        change(&mut heard.report);
+    }
+
+    /// The receivers of `who` lost `gone`, and its port does not answer.
+    fn lost(&mut self, who: &str, gone: &str) {
+        let epoch = self.cluster().epoch;
+        let _ = name(gone);
+        for who in names(who) {
+            self.edit(&who, |report| {
+                if let Server::Standby(standby) = &mut report.server {
+                    standby.receiver = None;
+                }
+                report.knock = Some(Knock { epoch, answered: false, for_ms: 500 });
+            });
+        }
+    }
+
+    fn seal(&mut self, who: &InstanceName, words: &[&str]) {
+        let epoch = self.cluster().epoch;
+        let lsn = arg(words, "at").map_or(END, |lsn| lsn.parse().unwrap());
+        let timeline = arg(words, "timeline").map_or(TimelineId(7), |t| TimelineId(t.parse().unwrap()));
+        let stopped = words.contains(&"stopped");
+        let fork = arg(words, "fork").map(|begin| Promotion {
+            epoch: Epoch(timeline.0),
+            parent: TimelineId(7),
+            begin: begin.parse().unwrap(),
+        });
+        self.edit(who, |report| {
+            let position = Position { timeline, lsn };
+            report.proofs.sealed = Some(Seal { epoch, position, stopped, fork });
+            report.server = if stopped {
+                Server::Stopped { system: SYSTEM, exit: None }
+            } else {
+                standby(None, epoch, lsn)
+            };
+        });
+    }
+
+    fn server(&mut self, who: &InstanceName, what: &str, words: &[&str]) {
+        let epoch = self.cluster().epoch;
+        let server = match what {
+            "no-data" => Server::NoData,
+            "stopped" => Server::Stopped { system: SYSTEM, exit: arg(words, "exit").map(ToOwned::to_owned) },
+            "silent" => Server::Silent { for_ms: words[0].parse().unwrap() },
+            "standby" => standby(None, epoch, END),
+            "primary" => {
+                let streaming: Vec<InstanceName> = names(arg(words, "senders").unwrap_or_default()).collect();
+                self.primary_server(who, &streaming)
+            }
+            other => panic!("no such server: {other}"),
+        };
+        self.edit(who, |report| report.server = server);
+    }
+
+    fn promoted(&mut self, who: &InstanceName, words: &[&str]) {
+        let epoch = self.cluster().epoch;
+        let begin = arg(words, "at").map_or(END, |lsn| lsn.parse().unwrap());
+        let parent = arg(words, "parent").map_or(TimelineId(7), |t| TimelineId(t.parse().unwrap()));
+        let mut ancestors = self.cluster().line().map(|line| line.ancestors).unwrap_or_default();
+        ancestors.retain(|ancestor| ancestor.timeline < parent);
+        ancestors.push(Ancestor { timeline: parent, end: begin });
+        let line = History { timeline: TimelineId(epoch.0), ancestors };
+        let server = self.primary_server(who, &[]);
+        self.edit(who, |report| {
+            report.proofs.promoted = Some(Promotion { epoch, parent, begin });
+            report.proofs.promoted_line = Some(line);
+            report.server = server;
+        });
+    }
+
+    /// `who` streams from the primary, and the primary says so too.
+    fn streams(&mut self, who: &InstanceName, words: &[&str]) {
+        let epoch = self.cluster().epoch;
+        let lsn = arg(words, "at").map_or(END, |lsn| lsn.parse().unwrap());
+        let primary = self.cluster().primary.clone().unwrap().instance;
+        let incarnation = self.cluster().instances[who].incarnation;
+        self.edit(who, |report| {
+            report.server = standby(Some(&primary), epoch, lsn);
+            report.knock = None;
+        });
+        let sender = Sender {
+            instance: who.clone(),
+            incarnation,
+            streaming: true,
+            flushed: lsn,
+            replayed: lsn,
+            reply_age_ms: 10,
+        };
+        self.edit(&primary, |report| {
+            if let Server::Primary(primary) = &mut report.server {
+                primary.senders.retain(|s| s.instance != *who);
+                primary.senders.push(sender);
+            }
+        });
+        self.look();
+    }
+
+    fn with_view<T>(&self, see: impl FnOnce(&View<'_>) -> T) -> T {
+        see(&View {
+            record: self.cluster(),
+            heard: &self.heard,
+            listening_since: Instant(0),
+            last_grant: self.last_grant,
+            policy: &self.policy,
+            now: self.now,
+        })
+    }
+
+    fn look(&mut self) {
+        let mut memory = std::mem::take(&mut self.memory);
+        self.with_view(|view| memory.look(view));
+        self.memory = memory;
+    }
+
+    fn decide(&mut self) -> Decision {
+        self.look();
+        self.with_view(|view| decide(view, &self.memory))
+    }
+
+    fn refusals(&mut self) -> String {
+        self.look();
+        let Operation::Failover(failover) = &self.cluster().operation else {
+            return "no failover\n".to_owned();
+        };
+        let choice = self.with_view(|view| crate::candidate::choose(view, failover, false));
+        let mut out = format!("winner: {}\n", choice.winner.map_or("nobody".to_owned(), |w| w.to_string()));
+        for refusal in &choice.refusals {
+            let _ = writeln!(out, "{refusal}");
+        }
+        out
+    }
+
+    fn apply(&mut self, command: Command) -> Result<Vec<String>, String> {
+        self.index += 1;
+        let entry = Entry { cluster: cluster_name(), command, at: WallMs(self.now.0) };
+        apply(&mut self.clusters, &entry, self.index)
+            .map(|events| events.into_iter().map(|event| format!("{}: {}", event.kind, event.text)).collect())
+            .map_err(|why| why.to_string())
+    }
+
+    fn step(&mut self) -> (String, bool) {
+        let decision = self.decide();
+        let mut out = explain_lines(&decision);
+        let acted = !decision.commands.is_empty();
+        for command in decision.commands {
+            match self.apply(command) {
+                Ok(events) => events.iter().for_each(|event| out.push_str(&format!("> {event}\n"))),
+                Err(why) => out.push_str(&format!("> rejected: {why}\n")),
+            }
+        }
+        (out, acted)
+    }
+
+    /// Decides and applies until nothing is left to do; prints events, and the last decision.
+    fn run(&mut self) -> String {
+        let mut out = String::new();
+        for _ in 0..20 {
+            let (text, acted) = self.step();
+            if !acted {
+                return out + &text;
+            }
+            out.extend(text.lines().filter(|line| line.starts_with('>')).map(|line| format!("{line}\n")));
+        }
+        panic!("the rules never come to rest:\n{out}");
+    }
+
+    fn goals(&self) -> String {
+        let mut out = String::new();
+        for who in self.cluster().instances.keys() {
+            let Some(stamped) = goal(self.cluster(), who) else { continue };
+            let text = match &stamped.goal {
+                Goal::Await { why } => format!("awaits {why}"),
+                Goal::Bootstrap => "creates the first copy".to_owned(),
+                Goal::Primary(goal) => {
+                    let confirmed = if goal.confirmed { ", confirmed" } else { "" };
+                    format!(
+                        "primary of epoch {}, {} of [{}]{confirmed}",
+                        goal.epoch,
+                        goal.sync.k,
+                        goal.sync.names.join(" ")
+                    )
+                }
+                Goal::Standby(goal) => {
+                    let rebuild = goal.rebuild.map_or(String::new(), |(how, n)| {
+                        format!(", {} as incarnation {n}", format!("{how:?}").to_lowercase())
+                    });
+                    format!("standby of {} in epoch {} as {}{rebuild}", goal.upstream, goal.epoch, goal.name)
+                }
+                Goal::Sealed { epoch, .. } => format!("sealed for epoch {epoch}"),
+                Goal::Stopped { epoch, .. } => format!("stopped for epoch {epoch}"),
+            };
+            let _ = writeln!(out, "{who} {}: {text}", stamped.stamp);
+        }
+        out
+    }
+
+    /// Proposes a command as an old or a foreign leader might.
+    fn propose(&mut self, words: &[&str]) -> String {
+        let epoch = arg(words, "epoch").map_or(self.cluster().epoch, |e| Epoch(e.parse().unwrap()));
+        let who = arg(words, "instance").map(name);
+        let standbys = arg(words, "s").map(|s| names(s).collect()).unwrap_or_default();
+        let command = match words[0] {
+            "begin" => Command::BeginFailover { epoch, reason: "asked for".to_owned(), wanted: who },
+            "elect" => Command::Elect { epoch, instance: who.unwrap(), k: 1, standbys, loss: None },
+            "accept-loss" => Command::AcceptLoss { epoch, fenced: standbys },
+            "rule" => Command::ChangeRule { epoch, k: 1, standbys },
+            "retire" => Command::RetireRules {
+                epoch,
+                number: RuleNumber(arg(words, "number").unwrap().parse().unwrap()),
+            },
+            "rebuild" => Command::GrantRebuild {
+                instance: who.unwrap(),
+                incarnation: Incarnation(arg(words, "incarnation").map_or(1, |n| n.parse().unwrap())),
+                how: Rebuild::Clone,
+                until: Position::default(),
+            },
+            other => panic!("no such command: {other}"),
+        };
+        match self.apply(command) {
+            Ok(events) if events.is_empty() => "> nothing changed\n".to_owned(),
+            Ok(events) => events.iter().map(|event| format!("> {event}\n")).collect(),
+            Err(why) => format!("> rejected: {why}\n"),
+        }
+    }
+}
+
+fn standby(upstream: Option<&InstanceName>, epoch: Epoch, lsn: Lsn) -> Server {
+    Server::Standby(Standby {
+        system: SYSTEM,
+        replayed: lsn,
+        receiver: upstream.map(|upstream| Receiver {
+            upstream: Some(upstream.clone()),
+            streaming: true,
+            timeline: TimelineId(epoch.0),
+            flushed: lsn,
+            quiet_ms: 20,
+        }),
+    })
+}
+
+fn explain_lines(decision: &Decision) -> String {
+    explain::lines(decision).iter().map(|line| format!("{line}\n")).collect()
+}
