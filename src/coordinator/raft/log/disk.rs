@@ -32,6 +32,8 @@ pub(crate) trait LogDisk: Send + Sync + 'static {
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Puts `bytes` under `name` in one step: a crash leaves the old contents or the new, never a mixture.
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
+    /// Lets go: from now on another process may take it.
+    fn release(&self);
 }
 
 /// A directory of the file system, held by a lock for as long as this value lives.
@@ -40,7 +42,7 @@ pub(crate) struct RealDisk {
     dir: PathBuf,
     /// The file appended to last: the log appends to one file for a long time.
     open: Mutex<Option<(String, File)>>,
-    _lock: Option<File>,
+    lock: Mutex<Option<File>>,
 }
 
 impl RealDisk {
@@ -56,12 +58,12 @@ impl RealDisk {
             fs::TryLockError::WouldBlock => io::Error::new(io::ErrorKind::ResourceBusy, "another process has it open"),
             fs::TryLockError::Error(e) => e,
         })?;
-        Ok(Self { dir: dir.to_owned(), open: Mutex::new(None), _lock: Some(lock) })
+        Ok(Self { dir: dir.to_owned(), open: Mutex::new(None), lock: Mutex::new(Some(lock)) })
     }
 
     /// Reads without the lock, beside a running coordinator: for `dump` alone.
     pub(crate) fn look(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), open: Mutex::new(None), _lock: None }
+        Self { dir: dir.to_owned(), open: Mutex::new(None), lock: Mutex::new(None) }
     }
 
     fn sync_dir(&self) -> io::Result<()> {
@@ -135,5 +137,10 @@ impl LogDisk for RealDisk {
         drop(file);
         fs::rename(&tmp, self.dir.join(name))?;
         self.sync_dir()
+    }
+
+    fn release(&self) {
+        self.forget();
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }

@@ -120,4 +120,6 @@ impl LogDisk for MemoryDisk {
         self.files().files.insert(name.to_owned(), (bytes.to_vec(), bytes.len()));
         Ok(())
     }
+
+    fn release(&self) {}
 }

@@ -33,6 +33,7 @@ struct Shared {
     /// `None` once closed.
     jobs: Option<Sender<Job>>,
     writer: Option<JoinHandle<()>>,
+    disk: Arc<dyn LogDisk>,
 }
 
 impl LogStore {
@@ -41,13 +42,13 @@ impl LogStore {
     pub(crate) fn open(disk: Arc<dyn LogDisk>, fresh_id: u64, segment_limit: u64) -> Result<Self, LogError> {
         let (contents, position) = recover(&disk, fresh_id)?;
         let place = disk.place();
-        let writer = Writer::new(disk, &contents, position, segment_limit);
+        let writer = Writer::new(disk.clone(), &contents, position, segment_limit);
         let (jobs, queue) = channel();
         let writer = std::thread::Builder::new()
             .name("raft-log".to_owned())
             .spawn(move || writer.run(&queue))
             .map_err(|source| LogError::Io { what: "start the writer of", place, source })?;
-        let shared = Shared { contents, jobs: Some(jobs), writer: Some(writer) };
+        let shared = Shared { contents, jobs: Some(jobs), writer: Some(writer), disk };
         Ok(Self { shared: Arc::new(RwLock::new(shared)) })
     }
 
@@ -82,17 +83,18 @@ impl LogStore {
         self.submit_and_wait(vec![Record::Group(group_id)]).await
     }
 
-    /// Writes what is queued and lets go of the files. Later writes fail.
+    /// Writes what is queued and lets go of the directory. Later writes fail.
     pub(crate) async fn close(&self) {
-        let writer = {
+        let (writer, disk) = {
             let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
             shared.jobs = None;
-            shared.writer.take()
+            (shared.writer.take(), shared.disk.clone())
         };
         if let Some(writer) = writer {
             // A panic of the writer has been printed where it happened; there is nothing left to save.
             drop(tokio::task::spawn_blocking(move || writer.join()).await);
         }
+        disk.release();
     }
 }
 

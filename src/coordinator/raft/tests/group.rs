@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::runtime::{Builder, Runtime};
 
 use super::super::*;
 
@@ -34,10 +34,10 @@ impl Machine for List {
     }
 }
 
-/// One running node.
+/// One running node, with a runtime of its own: what dies with a process dies with that.
 pub(crate) struct Running {
     pub(crate) node: RaftNode<List>,
-    server: JoinHandle<()>,
+    runtime: Runtime,
 }
 
 /// The machines of a group, running or not.
@@ -91,20 +91,24 @@ impl Group {
     }
 
     pub(crate) async fn start_with(&mut self, name: &str, config: Config) {
-        let node = RaftNode::open(config, List::default()).await.expect("the node opens");
-        let listener = match self.listeners.remove(name) {
-            Some(listener) => {
-                listener.set_nonblocking(true).expect("a socket");
-                TcpListener::from_std(listener).expect("a listener")
-            }
-            None => TcpListener::bind(self.addrs[name]).await.expect("its old port"),
-        };
-        let service = node.service();
-        let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
-        let server = tokio::spawn(async move {
-            tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming).await.expect("served");
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let (listener, addr) = (self.listeners.remove(name), self.addrs[name]);
+        let begun = runtime.spawn(async move {
+            let node = RaftNode::open(config, List::default()).await.expect("the node opens");
+            let listener = match listener {
+                Some(listener) => {
+                    listener.set_nonblocking(true).expect("a socket");
+                    TcpListener::from_std(listener).expect("a listener")
+                }
+                None => TcpListener::bind(addr).await.expect("its old port"),
+            };
+            let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
+            let server = tonic::transport::Server::builder().add_service(node.service());
+            tokio::spawn(server.serve_with_incoming(incoming));
+            node
         });
-        self.running.insert(name.to_owned(), Running { node, server });
+        let node = begun.await.expect("it starts");
+        self.running.insert(name.to_owned(), Running { node, runtime });
     }
 
     pub(crate) async fn start_all(&mut self) {
@@ -115,10 +119,10 @@ impl Group {
 
     /// Ends a machine without a word to the others: connections break, nothing is handed away.
     pub(crate) async fn kill(&mut self, name: &str) {
-        let Running { node, server } = self.running.remove(name).expect("it runs");
-        server.abort();
-        drop(server.await);
-        node.shutdown().await;
+        let Running { node, runtime } = self.running.remove(name).expect("it runs");
+        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.expect("it ends");
+        // A process that ends lets go of its lock.
+        node.inner.log.close().await;
     }
 
     /// Empties a machine's directory.
