@@ -1,0 +1,121 @@
+//! The calls of operators and their tools, in our own types.
+
+use super::error::ClientError;
+use super::events::EventStream;
+use super::leader::{Client, Repeat};
+use crate::admin::{
+    ConnectionInfo, Coordinator, CreateCluster, Created, EventsRequest, Explanation, FailoverReply,
+    FailoverRequest,
+};
+use crate::convert::ids::name;
+use crate::convert::{BadMessage, Wire, each};
+use crate::pb;
+use interrex_cluster::ids::{ClusterName, MachineName};
+use interrex_cluster::status::ClusterStatus;
+
+/// An answer that has to be readable.
+fn read<T>((address, value): (String, Result<T, BadMessage>)) -> Result<T, ClientError> {
+    value.map_err(|bad| ClientError::BadReply { address, bad })
+}
+
+/// Errors of every call: [`ClientError`]. Calls marked *once* are never repeated when their outcome is unknown.
+impl Client {
+    /// Makes the record of a new cluster. Once.
+    ///
+    /// # Errors
+    /// [`crate::refused::Refused::Exists`] when the name is taken.
+    pub async fn create_cluster(&self, request: &CreateCluster) -> Result<Created, ClientError> {
+        let call = async |mut to: Admin, request| to.create_cluster(request).await;
+        let (address, reply) = self.ask(Repeat::Never, request.to_pb(), call).await?;
+        read((address, Created::from_pb(reply)))
+    }
+
+    /// Every cluster, by name.
+    ///
+    /// # Errors
+    /// Nobody answers, or nobody leads.
+    pub async fn list_clusters(&self) -> Result<Vec<ClusterStatus>, ClientError> {
+        let call = async |mut to: Admin, request| to.list_clusters(request).await;
+        let (address, reply) = self.ask(Repeat::Freely, pb::ListClustersRequest {}, call).await?;
+        read((address, each(reply.clusters, "clusters")))
+    }
+
+    /// One cluster.
+    ///
+    /// # Errors
+    /// [`crate::refused::Refused::NotFound`] when there is none of that name.
+    pub async fn get_cluster(&self, cluster: &ClusterName) -> Result<ClusterStatus, ClientError> {
+        let call = async |mut to: Admin, request| to.get_cluster(request).await;
+        let message = pb::GetClusterRequest { name: cluster.to_string() };
+        let (address, reply) = self.ask(Repeat::Freely, message, call).await?;
+        read((address, ClusterStatus::from_pb(reply)))
+    }
+
+    /// How an application connects; with the password only when asked for.
+    ///
+    /// # Errors
+    /// [`crate::refused::Refused::NotFound`] when there is none of that name.
+    pub async fn connection_info(
+        &self,
+        cluster: &ClusterName,
+        with_password: bool,
+    ) -> Result<ConnectionInfo, ClientError> {
+        let call = async |mut to: Admin, request| to.connection_info(request).await;
+        let message = pb::ConnectionInfoRequest { name: cluster.to_string(), with_password };
+        let (address, reply) = self.ask(Repeat::Freely, message, call).await?;
+        read((address, ConnectionInfo::from_pb(reply)))
+    }
+
+    /// What happened, oldest first; goes on as it happens with `follow`, across changes of the leader.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub async fn events(&self, request: EventsRequest) -> Result<EventStream, ClientError> {
+        EventStream::open(self.clone(), request).await
+    }
+
+    /// What the rules make of the cluster at this moment, in words.
+    ///
+    /// # Errors
+    /// [`crate::refused::Refused::NotFound`] when there is none of that name.
+    pub async fn explain(&self, cluster: &ClusterName) -> Result<Explanation, ClientError> {
+        let call = async |mut to: Admin, request| to.explain(request).await;
+        let message = pb::ExplainRequest { name: cluster.to_string() };
+        let (address, reply) = self.ask(Repeat::Freely, message, call).await?;
+        read((address, Explanation::from_pb(reply)))
+    }
+
+    /// Changes the primary without its help, or says what that would do. Once, unless it is a dry run.
+    ///
+    /// # Errors
+    /// [`crate::refused::Refused::NotFound`], or [`ClientError::OutcomeUnknown`].
+    pub async fn failover(&self, request: &FailoverRequest) -> Result<FailoverReply, ClientError> {
+        let repeat = if request.dry_run { Repeat::Freely } else { Repeat::Never };
+        let call = async |mut to: Admin, request| to.failover(request).await;
+        let (address, reply) = self.ask(repeat, request.to_pb(), call).await?;
+        read((address, FailoverReply::from_pb(reply)))
+    }
+
+    /// The coordinators, as the answering one knows them.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub async fn list_coordinators(&self) -> Result<Vec<Coordinator>, ClientError> {
+        let call = async |mut to: Admin, request| to.list_coordinators(request).await;
+        let (address, reply) = self.ask(Repeat::Freely, pb::ListCoordinatorsRequest {}, call).await?;
+        read((address, each(reply.coordinators, "coordinators")))
+    }
+
+    /// Hands the coordinators' leadership to `to`, or to whichever is best; the machine that leads now. Once.
+    ///
+    /// # Errors
+    /// [`crate::refused::Refused::NotFound`] for an unknown machine, or nobody leads.
+    pub async fn transfer_leadership(&self, to: Option<&MachineName>) -> Result<MachineName, ClientError> {
+        let call = async |mut to: Admin, request| to.transfer_leadership(request).await;
+        let message = pb::TransferLeadershipRequest { to: to.map(ToString::to_string) };
+        let (address, reply) = self.ask(Repeat::Never, message, call).await?;
+        read((address, name(reply.leader, "leader")))
+    }
+}
+
+type Admin = pb::admin_client::AdminClient<tonic::transport::Channel>;
