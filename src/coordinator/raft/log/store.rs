@@ -83,6 +83,14 @@ impl LogStore {
         self.submit_and_wait(vec![Record::Group(group_id)]).await
     }
 
+    /// Waits until everything queued so far is written.
+    #[cfg(test)]
+    pub(crate) async fn settle(&self) {
+        let (tx, rx) = oneshot::channel();
+        self.submit(Vec::new(), false, Some(Box::new(move |fate| drop(tx.send(fate))))).expect("the log is open");
+        rx.await.expect("the writer answers").expect("it was written");
+    }
+
     /// Writes what is queued and lets go of the directory. Later writes fail.
     pub(crate) async fn close(&self) {
         let (writer, disk) = {

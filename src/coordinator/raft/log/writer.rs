@@ -74,10 +74,11 @@ impl Writer {
     }
 
     fn write(&mut self, batch: &[Job]) -> io::Result<()> {
-        if self.position.len >= self.limit {
+        let mut payload = Vec::new();
+        let rotate = self.position.len >= self.limit && batch.iter().any(|job| !job.records.is_empty());
+        if rotate {
             self.rotate()?;
         }
-        let mut payload = Vec::new();
         let mut purged = false;
         for record in batch.iter().flat_map(|job| &job.records) {
             record.encode(&mut payload);
