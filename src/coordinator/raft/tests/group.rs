@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use openraft::async_runtime::watch::WatchReceiver as _;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
@@ -170,6 +171,45 @@ impl Group {
             tokio::time::timeout(PATIENCE, same).await.unwrap_or_else(|_| panic!("{name} caught up")).expect("it runs");
             assert_eq!(node.read(|l| l.0.clone()), list, "{name}");
         }
+    }
+
+    /// Takes over the address that another group's only machine had reserved.
+    pub(crate) fn adopt(&mut self, name: &str, mut other: Group) {
+        self.addrs.insert(name.to_owned(), other.addrs["n1"]);
+        self.listeners.extend(other.listeners.remove("n1").map(|l| (name.to_owned(), l)));
+    }
+
+    /// Waits until a leader's heartbeats were answered by a quorum so many times more.
+    pub(crate) async fn heartbeats(&self, leader: &str, times: usize) {
+        let raft = &self.node(leader).inner.raft;
+        let mut metrics = raft.metrics();
+        let count = async {
+            let acked = |m: &openraft::RaftMetrics<_>| m.last_quorum_acked.as_ref().map(|at| **at);
+            let (mut seen, mut last) = (0, acked(&metrics.borrow_watched()));
+            while seen < times {
+                metrics.changed().await.expect("it runs");
+                let now = acked(&metrics.borrow_watched());
+                seen += usize::from(now != last);
+                last = now;
+            }
+        };
+        tokio::time::timeout(PATIENCE, count).await.expect("heartbeats go on");
+    }
+
+    /// Every file of every machine: name, length, time of the last change; and the newest index of each log.
+    pub(crate) fn on_disk(&self) -> Vec<(String, u64, std::time::SystemTime)> {
+        let mut files = Vec::new();
+        for (name, running) in &self.running {
+            let last = running.node.inner.log.look(|c| c.last().map_or(0, |id| id.index()));
+            files.push((format!("{name}: newest entry"), last, std::time::SystemTime::UNIX_EPOCH));
+            for entry in std::fs::read_dir(self.dir(name)).expect("its directory") {
+                let entry = entry.expect("an entry");
+                let meta = entry.metadata().expect("its metadata");
+                files.push((entry.path().display().to_string(), meta.len(), meta.modified().expect("a time")));
+            }
+        }
+        files.sort();
+        files
     }
 
     pub(crate) async fn stop(mut self) {
