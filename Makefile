@@ -1,0 +1,37 @@
+# The two commands of the README are `make demo` and `make test`; each installs what a fresh Debian or Ubuntu lacks.
+# `make verify` reads and never writes, `make fix` writes.
+
+# `make demo PROFILE=release` takes longer to build; the numbers of `make bench` are always of a release build.
+PROFILE ?= dev
+CARGO ?= cargo
+
+.PHONY: demo test verify fix bench setup
+
+demo: setup
+	$(CARGO) build --profile $(PROFILE) --bins
+	$(CARGO) run --profile $(PROFILE) --quiet --bin interrex -- demo
+
+test: setup
+	$(CARGO) test --workspace --no-fail-fast
+
+verify: setup
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		$(CARGO) deny check bans licenses sources; \
+	else \
+		echo "verify: SKIPPED cargo-deny, which is not installed (cargo install cargo-deny); tests/walls.rs judges the same lists"; \
+	fi
+	$(CARGO) test --workspace --no-fail-fast
+
+fix:
+	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	$(CARGO) fmt --all
+
+# RUNS=10 of each script, every run kept as JSON below target/bench, medians and worst at the end.
+bench: setup
+	$(CARGO) build --release --bins
+	.ci/bench
+
+setup:
+	@.ci/setup
