@@ -31,7 +31,12 @@ pub struct Config {
 impl Config {
     /// A configuration with the default timing and limits, without TLS.
     #[must_use]
-    pub fn new(machine_name: &str, group_members: BTreeMap<String, String>, dir: PathBuf, advertise: &str) -> Self {
+    pub fn new(
+        machine_name: &str,
+        group_members: BTreeMap<String, String>,
+        dir: PathBuf,
+        advertise: &str,
+    ) -> Self {
         Self {
             machine_name: machine_name.to_owned(),
             group_members,

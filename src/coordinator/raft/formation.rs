@@ -79,12 +79,13 @@ async fn ask<M: Machine>(node: &RaftNode<M>) -> Answers {
     peers.remove(&config.machine_name);
     let asked = peers.into_iter().map(|(machine, addr)| async move {
         let answer = node.identify(&Peer { machine: machine.clone(), addr: addr.clone() }).await;
-        let answer = answer.map_err(|why| format!("{machine} at {addr}: {why}")).and_then(|found| {
-            match found.machine == machine {
-                true => Ok(found),
-                false => Err(format!("{machine} at {addr}: {} answers there", found.machine)),
-            }
-        });
+        let answer =
+            answer.map_err(|why| format!("{machine} at {addr}: {why}")).and_then(|found| {
+                match found.machine == machine {
+                    true => Ok(found),
+                    false => Err(format!("{machine} at {addr}: {} answers there", found.machine)),
+                }
+            });
         (machine, answer)
     });
     futures::future::join_all(asked).await.into_iter().collect()
@@ -101,10 +102,15 @@ fn judge<M: Machine>(node: &RaftNode<M>, answers: &Answers) -> Next {
     }
     let missing: Vec<&str> = answers.values().filter_map(|a| Some(a.as_ref().err()?.as_str())).collect();
     if !missing.is_empty() {
-        return Next::Wait(format!("the group forms once all its machines answer; missing: {}", missing.join("; ")));
+        return Next::Wait(format!(
+            "the group forms once all its machines answer; missing: {}",
+            missing.join("; ")
+        ));
     }
     let configured: Vec<&String> = config.group_members.keys().collect();
-    if let Some((other, found)) = heard.iter().find(|(_, a)| !a.configured.iter().eq(configured.iter().copied())) {
+    if let Some((other, found)) =
+        heard.iter().find(|(_, a)| !a.configured.iter().eq(configured.iter().copied()))
+    {
         return Next::Wait(format!(
             "coordinator.members lists {configured:?} here and {:?} on {other}: make them equal",
             found.configured
@@ -127,8 +133,10 @@ fn rejoin(
     group: &pb::RaftIdentifyResponse,
     heard: &BTreeMap<&String, &pb::RaftIdentifyResponse>,
 ) -> Next {
-    let members: Vec<(u64, Peer)> = group.members.iter().cloned().filter_map(|n| wire::node_in(n).ok()).collect();
-    let machines: std::collections::BTreeSet<&str> = members.iter().map(|(_, p)| p.machine.as_str()).collect();
+    let members: Vec<(u64, Peer)> =
+        group.members.iter().cloned().filter_map(|n| wire::node_in(n).ok()).collect();
+    let machines: std::collections::BTreeSet<&str> =
+        members.iter().map(|(_, p)| p.machine.as_str()).collect();
     if !machines.contains(me) {
         return Next::Wait(format!(
             "the group of {} does not list this machine: `interrex coordinator add {me} ADDRESS`",

@@ -91,9 +91,14 @@ fn lease_left(seen: &RaftMetrics<Types>, lease: Duration) -> Option<Duration> {
     lease.checked_sub(age).filter(|left| !left.is_zero())
 }
 
-fn judge<M: Machine>(seen: &RaftMetrics<Types>, machine: &MachineStore<M>, left: Option<Duration>) -> Leadership {
+fn judge<M: Machine>(
+    seen: &RaftMetrics<Types>,
+    machine: &MachineStore<M>,
+    left: Option<Duration>,
+) -> Leadership {
     let leads = seen.state == ServerState::Leader && seen.current_leader == Some(seen.id);
-    let own_entry = || machine.last_applied().is_some_and(|id| **id.committed_leader_id() == seen.current_term);
+    let own_entry =
+        || machine.last_applied().is_some_and(|id| **id.committed_leader_id() == seen.current_term);
     let leader = seen.current_leader.filter(|_| !leads || left.is_some());
     let leader = leader.and_then(|id| seen.membership_config.membership().get_node(&id).cloned());
     Leadership { leader, mine: leads && left.is_some() && own_entry(), term: seen.current_term }

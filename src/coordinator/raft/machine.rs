@@ -116,7 +116,9 @@ impl<M: Machine> MachineStore<M> {
         let index = entry.log_id.index();
         let reply = match entry.payload {
             EntryPayload::Blank => Vec::new(),
-            EntryPayload::Normal(command) => state.machine.apply(index, &command.0).map_err(|e| stop(index, &e))?,
+            EntryPayload::Normal(command) => {
+                state.machine.apply(index, &command.0).map_err(|e| stop(index, &e))?
+            }
             EntryPayload::Membership(membership) => {
                 state.membership = StoredMembership::new(Some(entry.log_id), membership);
                 Vec::new()

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use interrex_api::pb;
 use openraft::async_runtime::watch::WatchReceiver as _;
-use openraft::{ChangeMembers, Instant as _};
 use openraft::errors::{ClientWriteError, RaftError};
+use openraft::{ChangeMembers, Instant as _};
 use tokio::time::timeout;
 
 use super::RaftNode;
@@ -89,9 +89,13 @@ impl<M: Machine> RaftNode<M> {
         let peer = Peer { machine: machine.to_owned(), addr: addr.to_owned() };
         if let Some(member) = self.members().into_iter().find(|m| m.machine == machine && m.voter) {
             let way = "`interrex coordinator remove` it first";
-            return Err(MemberError::Refused(format!("{machine} is a member already, at {}: {way}", member.addr)));
+            return Err(MemberError::Refused(format!(
+                "{machine} is a member already, at {}: {way}",
+                member.addr
+            )));
         }
-        let found = self.identify(&peer).await.map_err(|why| MemberError::Refused(format!("ask {peer}: {why}")))?;
+        let found =
+            self.identify(&peer).await.map_err(|why| MemberError::Refused(format!("ask {peer}: {why}")))?;
         if found.machine != machine {
             return Err(MemberError::Refused(format!("{} answers at {addr}, not {machine}", found.machine)));
         }
@@ -130,18 +134,27 @@ impl<M: Machine> RaftNode<M> {
 
     /// Takes a machine back whose directory was empty, under the id that it drew, in place of its former one.
     pub(crate) async fn take_back(&self, peer: Peer, raft_id: u64) -> Result<(), MemberError> {
-        let former: BTreeSet<u64> = self.ids_of(&peer.machine).into_iter().filter(|id| *id != raft_id).collect();
+        let former: BTreeSet<u64> =
+            self.ids_of(&peer.machine).into_iter().filter(|id| *id != raft_id).collect();
         if self.ids_of(&peer.machine).is_empty() {
             let way = format!("interrex coordinator add {} {}", peer.machine, peer.addr);
-            return Err(MemberError::Refused(format!("{} is not a member of this group: `{way}`", peer.machine)));
+            return Err(MemberError::Refused(format!(
+                "{} is not a member of this group: `{way}`",
+                peer.machine
+            )));
         }
         if former.iter().any(|id| self.heard_lately(*id)) {
-            let line = format!("{} still answers under its former raft id: two directories of one name?", peer.machine);
+            let line = format!(
+                "{} still answers under its former raft id: two directories of one name?",
+                peer.machine
+            );
             return Err(MemberError::Refused(line));
         }
-        let found = self.identify(&peer).await.map_err(|why| MemberError::Refused(format!("ask {peer}: {why}")))?;
+        let found =
+            self.identify(&peer).await.map_err(|why| MemberError::Refused(format!("ask {peer}: {why}")))?;
         if found.raft_id != raft_id || found.machine != peer.machine {
-            let line = format!("{} with raft id {:016x} answers at {}", found.machine, found.raft_id, peer.addr);
+            let line =
+                format!("{} with raft id {:016x} answers at {}", found.machine, found.raft_id, peer.addr);
             return Err(MemberError::Refused(line));
         }
         self.in_background(move |node| async move { node.replace(peer, raft_id).await }).await
@@ -180,14 +193,20 @@ impl<M: Machine> RaftNode<M> {
             }
         }
         let all = self.ids_of(&peer.machine);
-        let mut voters: BTreeSet<u64> = self.membership().voter_ids().filter(|id| !all.contains(id)).collect();
+        let mut voters: BTreeSet<u64> =
+            self.membership().voter_ids().filter(|id| !all.contains(id)).collect();
         voters.insert(raft_id);
         self.change(ChangeMembers::ReplaceAllVoters(voters)).await?;
-        let rest: BTreeSet<u64> = self.ids_of(&peer.machine).into_iter().filter(|id| *id != raft_id).collect();
+        let rest: BTreeSet<u64> =
+            self.ids_of(&peer.machine).into_iter().filter(|id| *id != raft_id).collect();
         if !rest.is_empty() {
             self.change(ChangeMembers::RemoveNodes(rest)).await?;
         }
-        tracing::info!(machine = peer.machine, raft_id = format!("{raft_id:016x}"), "a coordinator votes under a new raft id");
+        tracing::info!(
+            machine = peer.machine,
+            raft_id = format!("{raft_id:016x}"),
+            "a coordinator votes under a new raft id"
+        );
         Ok(())
     }
 
@@ -212,7 +231,9 @@ impl<M: Machine> RaftNode<M> {
 
 fn in_words(e: RaftError<Types, ClientWriteError<Types>>) -> MemberError {
     match e {
-        RaftError::APIError(ClientWriteError::ForwardToLeader(f)) => MemberError::NotLeader { leader: f.leader_node },
+        RaftError::APIError(ClientWriteError::ForwardToLeader(f)) => {
+            MemberError::NotLeader { leader: f.leader_node }
+        }
         RaftError::APIError(e) => MemberError::Unfinished(format!("change the members: {e}")),
         RaftError::Fatal(e) => MemberError::Stopped(e.to_string()),
     }

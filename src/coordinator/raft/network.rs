@@ -13,8 +13,8 @@ use interrex_api::pb::{self, raft_client::RaftClient};
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::RPCOption;
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderError, TransferLeaderRequest,
-    TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderError,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::{OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 use tokio::time::timeout;
@@ -68,7 +68,9 @@ impl Peers {
                 channel
             }
         };
-        Ok(RaftClient::new(channel).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE))
+        Ok(RaftClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE))
     }
 
     /// The one place where connections between members are configured.
@@ -125,7 +127,11 @@ impl PeerClient {
         pb::RaftHeader { group_id, from, to: self.target }
     }
 
-    async fn call<T, F>(&self, within: Duration, f: impl FnOnce(RaftClient<Channel>) -> F) -> Result<T, Unreachable<Types>>
+    async fn call<T, F>(
+        &self,
+        within: Duration,
+        f: impl FnOnce(RaftClient<Channel>) -> F,
+    ) -> Result<T, Unreachable<Types>>
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
@@ -191,14 +197,19 @@ impl RaftNetworkV2<Types> for PeerClient {
             }
             Outcome::Conflict => Ok(AppendEntriesResponse::Conflict),
             Outcome::HigherVote => {
-                let vote = wire::needed_vote(answer.vote.as_ref()).map_err(|e| self.unreachable(&e.to_string()))?;
+                let vote =
+                    wire::needed_vote(answer.vote.as_ref()).map_err(|e| self.unreachable(&e.to_string()))?;
                 Ok(AppendEntriesResponse::HigherVote(vote))
             }
             Outcome::Unspecified => Err(self.unreachable("an answer without an outcome").into()),
         }
     }
 
-    async fn vote(&mut self, rpc: VoteRequest<Types>, option: RPCOption) -> Result<VoteResponse<Types>, RPCError<Types>> {
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
         let request = self.vote_request(&rpc);
         let answer = self.call(option.hard_ttl(), |mut c| async move { c.vote(request).await }).await?;
         self.vote_answer(&answer)
@@ -234,7 +245,8 @@ impl RaftNetworkV2<Types> for PeerClient {
             data: data.to_vec(),
         });
         let parts: Vec<_> = std::iter::once(first).chain(rest).collect();
-        let send = self.call(option.hard_ttl(), |mut c| async move { c.snapshot(tokio_stream::iter(parts)).await });
+        let send =
+            self.call(option.hard_ttl(), |mut c| async move { c.snapshot(tokio_stream::iter(parts)).await });
         tokio::select! {
             biased;
             closed = cancel => Err(closed.into()),
@@ -257,7 +269,8 @@ impl RaftNetworkV2<Types> for PeerClient {
             from_leader: Some(wire::vote_out(rpc.from_leader())),
             last: rpc.last_log_id().map(wire::log_id_out),
         };
-        let answer = self.call(option.hard_ttl(), |mut c| async move { c.transfer_leader(request).await }).await?;
+        let answer =
+            self.call(option.hard_ttl(), |mut c| async move { c.transfer_leader(request).await }).await?;
         Ok(match answer.vote.as_ref().map(wire::vote_in) {
             Some(actual) => Err(TransferLeaderError::VoteChanged { expected: *rpc.from_leader(), actual }),
             None if answer.log_not_flushed => Err(TransferLeaderError::LogNotFlushed {

@@ -80,7 +80,8 @@ impl<M: Machine> RaftNode<M> {
         let raft_config = Arc::new(check(&config)?);
         let limits = config.limits;
         let dir = config.dir.clone();
-        let opened = tokio::task::spawn_blocking(move || open_files(&dir, machine, limits.segment_bytes)).await;
+        let opened =
+            tokio::task::spawn_blocking(move || open_files(&dir, machine, limits.segment_bytes)).await;
         let place = config.dir.display().to_string();
         let start = |why: String| OpenError::Start { dir: place.clone(), why };
         let (log, store) = opened.map_err(|e| start(e.to_string()))??;
@@ -256,7 +257,8 @@ fn open_files<M: Machine>(
         let why = format!("its segments are gone, though {snapshot} is there");
         return Err(OpenError::Log(LogError::NotWhole { dir: place, why }));
     }
-    let fresh_id = getrandom::u64().map_err(|e| OpenError::Start { dir: place, why: format!("draw a raft id: {e}") })?;
+    let fresh_id =
+        getrandom::u64().map_err(|e| OpenError::Start { dir: place, why: format!("draw a raft id: {e}") })?;
     let log = LogStore::open(disk, fresh_id.max(1), segment_bytes)?;
     let log_from = log.look(|c| c.start.purged.map_or(0, |id| id.index() + 1));
     let store = MachineStore::open(machine, snapshots, log_from).map_err(OpenError::Snapshot)?;

@@ -7,8 +7,10 @@
 use std::sync::{Mutex, PoisonError};
 
 use interrex_api::pb::{self, raft_append_response::Outcome, raft_server};
-use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, TransferLeaderError, TransferLeaderRequest};
 use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderError, TransferLeaderRequest,
+};
 use openraft::raft::{VoteRequest, VoteResponse};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -31,7 +33,9 @@ pub struct RaftService<M: Machine> {
 
 pub(crate) fn service<M: Machine>(node: RaftNode<M>) -> RaftServer<M> {
     let service = RaftService { node, refused: Mutex::default() };
-    raft_server::RaftServer::new(service).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE)
+    raft_server::RaftServer::new(service)
+        .max_decoding_message_size(MAX_MESSAGE)
+        .max_encoding_message_size(MAX_MESSAGE)
 }
 
 impl From<Incomplete> for Status {
@@ -62,10 +66,16 @@ impl<M: Machine> RaftService<M> {
             return Ok(());
         }
         if !pristine || header.group_id == 0 {
-            let line = format!("{machine} belongs to raft group {group:016x}, the call came from {:016x}", header.group_id);
+            let line = format!(
+                "{machine} belongs to raft group {group:016x}, the call came from {:016x}",
+                header.group_id
+            );
             return Err(self.refuse(header.from, line));
         }
-        tracing::info!(group = format!("{:016x}", header.group_id), "this directory now belongs to a raft group");
+        tracing::info!(
+            group = format!("{:016x}", header.group_id),
+            "this directory now belongs to a raft group"
+        );
         inner.log.save_group(header.group_id).await.map_err(gone)
     }
 
@@ -97,7 +107,10 @@ fn vote_response(answer: &VoteResponse<Types>) -> Response<pb::RaftVoteResponse>
 
 #[tonic::async_trait]
 impl<M: Machine> raft_server::Raft for RaftService<M> {
-    async fn append(&self, request: Request<pb::RaftAppendRequest>) -> Result<Response<pb::RaftAppendResponse>, Status> {
+    async fn append(
+        &self,
+        request: Request<pb::RaftAppendRequest>,
+    ) -> Result<Response<pb::RaftAppendResponse>, Status> {
         let request = request.into_inner();
         self.admit(request.header.as_ref()).await?;
         let rpc = AppendEntriesRequest {
@@ -124,12 +137,18 @@ impl<M: Machine> raft_server::Raft for RaftService<M> {
         Ok(Response::new(response))
     }
 
-    async fn vote(&self, request: Request<pb::RaftVoteRequest>) -> Result<Response<pb::RaftVoteResponse>, Status> {
+    async fn vote(
+        &self,
+        request: Request<pb::RaftVoteRequest>,
+    ) -> Result<Response<pb::RaftVoteResponse>, Status> {
         let rpc = self.vote_request(request.into_inner()).await?;
         Ok(vote_response(&self.node.inner.raft.vote(rpc).await.map_err(gone)?))
     }
 
-    async fn pre_vote(&self, request: Request<pb::RaftVoteRequest>) -> Result<Response<pb::RaftVoteResponse>, Status> {
+    async fn pre_vote(
+        &self,
+        request: Request<pb::RaftVoteRequest>,
+    ) -> Result<Response<pb::RaftVoteResponse>, Status> {
         let rpc = self.vote_request(request.into_inner()).await?;
         Ok(vote_response(&self.node.inner.raft.pre_vote(rpc).await.map_err(gone)?))
     }
@@ -163,7 +182,9 @@ impl<M: Machine> raft_server::Raft for RaftService<M> {
         let mut response = pb::RaftTransferResponse::default();
         match self.node.inner.raft.handle_transfer_leader(rpc).await.map_err(gone)? {
             Ok(()) => {}
-            Err(TransferLeaderError::VoteChanged { actual, .. }) => response.vote = Some(wire::vote_out(&actual)),
+            Err(TransferLeaderError::VoteChanged { actual, .. }) => {
+                response.vote = Some(wire::vote_out(&actual))
+            }
             Err(TransferLeaderError::LogNotFlushed { actual, .. }) => {
                 response.log_not_flushed = true;
                 response.last = actual.as_ref().map(wire::log_id_out);
@@ -177,7 +198,8 @@ impl<M: Machine> raft_server::Raft for RaftService<M> {
         _: Request<pb::RaftIdentifyRequest>,
     ) -> Result<Response<pb::RaftIdentifyResponse>, Status> {
         let inner = &self.node.inner;
-        let (raft_id, group_id, pristine) = inner.log.look(|c| (c.start.raft_id, c.start.group_id, c.pristine()));
+        let (raft_id, group_id, pristine) =
+            inner.log.look(|c| (c.start.raft_id, c.start.group_id, c.pristine()));
         let metrics = inner.raft.metrics();
         let metrics = metrics.borrow_watched();
         let members = metrics.membership_config.membership();
@@ -192,13 +214,18 @@ impl<M: Machine> raft_server::Raft for RaftService<M> {
         }))
     }
 
-    async fn join(&self, request: Request<pb::RaftJoinRequest>) -> Result<Response<pb::RaftJoinResponse>, Status> {
+    async fn join(
+        &self,
+        request: Request<pb::RaftJoinRequest>,
+    ) -> Result<Response<pb::RaftJoinResponse>, Status> {
         let request = request.into_inner();
         let peer = Peer { machine: request.machine, addr: request.addr };
         self.node.take_back(peer, request.raft_id).await.map_err(|e| match e {
             MemberError::Stopped(why) => gone(why),
             MemberError::Unfinished(_) => Status::unavailable(e.to_string()),
-            MemberError::NotLeader { .. } | MemberError::Refused(_) => Status::failed_precondition(e.to_string()),
+            MemberError::NotLeader { .. } | MemberError::Refused(_) => {
+                Status::failed_precondition(e.to_string())
+            }
         })?;
         let group_id = self.node.inner.log.look(|c| c.start.group_id);
         Ok(Response::new(pb::RaftJoinResponse { joined: true, group_id }))

@@ -46,7 +46,9 @@ pub(crate) fn log_id_in(id: &pb::RaftLogId) -> LogId {
 pub(crate) fn membership_out(membership: &Membership) -> pb::RaftMembership {
     let configs = membership.get_joint_config().iter();
     pb::RaftMembership {
-        configs: configs.map(|c| pb::raft_membership::Config { voters: c.iter().copied().collect() }).collect(),
+        configs: configs
+            .map(|c| pb::raft_membership::Config { voters: c.iter().copied().collect() })
+            .collect(),
         nodes: membership.nodes().map(|(id, peer)| node_out(*id, peer)).collect(),
     }
 }
@@ -68,7 +70,8 @@ pub(crate) fn membership_in(membership: pb::RaftMembership) -> Result<Membership
     if configs.is_empty() && nodes.is_empty() {
         return Ok(Membership::default());
     }
-    Membership::new(configs, nodes).map_err(|_| Incomplete("a membership without voters, or a voter without a peer"))
+    Membership::new(configs, nodes)
+        .map_err(|_| Incomplete("a membership without voters, or a voter without a peer"))
 }
 
 pub(crate) fn entry_out(entry: &Entry) -> pb::RaftEntry {

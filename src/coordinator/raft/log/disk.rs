@@ -53,9 +53,12 @@ impl RealDisk {
         if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
             File::open(parent)?.sync_all()?;
         }
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(dir.join("lock"))?;
+        let lock =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(dir.join("lock"))?;
         lock.try_lock().map_err(|e| match e {
-            fs::TryLockError::WouldBlock => io::Error::new(io::ErrorKind::ResourceBusy, "another process has it open"),
+            fs::TryLockError::WouldBlock => {
+                io::Error::new(io::ErrorKind::ResourceBusy, "another process has it open")
+            }
             fs::TryLockError::Error(e) => e,
         })?;
         Ok(Self { dir: dir.to_owned(), open: Mutex::new(None), lock: Mutex::new(Some(lock)) })

@@ -11,8 +11,8 @@ use super::super::types::LogId;
 use super::super::wire;
 use super::disk::{LogDisk, RealDisk};
 use super::frame::{self, Tail};
-use super::recover::{LogError, segment_name, segments};
 use super::record::Record;
+use super::recover::{LogError, segment_name, segments};
 
 /// Writes one line for each record of the raft log in `dir`, and one for what does not read back.
 ///
@@ -44,7 +44,9 @@ fn dump_segment(name: &str, bytes: &[u8], out: &mut dyn Write) -> io::Result<()>
     }
     match tail {
         Tail::Clean => Ok(()),
-        Tail::Torn { at } => writeln!(out, "{}", json!({"file": name, "offset": at, "torn": bytes.len() - at})),
+        Tail::Torn { at } => {
+            writeln!(out, "{}", json!({"file": name, "offset": at, "torn": bytes.len() - at}))
+        }
         Tail::Damaged { at, why } => writeln!(out, "{}", json!({"file": name, "offset": at, "damaged": why})),
     }
 }
@@ -70,7 +72,9 @@ fn value(record: &Record) -> Value {
         Record::Entry(entry) => {
             let payload = match wire::entry_out(entry).payload {
                 None => json!("blank"),
-                Some(pb::raft_entry::Payload::Normal(bytes)) => json!({"bytes": bytes.len(), "hex": to_hex(&bytes)}),
+                Some(pb::raft_entry::Payload::Normal(bytes)) => {
+                    json!({"bytes": bytes.len(), "hex": to_hex(&bytes)})
+                }
                 Some(pb::raft_entry::Payload::Membership(m)) => membership(&m),
             };
             json!({"id": id(Some(&entry.log_id)), "payload": payload})

@@ -150,7 +150,10 @@ mod tests {
         let (file, second) = two_frames();
         let (frames, tail) = scan(&file);
         assert_eq!(tail, Tail::Clean);
-        assert_eq!(frames.iter().map(|f| f.payload).collect::<Vec<_>>(), [&b"first vote"[..], b"second entry"]);
+        assert_eq!(
+            frames.iter().map(|f| f.payload).collect::<Vec<_>>(),
+            [&b"first vote"[..], b"second entry"]
+        );
         assert_eq!(frames[1].flushed, second as u64);
     }
 

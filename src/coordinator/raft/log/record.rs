@@ -91,7 +91,8 @@ impl Record {
             Self::Group(group_id) => (7, GroupBody { group_id: *group_id }.encode_to_vec()),
         };
         out.push(kind);
-        let len = u32::try_from(body.len()).expect("entries are bounded far below 4 GiB where they are proposed");
+        let len =
+            u32::try_from(body.len()).expect("entries are bounded far below 4 GiB where they are proposed");
         out.extend_from_slice(&len.to_le_bytes());
         out.extend_from_slice(&body);
     }
@@ -123,7 +124,11 @@ impl Record {
             5 => Self::Committed(point()?),
             6 => Self::Purged(point()?.ok_or("a purge without its place")?),
             7 => Self::Group(GroupBody::decode(body).map_err(bad)?.group_id),
-            newer => return Err(format!("a record of kind {newer}, which only a newer version of interrex knows")),
+            newer => {
+                return Err(format!(
+                    "a record of kind {newer}, which only a newer version of interrex knows"
+                ));
+            }
         })
     }
 }

@@ -45,7 +45,9 @@ pub enum LogError {
         dir: String,
     },
     /// Files are missing.
-    #[error("raft log in {dir} is not whole: {why}; restore it, or empty {dir} so that this coordinator rejoins its group under a new id")]
+    #[error(
+        "raft log in {dir} is not whole: {why}; restore it, or empty {dir} so that this coordinator rejoins its group under a new id"
+    )]
     NotWhole {
         /// The directory.
         dir: String,
@@ -53,7 +55,9 @@ pub enum LogError {
         why: String,
     },
     /// Written by a newer version.
-    #[error("{dir} has format {found}, this version of interrex knows up to {FORMAT}: start a newer interrex")]
+    #[error(
+        "{dir} has format {found}, this version of interrex knows up to {FORMAT}: start a newer interrex"
+    )]
     Newer {
         /// The directory.
         dir: String,
@@ -112,7 +116,10 @@ pub(crate) fn recover(disk: &Arc<dyn LogDisk>, fresh_id: u64) -> Result<(Content
                 return Err(damaged(&**disk, *number, at, why));
             }
             if at == 0 && position.is_none() && *number != 1 {
-                return Err(not_whole(&**disk, format!("{} is empty, and the ones before are gone", segment_name(*number))));
+                return Err(not_whole(
+                    &**disk,
+                    format!("{} is empty, and the ones before are gone", segment_name(*number)),
+                ));
             }
             cut(&**disk, *number, at)?;
             read.len = at as u64;
@@ -155,9 +162,11 @@ struct Segment {
 
 fn read_segment(disk: &dyn LogDisk, number: u64) -> Result<Segment, LogError> {
     let name = segment_name(number);
-    let bytes = disk
-        .read(&name)
-        .map_err(|source| LogError::Io { what: "read", place: format!("{}/{name}", disk.place()), source })?;
+    let bytes = disk.read(&name).map_err(|source| LogError::Io {
+        what: "read",
+        place: format!("{}/{name}", disk.place()),
+        source,
+    })?;
     let (frames, tail) = frame::scan(&bytes);
     let torn = match tail {
         Tail::Clean => None,
@@ -166,7 +175,8 @@ fn read_segment(disk: &dyn LogDisk, number: u64) -> Result<Segment, LogError> {
     };
     let mut records = Vec::new();
     for frame in frames {
-        records.extend(Record::decode_all(frame.payload).map_err(|why| damaged(disk, number, frame.at, why))?);
+        records
+            .extend(Record::decode_all(frame.payload).map_err(|why| damaged(disk, number, frame.at, why))?);
     }
     // An empty newest segment is the same as one whose first frame is torn at 0.
     let torn = if bytes.is_empty() { Some(0) } else { torn };
@@ -185,7 +195,8 @@ fn check_start(
     };
     match before {
         Some(before) if before.start != *start => {
-            let why = format!("it continues from {start:?}, the segment before it ends with {:?}", before.start);
+            let why =
+                format!("it continues from {start:?}, the segment before it ends with {:?}", before.start);
             Err(damaged(disk, number, 0, why))
         }
         _ => Ok(()),
@@ -195,8 +206,16 @@ fn check_start(
 fn cut(disk: &dyn LogDisk, number: u64, at: usize) -> Result<(), LogError> {
     let name = segment_name(number);
     let done = if at == 0 { disk.remove(&name) } else { disk.truncate(&name, at as u64) };
-    tracing::warn!(file = name, offset = at, "cut off the unacknowledged end that a crash left in the raft log");
-    done.map_err(|source| LogError::Io { what: "cut off the torn end of", place: format!("{}/{name}", disk.place()), source })
+    tracing::warn!(
+        file = name,
+        offset = at,
+        "cut off the unacknowledged end that a crash left in the raft log"
+    );
+    done.map_err(|source| LogError::Io {
+        what: "cut off the torn end of",
+        place: format!("{}/{name}", disk.place()),
+        source,
+    })
 }
 
 fn check_format(disk: &dyn LogDisk, has_segments: bool) -> Result<(), LogError> {
@@ -207,7 +226,9 @@ fn check_format(disk: &dyn LogDisk, has_segments: bool) -> Result<(), LogError> 
             match found.parse::<u32>() {
                 Ok(1..=FORMAT) => Ok(()),
                 Ok(_) => Err(LogError::Newer { dir: disk.place(), found }),
-                Err(_) => Err(not_whole(disk, format!("its file `format` says {found:?}, which is no number"))),
+                Err(_) => {
+                    Err(not_whole(disk, format!("its file `format` says {found:?}, which is no number")))
+                }
             }
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound && has_segments => {
@@ -229,10 +250,9 @@ fn begin(disk: &dyn LogDisk, raft_id: u64) -> Result<(Contents, Position), LogEr
     record.encode(&mut payload);
     let frame = frame::encode(&payload, 0);
     let name = segment_name(1);
-    disk.create(&name)
-        .and_then(|()| disk.append(&name, &frame))
-        .and_then(|()| disk.flush(&name))
-        .map_err(|source| LogError::Io { what: "begin", place: format!("{}/{name}", disk.place()), source })?;
+    disk.create(&name).and_then(|()| disk.append(&name, &frame)).and_then(|()| disk.flush(&name)).map_err(
+        |source| LogError::Io { what: "begin", place: format!("{}/{name}", disk.place()), source },
+    )?;
     Ok((contents, Position { segment: 1, len: frame.len() as u64, closed: Vec::new(), highest: None }))
 }
 

@@ -18,8 +18,8 @@ use tokio::sync::oneshot;
 use super::super::types::{Entry, LogId, Types, Vote};
 use super::contents::Contents;
 use super::disk::LogDisk;
-use super::recover::{LogError, recover};
 use super::record::Record;
+use super::recover::{LogError, recover};
 use super::writer::{Done, Job, Writer};
 
 /// A handle on an open log; clones share it.
@@ -87,7 +87,8 @@ impl LogStore {
     #[cfg(test)]
     pub(crate) async fn settle(&self) {
         let (tx, rx) = oneshot::channel();
-        self.submit(Vec::new(), false, Some(Box::new(move |fate| drop(tx.send(fate))))).expect("the log is open");
+        self.submit(Vec::new(), false, Some(Box::new(move |fate| drop(tx.send(fate)))))
+            .expect("the log is open");
         rx.await.expect("the writer answers").expect("it was written");
     }
 

@@ -77,7 +77,8 @@ struct Moment {
 /// Plays the history; the moments are those after each deed, the first before any.
 async fn play(disk: &MemoryDisk) -> Vec<Moment> {
     let mut log = open(disk);
-    let moment = |log: &LogStore| Moment { segments: disk.segment_lengths(), contents: log.look(Clone::clone) };
+    let moment =
+        |log: &LogStore| Moment { segments: disk.segment_lengths(), contents: log.look(Clone::clone) };
     let mut moments = vec![moment(&log)];
     for deed in history() {
         perform(&mut log, &deed).await;

@@ -11,8 +11,8 @@ use std::sync::mpsc::Receiver;
 use super::contents::Contents;
 use super::disk::LogDisk;
 use super::frame;
-use super::recover::{Position, segment_name};
 use super::record::{Record, Start};
+use super::recover::{Position, segment_name};
 
 /// Called once, with the fate of a job.
 pub(crate) type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
@@ -67,7 +67,9 @@ impl Writer {
             for done in batch.into_iter().filter_map(|job| job.done) {
                 done(match &failed {
                     None => Ok(()),
-                    Some(e) => Err(io::Error::new(e.kind(), format!("write raft log {}: {e}", self.disk.place()))),
+                    Some(e) => {
+                        Err(io::Error::new(e.kind(), format!("write raft log {}: {e}", self.disk.place())))
+                    }
                 });
             }
         }
@@ -96,7 +98,9 @@ impl Writer {
 
     fn note(&mut self, record: &Record) {
         match record {
-            Record::Entry(entry) => self.position.highest = self.position.highest.max(Some(entry.log_id.index())),
+            Record::Entry(entry) => {
+                self.position.highest = self.position.highest.max(Some(entry.log_id.index()))
+            }
             other => self.start.note(other),
         }
     }

@@ -168,7 +168,10 @@ impl Group {
             let node = &running.node;
             let mut applied = node.applied();
             let same = applied.wait_for(|_| node.read(|l| l.0.len() >= list.len()));
-            tokio::time::timeout(PATIENCE, same).await.unwrap_or_else(|_| panic!("{name} caught up")).expect("it runs");
+            tokio::time::timeout(PATIENCE, same)
+                .await
+                .unwrap_or_else(|_| panic!("{name} caught up"))
+                .expect("it runs");
             assert_eq!(node.read(|l| l.0.clone()), list, "{name}");
         }
     }
@@ -205,7 +208,11 @@ impl Group {
             for entry in std::fs::read_dir(self.dir(name)).expect("its directory") {
                 let entry = entry.expect("an entry");
                 let meta = entry.metadata().expect("its metadata");
-                files.push((entry.path().display().to_string(), meta.len(), meta.modified().expect("a time")));
+                files.push((
+                    entry.path().display().to_string(),
+                    meta.len(),
+                    meta.modified().expect("a time"),
+                ));
             }
         }
         files.sort();

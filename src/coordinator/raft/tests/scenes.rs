@@ -66,7 +66,8 @@ async fn a_member_that_was_away_too_long_gets_a_snapshot_and_a_restart_continues
     group.start(&away).await;
     group.everywhere(&letters(90)).await;
     let snapshots = std::fs::read_dir(group.dir(&away)).expect("its directory");
-    let snapshots = snapshots.filter(|e| e.as_ref().is_ok_and(|e| e.file_name().to_string_lossy().starts_with("snap-")));
+    let snapshots =
+        snapshots.filter(|e| e.as_ref().is_ok_and(|e| e.file_name().to_string_lossy().starts_with("snap-")));
     assert!((1..=2).contains(&snapshots.count()), "one or two snapshots are kept");
     // The whole group stops and starts: nothing is lost, nothing is applied twice.
     for name in group.names() {
@@ -97,7 +98,8 @@ async fn a_machine_that_lost_its_log_comes_back_under_a_new_id_in_place_of_the_o
     let mut waiting = group.node(&lost).waiting();
     let back = async {
         loop {
-            let ids: Vec<(u64, bool)> = group.node(&lost).members().into_iter().map(|m| (m.raft_id, m.voter)).collect();
+            let ids: Vec<(u64, bool)> =
+                group.node(&lost).members().into_iter().map(|m| (m.raft_id, m.voter)).collect();
             if ids.len() == 3 && ids.contains(&(new_id, true)) {
                 return;
             }
@@ -127,7 +129,8 @@ async fn with_a_majority_of_logs_gone_nothing_is_formed_anew_and_the_line_names_
     group.start_all().await;
     for name in ["n1", "n2"] {
         let mut waiting = group.node(name).waiting();
-        let refused = waiting.wait_for(|w| w.as_ref().is_some_and(|l| l.contains("the raft logs of n1, n2 are gone")));
+        let refused =
+            waiting.wait_for(|w| w.as_ref().is_some_and(|l| l.contains("the raft logs of n1, n2 are gone")));
         tokio::time::timeout(PATIENCE, refused).await.expect("it says so").expect("it runs");
     }
     assert!(group.running.values().all(|r| !r.node.leadership().borrow().mine));
@@ -169,9 +172,15 @@ async fn leadership_goes_to_the_machine_it_is_handed_to_and_only_the_leader_conf
     let applied = group.node(&heir).confirm_leadership(PATIENCE).await.expect("it leads");
     assert!(applied >= 2, "the membership, a blank entry and entry 1 are applied: {applied}");
     let refused = group.node(&leader).confirm_leadership(PATIENCE).await;
-    assert!(matches!(&refused, Err(ConfirmError::NotLeader { leader: Some(p) }) if p.machine == heir), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(ConfirmError::NotLeader { leader: Some(p) }) if p.machine == heir),
+        "{refused:?}"
+    );
     let refused = group.node(&leader).propose(b"elsewhere".to_vec(), PATIENCE).await;
-    assert!(matches!(&refused, Err(ProposeError::NotLeader { leader: Some(p) }) if p.machine == heir), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(ProposeError::NotLeader { leader: Some(p) }) if p.machine == heir),
+        "{refused:?}"
+    );
     let refused = group.node(&heir).transfer_leader("n9").await;
     assert!(matches!(refused, Err(MemberError::Refused(_))), "{refused:?}");
     group.stop().await;
@@ -271,13 +280,15 @@ async fn a_call_for_another_directory_or_from_another_group_is_refused() {
     group.start("n1").await;
     group.propose("entry 1").await;
     let (id, group_id) = (group.node("n1").raft_id(), group.node("n1").group_id());
-    let mut client = pb::raft_client::RaftClient::connect(format!("http://{}", group.addr("n1"))).await.expect("a client");
+    let mut client =
+        pb::raft_client::RaftClient::connect(format!("http://{}", group.addr("n1"))).await.expect("a client");
     for (header, why) in [
         (pb::RaftHeader { group_id, from: 5, to: id ^ 1 }, "the call was meant for"),
         (pb::RaftHeader { group_id: group_id ^ 1, from: 5, to: id }, "belongs to raft group"),
     ] {
         let vote = Some(pb::RaftVote { term: 99, voted_for: 5, committed: false });
-        let request = pb::RaftVoteRequest { header: Some(header), vote, last: None, leadership_transfer: false };
+        let request =
+            pb::RaftVoteRequest { header: Some(header), vote, last: None, leadership_transfer: false };
         let status = client.vote(request).await.expect_err("refused");
         assert_eq!(status.code(), tonic::Code::FailedPrecondition);
         assert!(status.message().contains(why), "{}", status.message());

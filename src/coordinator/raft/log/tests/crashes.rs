@@ -51,7 +51,11 @@ async fn a_crash_at_any_byte_of_the_last_two_segments_leaves_what_was_acknowledg
                 let held = log.look(Clone::clone);
                 log.close().await;
                 let again = open(&crashed);
-                assert_eq!(again.look(Clone::clone), held, "{segment} cut at {cut}, zeros: {zeros}, opened again");
+                assert_eq!(
+                    again.look(Clone::clone),
+                    held,
+                    "{segment} cut at {cut}, zeros: {zeros}, opened again"
+                );
                 again.close().await;
             }
         }
@@ -72,7 +76,10 @@ async fn a_power_cut_after_any_deed_loses_nothing_acknowledged_whatever_part_of_
         for kept in [0, 1, 17, usize::MAX / 2] {
             let after = open(&disk.after_crash(kept));
             let held = after.look(Clone::clone);
-            assert!(held == now || hint && held == must_hold, "{deed:?} with {kept} unflushed bytes: {held:?}");
+            assert!(
+                held == now || hint && held == must_hold,
+                "{deed:?} with {kept} unflushed bytes: {held:?}"
+            );
             after.close().await;
         }
         must_hold = disk_holds(&disk).await;

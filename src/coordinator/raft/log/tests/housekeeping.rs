@@ -53,8 +53,12 @@ async fn the_dump_is_one_json_line_a_record() {
     let mut out = Vec::new();
     super::super::dump(dir.path(), &mut out).expect("a dump");
     let lines = String::from_utf8(out).expect("text");
-    let parsed: Vec<serde_json::Value> = lines.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+    let parsed: Vec<serde_json::Value> =
+        lines.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
     let names: Vec<&str> = parsed.iter().filter_map(|l| l["record"].as_str()).collect();
     assert_eq!(names, ["start", "group", "vote", "entry", "committed"]);
-    assert_eq!(parsed[2]["value"], serde_json::json!({"term": 1, "for": "0000000000000007", "committed": false}));
+    assert_eq!(
+        parsed[2]["value"],
+        serde_json::json!({"term": 1, "for": "0000000000000007", "committed": false})
+    );
 }
