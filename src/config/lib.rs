@@ -19,5 +19,5 @@ pub use data_dir::{DataDir, FORMAT, open_data_dir};
 pub use error::{ConfigError, Problem, WorldError};
 pub use file::load;
 pub use interrex_cluster::ids::{ClusterName, InstanceName, MachineName};
-pub use node::{Acks, Agent, Cluster, Coordinator, Instance, LogFormat, Login, Node, Priority, WhenAlone};
+pub use node::{Agent, Cluster, Coordinator, Instance, LogFormat, Login, Node, Priority, WhenAlone};
 pub use world::{MIN_MAJOR, Place, User, World, check};

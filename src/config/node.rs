@@ -106,16 +106,13 @@ impl Default for Priority {
 pub struct Cluster {
     /// How many instances it has, 1–15.
     pub instances: u8,
-    /// How many standbys acknowledge each commit; `None`: the policy's default.
-    pub acks: Option<Acks>,
+    /// How many standbys acknowledge each commit, fewer than `instances`; `None`: the policy's default.
+    pub acks: Option<u8>,
     /// What writes do with no standby able to acknowledge; `None`: the policy's default.
     pub when_alone: Option<WhenAlone>,
     /// An application role made at creation, like the master user of RDS.
     pub login: Option<Login>,
 }
-
-/// `acks`: fewer than the cluster has instances.
-pub type Acks = u8;
 
 /// `when_alone`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
