@@ -1,1 +1,132 @@
-//! ctl
+//! The operator's hand: one file a command, tables for people, JSON for programs.
+//!
+//! A command asks the coordinators through the admin API and writes to the given output; it never exits the process
+//! and knows no files but those that were named to it. Exit classes: 0 done, 1 refused or failed with one clear line,
+//! 2 used wrongly (clap's own).
+
+mod coordinator;
+mod create;
+mod events;
+mod explain;
+mod failover;
+mod list;
+mod render;
+mod show;
+mod status;
+mod when;
+
+use clap::{Args, Subcommand, ValueEnum};
+use interrex_api::client::{Client, ClientError, ClientOptions};
+use std::io::{self, Write};
+use std::time::Duration;
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// Addresses of coordinators, host:port, separated by commas; any of them will do.
+    #[arg(
+        long,
+        global = true,
+        env = "INTERREX_COORDINATORS",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:7400"
+    )]
+    pub coordinators: Vec<String>,
+    /// Tables for people or JSON for programs.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+}
+
+/// How an answer looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// For programs: one value, or one object a line for `events`.
+    Json,
+}
+
+/// What can be asked of the coordinators.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Make a cluster: once its instances have registered, one makes the first copy and the others clone it.
+    Create(create::Create),
+    /// Every cluster, a line each.
+    List,
+    /// One cluster: instances, lag, commit rule, lease, what is waited for, how to connect.
+    Show(show::Show),
+    /// Every cluster on one screen, with what is wrong.
+    Status,
+    /// What happened, oldest first.
+    Events(events::Events),
+    /// What is wrong with a cluster, who says so, what is done about it, and what is waited for.
+    Explain(explain::Explain),
+    /// Change the primary without its help, or say what that would do.
+    Failover(failover::Failover),
+    /// The coordinators themselves.
+    #[command(subcommand)]
+    Coordinator(coordinator::Coordinator),
+}
+
+/// Why a command failed. Its text is the one line that the operator reads.
+#[derive(Debug, thiserror::Error)]
+pub enum CtlError {
+    /// The coordinators refused, or none answered.
+    #[error("{0}")]
+    Client(#[from] ClientError),
+    /// The command's own refusal.
+    #[error("{0}")]
+    Refused(String),
+    /// A file named on the command line.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The output is gone; with a closed pipe nobody is left to be told.
+    #[error("write the answer: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// What a command needs to do its work.
+pub(crate) struct Session<'a> {
+    pub(crate) client: Client,
+    pub(crate) output: Output,
+    pub(crate) out: &'a mut dyn Write,
+}
+
+impl Session<'_> {
+    /// One JSON value and a newline.
+    pub(crate) fn json(&mut self, value: &impl serde::Serialize) -> Result<(), CtlError> {
+        let text = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
+        writeln!(self.out, "{text}")?;
+        Ok(())
+    }
+}
+
+/// Carries a command out, writing its answer to `out`.
+///
+/// # Errors
+/// [`CtlError`]; nothing was changed unless its text says that the outcome is unknown.
+pub async fn run(common: &Common, command: &Command, out: &mut dyn Write) -> Result<(), CtlError> {
+    let options = ClientOptions { overall: Duration::from_secs(8), ..ClientOptions::default() };
+    let client = Client::new(common.coordinators.clone(), options)?;
+    let mut session = Session { client, output: common.output, out };
+    let done = match command {
+        Command::Create(create) => create.run(&mut session).await,
+        Command::List => list::run(&mut session).await,
+        Command::Show(show) => show.run(&mut session).await,
+        Command::Status => status::run(&mut session).await,
+        Command::Events(events) => events.run(&mut session).await,
+        Command::Explain(explain) => explain.run(&mut session).await,
+        Command::Failover(failover) => failover.run(&mut session).await,
+        Command::Coordinator(coordinator) => coordinator.run(&mut session).await,
+    };
+    match done {
+        // `interrex events --follow | head` is no failure.
+        Err(CtlError::Output(gone)) if gone.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
+}

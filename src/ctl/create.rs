@@ -1,0 +1,93 @@
+//! `create CLUSTER`: makes the record of a new cluster; its instances do the rest.
+
+use crate::{CtlError, Output, Session};
+use clap::{Args, ValueEnum};
+use interrex_api::admin::{CreateCluster, NewOwner};
+use interrex_cluster::ids::ClusterName;
+use interrex_cluster::policy::{Spec, WhenAlone};
+
+use std::path::PathBuf;
+
+/// Make a cluster.
+#[derive(Debug, Clone, Args)]
+pub struct Create {
+    /// Its name: a-z, 0-9 and '-', at most 24 characters.
+    cluster: ClusterName,
+    /// How many instances it has, primary included: 1 to 9.
+    #[arg(long, default_value_t = 3)]
+    instances: u32,
+    /// Standbys that must have a commit on disk before it is acknowledged [default: 1; 0 with one instance].
+    #[arg(long)]
+    acks: Option<u32>,
+    /// Fewest standbys to which that may sink while others are away [default: 0, or acks with --when-alone block].
+    #[arg(long)]
+    min_acks: Option<u32>,
+    /// With no standby able to acknowledge for 5 s: go on asynchronously, or let writes wait.
+    #[arg(long, value_enum, default_value_t = Alone::Continue)]
+    when_alone: Alone,
+    /// An application role to make with the cluster, like the master user of RDS; owns a database of the cluster's name.
+    #[arg(long)]
+    user: Option<String>,
+    /// A file that holds the role's password; without it one is drawn and printed once.
+    #[arg(long, requires = "user")]
+    password_file: Option<PathBuf>,
+}
+
+/// `--when-alone`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Alone {
+    /// Commits become asynchronous until a standby is back.
+    Continue,
+    /// Writes wait.
+    Block,
+}
+
+impl Create {
+    pub(crate) async fn run(&self, session: &mut Session<'_>) -> Result<(), CtlError> {
+        let created = session.client.create_cluster(&self.request()?).await?;
+        let owner = created.owner.filter(|_| self.password_file.is_none());
+        if session.output == Output::Json {
+            let (user, password) = owner.unzip();
+            return session.json(&serde_json::json!({
+                "cluster": self.cluster, "id": created.id.to_string(), "user": user, "password": password,
+            }));
+        }
+        writeln!(
+            session.out,
+            "cluster {} is created; follow it with: interrex events --follow",
+            self.cluster
+        )?;
+        if let Some((user, password)) = owner {
+            writeln!(session.out, "role {user} has the password {password} (told only once)")?;
+        }
+        Ok(())
+    }
+
+    fn request(&self) -> Result<CreateCluster, CtlError> {
+        let acks = self.acks.unwrap_or_else(|| self.instances.saturating_sub(1).min(1));
+        let when_alone = match self.when_alone {
+            Alone::Continue => WhenAlone::Continue,
+            Alone::Block => WhenAlone::Block,
+        };
+        let floor = if when_alone == WhenAlone::Block { acks } else { 0 };
+        let min_acks = self.min_acks.unwrap_or(floor);
+        let owner = match (&self.user, &self.password_file) {
+            (None, _) => None,
+            (Some(name), None) => Some(NewOwner { name: name.clone(), password: None }),
+            (Some(name), Some(path)) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|source| CtlError::File { path: path.display().to_string(), source })?;
+                let password = text.trim_end_matches(['\r', '\n']).to_owned();
+                if password.is_empty() {
+                    return Err(CtlError::Refused(format!(
+                        "{}: the password is empty; write it on the first line",
+                        path.display()
+                    )));
+                }
+                Some(NewOwner { name: name.clone(), password: Some(password) })
+            }
+        };
+        let spec = Spec { instances: self.instances, acks, min_acks, when_alone, ..Spec::default() };
+        Ok(CreateCluster { name: self.cluster.clone(), spec, owner })
+    }
+}

@@ -1,0 +1,82 @@
+//! `failover CLUSTER [--to I] [--dry-run] [--accept-loss]`.
+
+use crate::{CtlError, Output, Session};
+use clap::Args;
+use interrex_api::admin::{FailoverReply, FailoverRequest};
+use interrex_cluster::ids::{ClusterName, InstanceName};
+use std::io::Write;
+
+/// Change the primary without its help.
+#[derive(Debug, Clone, Args)]
+pub struct Failover {
+    /// The cluster.
+    cluster: ClusterName,
+    /// Who should win among those that hold most; whoever holds more wins all the same.
+    #[arg(long)]
+    to: Option<InstanceName>,
+    /// Only say who would win, who would not and why, and what stands in the way.
+    #[arg(long)]
+    dry_run: bool,
+    /// Elect although acknowledged commits may be lost. Recorded for ever.
+    #[arg(long, conflicts_with = "dry_run")]
+    accept_loss: bool,
+    /// With --accept-loss: instances that you assert to be stopped; any other that is not sealed may still be
+    /// acknowledging until it hears.
+    #[arg(long, requires = "accept_loss", value_delimiter = ',')]
+    fenced: Vec<InstanceName>,
+}
+
+impl Failover {
+    pub(crate) async fn run(&self, session: &mut Session<'_>) -> Result<(), CtlError> {
+        let request = FailoverRequest {
+            name: self.cluster.clone(),
+            to: self.to.clone(),
+            dry_run: self.dry_run,
+            accept_loss: self.accept_loss,
+            fenced: self.fenced.iter().cloned().collect(),
+        };
+        let reply = session.client.failover(&request).await?;
+        if session.output == Output::Json {
+            session.json(&serde_json::json!({
+                "accepted": reply.accepted, "epoch": reply.epoch, "would_win": reply.would_win,
+                "refusals": reply.refusals, "waits": reply.waits, "expected": reply.expected,
+                "may_lose": reply.may_lose,
+            }))?;
+        } else {
+            self.tell(session.out, &reply)?;
+        }
+        match reply.accepted {
+            true => Ok(()),
+            false => Err(CtlError::Refused(format!(
+                "a failover of {} could not end: {}",
+                self.cluster,
+                if reply.waits.is_empty() {
+                    "nobody could be elected".to_owned()
+                } else {
+                    reply.waits.join("; ")
+                }
+            ))),
+        }
+    }
+
+    fn tell(&self, out: &mut dyn Write, reply: &FailoverReply) -> Result<(), CtlError> {
+        if reply.accepted && !self.dry_run {
+            writeln!(out, "failover of {} began epoch {}", self.cluster, reply.epoch)?;
+        }
+        if let Some(winner) = &reply.would_win {
+            writeln!(out, "{winner} would win epoch {}, as things stand", reply.epoch)?;
+        }
+        for refusal in &reply.refusals {
+            writeln!(out, "  not: {refusal}")?;
+        }
+        for wait in &reply.waits {
+            writeln!(out, "  {wait}")?;
+        }
+        if let Some(expected) = &reply.expected {
+            writeln!(out, "expected: {expected}")?;
+        }
+        let loss = reply.may_lose.as_deref().unwrap_or("no acknowledged commit");
+        writeln!(out, "may lose: {loss}")?;
+        Ok(())
+    }
+}
