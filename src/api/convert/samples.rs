@@ -1,1 +1,547 @@
-//! Scenes.
+//! Values that fill every field and every variant, for the scenes of the border and of the log's fixtures. Each list
+//! is followed by a match without a wildcard: a new variant does not compile until somebody came here and added a
+//! sample of it.
+
+use interrex_cluster::command::{Command, Entry, Registration};
+use interrex_cluster::event::Event;
+use interrex_cluster::goal::{Goal, PrimaryGoal, StampedGoal, StandbyGoal, SyncSetting};
+use interrex_cluster::ids::{
+    ClusterId, DirectoryId, Epoch, Incarnation, InstanceName, Revision, RuleNumber, Stamp, SystemId,
+};
+use interrex_cluster::policy::{OnCrash, Spec, WhenAlone};
+use interrex_cluster::problem::Severity;
+use interrex_cluster::record::{
+    Address, Cluster, CommitRule, Copy, Failover, Fork, Instance, Operation, Override, PhaseTimes, Reign,
+    Secrets, SyncTarget,
+};
+use interrex_cluster::report::{
+    Knock, Need, Primary, Promotion, Proofs, Rebuild, Receiver, Report, Seal, Sender, Server, Standby, Unfit,
+};
+use interrex_cluster::status::{ClusterStatus, InstanceStatus, ProblemLine};
+use interrex_cluster::time::WallMs;
+use interrex_cluster::wal::{Ancestor, History, Lsn, Position, TimelineId};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(crate) fn instance(text: &str) -> InstanceName {
+    text.parse().unwrap()
+}
+
+fn set(names: &[&str]) -> BTreeSet<InstanceName> {
+    names.iter().map(|name| instance(name)).collect()
+}
+
+const SYSTEM: SystemId = SystemId(7_417_226_148_116_293_001);
+
+fn position(lsn: u64) -> Position {
+    Position { timeline: TimelineId(7), lsn: Lsn(lsn) }
+}
+
+fn line() -> History {
+    let ancestor = |timeline, end| Ancestor { timeline: TimelineId(timeline), end: Lsn(end) };
+    History {
+        timeline: TimelineId(7),
+        ancestors: vec![ancestor(1, 0x300_0000), ancestor(2, 0x300_0000), ancestor(4, 0x16_0500_0060)],
+    }
+}
+
+fn promotion() -> Promotion {
+    Promotion { epoch: Epoch(7), parent: TimelineId(4), begin: Lsn(0x16_0500_0060) }
+}
+
+fn seal() -> Seal {
+    Seal { epoch: Epoch(8), position: position(0x16_0600_0000), stopped: true, fork: Some(promotion()) }
+}
+
+fn stamp() -> Stamp {
+    Stamp { epoch: Epoch(8), revision: Revision(41) }
+}
+
+pub(crate) fn address() -> Address {
+    Address { host: "fd00::1".to_owned(), port: u16::MAX }
+}
+
+pub(crate) fn secrets() -> Secrets {
+    Secrets {
+        superuser: "s3cret".to_owned(),
+        replication: "r3pl".to_owned(),
+        owner: Some(("app".to_owned(), "pässword".to_owned())),
+    }
+}
+
+pub(crate) fn specs() -> Vec<Spec> {
+    let spec = Spec {
+        instances: 5,
+        acks: 2,
+        min_acks: 1,
+        when_alone: WhenAlone::Block,
+        max_data_loss: u64::MAX,
+        on_crash: OnCrash::Restart,
+    };
+    let every = [WhenAlone::Continue, WhenAlone::Block].into_iter().map(|when_alone| {
+        match when_alone {
+            WhenAlone::Continue | WhenAlone::Block => {}
+        }
+        Spec { when_alone, ..spec.clone() }
+    });
+    let crash = [OnCrash::Failover, OnCrash::Restart].into_iter().map(|on_crash| {
+        match on_crash {
+            OnCrash::Failover | OnCrash::Restart => {}
+        }
+        Spec { on_crash, ..spec.clone() }
+    });
+    every.chain(crash).chain([Spec::default()]).collect()
+}
+
+pub(crate) fn registration() -> Registration {
+    Registration {
+        instance: instance("n1"),
+        machine: "host-1".parse().unwrap(),
+        zone: "az-1".to_owned(),
+        directory: DirectoryId("0b8e".to_owned()),
+        address: address(),
+        priority: Some(0),
+        major: 15,
+        system: Some(SYSTEM),
+        replaces: Some(DirectoryId("77aa".to_owned())),
+    }
+}
+
+/// Every command, once.
+pub(crate) fn commands() -> Vec<Command> {
+    let all = vec![
+        Command::Create { id: ClusterId(0xDEAD_BEEF), spec: specs().remove(1), secrets: secrets() },
+        Command::Register(registration()),
+        Command::BeginBootstrap { on: instance("n1") },
+        Command::EndBootstrap { instance: instance("n1"), system: SYSTEM, position: position(0x150_0028) },
+        Command::BeginFailover {
+            epoch: Epoch(8),
+            reason: "n1 down".to_owned(),
+            wanted: Some(instance("n2")),
+        },
+        Command::RecordSeal { instance: instance("n2"), incarnation: Incarnation(3), seal: seal() },
+        Command::Elect {
+            epoch: Epoch(8),
+            instance: instance("n2"),
+            k: 1,
+            standbys: set(&["n3", "n1"]),
+            loss: Some("up to 16 kB".to_owned()),
+        },
+        Command::ConfirmPrimary { instance: instance("n2"), promotion: promotion(), line: line() },
+        Command::OpenPrimary { epoch: Epoch(8) },
+        Command::ChangeRule { epoch: Epoch(8), k: 0, standbys: BTreeSet::new() },
+        Command::RetireRules { epoch: Epoch(8), number: RuleNumber(12) },
+        Command::GrantRebuild {
+            instance: instance("n1"),
+            incarnation: Incarnation(1),
+            how: Rebuild::Rewind,
+            until: position(0x700_0000),
+        },
+        Command::EndRebuild { instance: instance("n1"), incarnation: Incarnation(2) },
+        Command::MarkWhole { instance: instance("n1"), incarnation: Incarnation(2), epoch: Epoch(8) },
+        Command::AcceptLoss { epoch: Epoch(8), fenced: set(&["n1"]) },
+    ];
+    all.iter().for_each(|command| match command {
+        Command::Create { .. }
+        | Command::Register(_)
+        | Command::BeginBootstrap { .. }
+        | Command::EndBootstrap { .. }
+        | Command::BeginFailover { .. }
+        | Command::RecordSeal { .. }
+        | Command::Elect { .. }
+        | Command::ConfirmPrimary { .. }
+        | Command::OpenPrimary { .. }
+        | Command::ChangeRule { .. }
+        | Command::RetireRules { .. }
+        | Command::GrantRebuild { .. }
+        | Command::EndRebuild { .. }
+        | Command::MarkWhole { .. }
+        | Command::AcceptLoss { .. } => {}
+    });
+    all
+}
+
+/// Every command as an entry, and each with its options absent.
+pub(crate) fn entries() -> Vec<Entry> {
+    let sparse = [
+        Command::Create {
+            id: ClusterId(0),
+            spec: Spec::default(),
+            secrets: Secrets { owner: None, ..secrets() },
+        },
+        Command::Register(Registration { priority: None, system: None, replaces: None, ..registration() }),
+        Command::BeginFailover { epoch: Epoch(2), reason: String::new(), wanted: None },
+        Command::RecordSeal {
+            instance: instance("n2"),
+            incarnation: Incarnation(0),
+            seal: Seal { fork: None, stopped: false, ..seal() },
+        },
+        Command::Elect {
+            epoch: Epoch(2),
+            instance: instance("n2"),
+            k: 0,
+            standbys: BTreeSet::new(),
+            loss: None,
+        },
+    ];
+    let entry = |command| Entry { cluster: "orders".parse().unwrap(), command, at: WallMs(1_794_000_000_123) };
+    commands().into_iter().chain(sparse).map(entry).collect()
+}
+
+fn operations() -> Vec<Operation> {
+    let failover = Failover {
+        from: Some(instance("n1")),
+        reason: "PostgreSQL on primary n1 is down".to_owned(),
+        wanted: Some(instance("n3")),
+        seals: BTreeMap::from([(instance("n2"), seal()), (instance("n3"), Seal { fork: None, ..seal() })]),
+        loss_accepted: Some(BTreeSet::new()),
+        times: PhaseTimes { begun: WallMs(1), sealed: WallMs(2), elected: WallMs(3), promoted: WallMs(4) },
+    };
+    let bare = Failover {
+        from: None,
+        wanted: None,
+        seals: BTreeMap::new(),
+        loss_accepted: None,
+        times: PhaseTimes::default(),
+        ..failover.clone()
+    };
+    let all = vec![
+        Operation::Gather,
+        Operation::Bootstrap { on: instance("n1") },
+        Operation::None,
+        Operation::Failover(failover.clone()),
+        Operation::Failover(Failover { loss_accepted: Some(set(&["n1"])), ..failover }),
+        Operation::Failover(bare),
+    ];
+    all.iter().for_each(|operation| match operation {
+        Operation::Gather | Operation::Bootstrap { .. } | Operation::None | Operation::Failover(_) => {}
+    });
+    all
+}
+
+fn copies() -> Vec<Copy> {
+    let rebuilding = |how, done| Copy::Rebuilding { how, until: position(9), done };
+    let all = vec![
+        Copy::Empty,
+        rebuilding(Rebuild::Rewind, false),
+        rebuilding(Rebuild::Clone, true),
+        Copy::Whole,
+    ];
+    all.iter().for_each(|copy| match copy {
+        Copy::Empty | Copy::Whole => {}
+        Copy::Rebuilding { how: Rebuild::Rewind | Rebuild::Clone, .. } => {}
+    });
+    all
+}
+
+fn member(copy: Copy, priority: Option<u8>) -> Instance {
+    Instance {
+        machine: "host-1".parse().unwrap(),
+        zone: String::new(),
+        directory: DirectoryId("0b8e".to_owned()),
+        address: address(),
+        priority,
+        major: 15,
+        incarnation: Incarnation(3),
+        copy,
+    }
+}
+
+/// A record for every operation, with members of every kind of copy.
+pub(crate) fn clusters() -> Vec<Cluster> {
+    let members = copies().into_iter().enumerate();
+    let instances: BTreeMap<_, _> = members
+        .map(|(i, copy)| (instance(&format!("n{i}")), member(copy, [None, Some(15)][i % 2])))
+        .collect();
+    let rule = |number, covered_at| CommitRule {
+        number: RuleNumber(number),
+        epoch: Epoch(7),
+        primary: instance("n1"),
+        k: 1,
+        standbys: set(&["n2", "n3"]),
+        covered_at,
+    };
+    let fork = |epoch, parent| Fork {
+        epoch: Epoch(epoch),
+        instance: instance("n1"),
+        parent: TimelineId(parent),
+        begin: Lsn(epoch.into()),
+    };
+    let full = Cluster {
+        name: "orders".parse().unwrap(),
+        id: ClusterId(0xDEAD_BEEF),
+        spec: specs().remove(1),
+        secrets: secrets(),
+        system: Some(SYSTEM),
+        epoch: Epoch(7),
+        revision: Revision(40),
+        primary: Some(Reign { instance: instance("n1"), fork: Some(promotion()), open: true }),
+        operation: Operation::None,
+        rules: vec![rule(3, Some(position(5))), rule(4, None)],
+        sync: SyncTarget { number: RuleNumber(4), k: 1, standbys: set(&["n2", "n3"]), proved: true },
+        instances,
+        timelines: vec![fork(2, 1), fork(4, 2)],
+        paused: true,
+        overrides: vec![Override {
+            epoch: Epoch(4),
+            at: WallMs(9),
+            what: "rule 2; may lose 8 kB".to_owned(),
+        }],
+    };
+    let numbered = operations().into_iter().enumerate().map(|(i, operation)| Cluster {
+        name: format!("orders-{i}").parse().unwrap(),
+        operation,
+        ..full.clone()
+    });
+    let bare = Cluster {
+        name: "new".parse().unwrap(),
+        system: None,
+        primary: None,
+        operation: Operation::Gather,
+        rules: Vec::new(),
+        sync: SyncTarget::default(),
+        instances: BTreeMap::new(),
+        timelines: Vec::new(),
+        paused: false,
+        overrides: Vec::new(),
+        ..full.clone()
+    };
+    let elected = Cluster {
+        name: "elected".parse().unwrap(),
+        primary: Some(Reign { instance: instance("n2"), fork: None, open: false }),
+        ..full.clone()
+    };
+    numbered.chain([bare, elected]).collect()
+}
+
+pub(crate) fn events() -> Vec<Event> {
+    let event = |index, kind: &str| Event {
+        index,
+        at: WallMs(1_794_000_000_123),
+        cluster: "orders".parse().unwrap(),
+        epoch: Epoch(8),
+        kind: kind.to_owned(),
+        text: format!("{kind}: n1 → n2"),
+    };
+    vec![event(7, "failover-begun"), event(7, "sealed"), event(9, "elected")]
+}
+
+fn servers() -> Vec<Server> {
+    let receiver = Receiver {
+        upstream: Some(instance("n1")),
+        streaming: true,
+        timeline: TimelineId(7),
+        flushed: Lsn(8),
+        quiet_ms: 90,
+    };
+    let standby = |receiver| Server::Standby(Standby { system: SYSTEM, replayed: Lsn(7), receiver });
+    let primary = Primary {
+        system: SYSTEM,
+        timeline: TimelineId(7),
+        flushed: Lsn(9),
+        senders: vec![Sender {
+            instance: instance("n2"),
+            incarnation: Incarnation(3),
+            streaming: true,
+            flushed: Lsn(8),
+            replayed: Lsn(7),
+            reply_age_ms: 12,
+        }],
+        open: true,
+        beat_age_ms: Some(0),
+    };
+    let all = vec![
+        Server::NoData,
+        Server::Stopped { system: SYSTEM, exit: Some("signal 9".to_owned()) },
+        Server::Stopped { system: SYSTEM, exit: None },
+        Server::Starting { system: SYSTEM },
+        Server::Silent { for_ms: 4_000 },
+        standby(Some(receiver.clone())),
+        standby(Some(Receiver { upstream: None, streaming: false, ..receiver })),
+        standby(None),
+        Server::Primary(primary.clone()),
+        Server::Primary(Primary { senders: Vec::new(), open: false, beat_age_ms: None, ..primary }),
+    ];
+    all.iter().for_each(|server| match server {
+        Server::NoData
+        | Server::Stopped { .. }
+        | Server::Starting { .. }
+        | Server::Silent { .. }
+        | Server::Standby(_)
+        | Server::Primary(_) => {}
+    });
+    all
+}
+
+fn unfit() -> Vec<Unfit> {
+    let all = vec![
+        Unfit::ParameterTooLow { name: "max_connections".to_owned() },
+        Unfit::ReplayPaused,
+        Unfit::DiskNearlyFull { free: 1 << 20 },
+        Unfit::NotDurable { setting: "fsync".to_owned() },
+    ];
+    all.iter().for_each(|reason| match reason {
+        Unfit::ParameterTooLow { .. }
+        | Unfit::ReplayPaused
+        | Unfit::DiskNearlyFull { .. }
+        | Unfit::NotDurable { .. } => {}
+    });
+    all
+}
+
+/// A full report for every kind of server, and one of somebody who knows nothing.
+pub(crate) fn reports() -> Vec<Report> {
+    let full = |server| Report {
+        instance: instance("n2"),
+        directory: DirectoryId("0b8e".to_owned()),
+        obeyed: stamp(),
+        incarnation: Incarnation(3),
+        server,
+        proofs: Proofs {
+            created: Some((SYSTEM, position(1))),
+            sealed: Some(seal()),
+            promoted: Some(promotion()),
+            promoted_line: Some(line()),
+            opened: Some(Epoch(7)),
+            rule: Some((Epoch(7), RuleNumber(4))),
+            rebuilt: Some(Incarnation(3)),
+        },
+        needs: Some(Need {
+            rebuild: Rebuild::Clone,
+            incarnation: Incarnation(2),
+            why: "48 kB past the fork".to_owned(),
+        }),
+        knock: Some(Knock { epoch: Epoch(7), answered: false, for_ms: 600 }),
+        unfit: unfit(),
+        doing: Some("clone: 40 %".to_owned()),
+        lease_left_ms: Some(2_400),
+    };
+    let blank = Report {
+        obeyed: Stamp::default(),
+        proofs: Proofs::default(),
+        needs: None,
+        knock: None,
+        unfit: Vec::new(),
+        doing: None,
+        lease_left_ms: None,
+        ..full(Server::NoData)
+    };
+    servers().into_iter().map(full).chain([blank]).collect()
+}
+
+/// Every goal, with its options present and absent.
+pub(crate) fn goals() -> Vec<StampedGoal> {
+    let primary = PrimaryGoal {
+        epoch: Epoch(8),
+        sync: SyncSetting {
+            rule: RuleNumber(4),
+            k: 1,
+            names: vec!["ixdeadbeef_n2_8_3".to_owned(), "ixdeadbeef_n3_8_1".to_owned()],
+            instances: vec![instance("n2"), instance("n3")],
+        },
+        confirmed: true,
+        line: Some(line()),
+        slots: vec!["ix_n2".to_owned()],
+        standbys: vec![(instance("n2"), Incarnation(3), "ixdeadbeef_n2_8_3".to_owned())],
+    };
+    let standby = StandbyGoal {
+        epoch: Epoch(8),
+        upstream: instance("n1"),
+        address: address(),
+        name: "ixdeadbeef_n2_8_3".to_owned(),
+        slot: "ix_n2".to_owned(),
+        line: Some(line()),
+        system: SYSTEM,
+        rebuild: Some((Rebuild::Rewind, Incarnation(4))),
+        incarnation: Incarnation(3),
+    };
+    let all = vec![
+        Goal::Await { why: "a primary".to_owned() },
+        Goal::Bootstrap,
+        Goal::Primary(primary.clone()),
+        Goal::Primary(PrimaryGoal { confirmed: false, line: None, standbys: Vec::new(), ..primary }),
+        Goal::Standby(standby.clone()),
+        Goal::Standby(StandbyGoal { line: None, rebuild: None, ..standby }),
+        Goal::Sealed { epoch: Epoch(8), line: Some(line()) },
+        Goal::Sealed { epoch: Epoch(8), line: None },
+        Goal::Stopped { epoch: Epoch(8), line: Some(line()) },
+    ];
+    all.iter().for_each(|goal| match goal {
+        Goal::Await { .. }
+        | Goal::Bootstrap
+        | Goal::Primary(_)
+        | Goal::Standby(_)
+        | Goal::Sealed { .. }
+        | Goal::Stopped { .. } => {}
+    });
+    all.into_iter().map(|goal| StampedGoal { stamp: stamp(), goal }).collect()
+}
+
+/// A full status, and one of a cluster that was just created.
+pub(crate) fn statuses() -> Vec<ClusterStatus> {
+    let problem = |severity| ProblemLine {
+        code: "standby-away".to_owned(),
+        severity: match severity {
+            Severity::Warning | Severity::Critical => severity,
+        },
+        sentence: "standby n3 does not stream".to_owned(),
+        evidence: vec!["n3: silent for 3.2 s".to_owned()],
+    };
+    let member = InstanceStatus {
+        name: instance("n2"),
+        machine: "host-2".parse().unwrap(),
+        zone: "az-2".to_owned(),
+        address: address(),
+        role: "standby".to_owned(),
+        server: "streaming".to_owned(),
+        priority: Some(1),
+        timeline: Some(TimelineId(7)),
+        lsn: Some(Lsn(8)),
+        lag_bytes: Some(0),
+        lag_ms: Some(0),
+        in_sync_set: true,
+        incarnation: Incarnation(3),
+        report_age_ms: Some(0),
+        lease_left_ms: Some(2_400),
+        doing: Some("clone: 40 %".to_owned()),
+    };
+    let unknown = InstanceStatus {
+        priority: None,
+        timeline: None,
+        lsn: None,
+        lag_bytes: None,
+        lag_ms: None,
+        report_age_ms: None,
+        lease_left_ms: None,
+        doing: None,
+        ..member.clone()
+    };
+    let full = ClusterStatus {
+        name: "orders".parse().unwrap(),
+        id: ClusterId(1),
+        spec: Spec::default(),
+        system: Some(SYSTEM),
+        epoch: Epoch(8),
+        revision: Revision(41),
+        operation: "steady".to_owned(),
+        primary: Some(instance("n1")),
+        open: true,
+        rule: "1 of n2, n3".to_owned(),
+        rules: vec!["1 of n2, n3".to_owned()],
+        instances: vec![member, unknown],
+        problems: vec![problem(Severity::Critical), problem(Severity::Warning)],
+        waits: vec!["waits for the rebuild of n3".to_owned()],
+        paused: true,
+    };
+    let bare = ClusterStatus {
+        system: None,
+        primary: None,
+        open: false,
+        rules: Vec::new(),
+        instances: Vec::new(),
+        problems: Vec::new(),
+        waits: Vec::new(),
+        paused: false,
+        ..full.clone()
+    };
+    vec![full, bare]
+}

@@ -1,6 +1,7 @@
 //! A stream that says something at least every second, so that its reader can tell silence from death.
 
 use std::time::Duration;
+use tokio::time::Instant;
 use tokio_stream::{Stream, StreamExt};
 
 /// How long a stream may be quiet before it gives a sign of life.
@@ -11,7 +12,7 @@ pub(crate) fn with_signs<T, S>(items: S, sign: fn() -> T) -> impl Stream<Item = 
 where
     S: Stream<Item = T>,
 {
-    let every = tokio::time::interval(SIGN_OF_LIFE);
+    let every = tokio::time::interval_at(Instant::now() + SIGN_OF_LIFE, SIGN_OF_LIFE);
     items.timeout_repeating(every).map(move |item| item.unwrap_or_else(|_elapsed| sign()))
 }
 
