@@ -1,9 +1,13 @@
 //! What `pg_control` says: identity, how the server ended, where recovery starts. Read by `pg_controldata`, which
 //! knows its version's layout; needs no server.
 
+use super::error::{Error, Result};
+use super::server::{Server, TOOL_PATIENCE};
+use super::tool::Tool;
 use interrex_cluster::ids::SystemId;
 use interrex_cluster::wal::{Lsn, Position, TimelineId};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// The contents of `pg_control` that matter to failover.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,3 +54,77 @@ pub enum ControlState {
     /// Never started.
     StartingUp,
 }
+
+impl Server {
+    /// What pg_control says; needs no server. Milliseconds.
+    ///
+    /// # Errors
+    /// No data directory, a damaged pg_control, or one that this version's tool cannot read.
+    pub async fn control_data(&self) -> Result<ControlData> {
+        self.control_data_of(&self.layout().pgdata).await
+    }
+
+    pub(super) async fn control_data_of(&self, dir: &Path) -> Result<ControlData> {
+        let said =
+            Tool::new(self.layout(), "pg_controldata").arg("-D").arg(dir).output(TOOL_PATIENCE).await?;
+        parse(&said).map_err(|what| Error::Unknown(format!("pg_controldata of {}: {what}", dir.display())))
+    }
+}
+
+fn parse(said: &str) -> Result<ControlData, String> {
+    if said.contains("WARNING") {
+        return Err("pg_control is damaged or of another version".to_owned());
+    }
+    let fields: BTreeMap<&str, &str> = said
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(key, value)| (key.trim(), value.trim()))
+        .collect();
+    let text = |key: &str| fields.get(key).copied().ok_or_else(|| format!("it does not tell '{key}'"));
+    let number = |key: &str| text(key)?.parse::<u64>().map_err(|_| format!("'{key}' is no number"));
+    let lsn = |key: &str| text(key)?.parse::<Lsn>().map_err(|e| format!("'{key}': {e}"));
+    let timeline =
+        |key: &str| text(key)?.parse().map(TimelineId).map_err(|_| format!("'{key}' is no number"));
+    let min = Position {
+        timeline: timeline("Min recovery ending loc's timeline")?,
+        lsn: lsn("Minimum recovery ending location")?,
+    };
+    Ok(ControlData {
+        system: SystemId(number("Database system identifier")?),
+        state: state(text("Database cluster state")?)?,
+        checkpoint: lsn("Latest checkpoint location")?,
+        redo: lsn("Latest checkpoint's REDO location")?,
+        timeline: timeline("Latest checkpoint's TimeLineID")?,
+        min_recovery: (min.lsn.0 != 0).then_some(min),
+        segment_size: number("Bytes per WAL segment")?,
+        wal_block: number("WAL block size")?,
+        checksums: number("Data page checksum version")? != 0,
+        log_hints: text("wal_log_hints setting")? == "on",
+        parameters: REPLAY_CHECKS
+            .iter()
+            .map(|(setting, key)| Ok(((*setting).to_owned(), number(key)?)))
+            .collect::<Result<_, String>>()?,
+    })
+}
+
+fn state(text: &str) -> Result<ControlState, String> {
+    Ok(match text {
+        "shut down" => ControlState::ShutDown,
+        "shut down in recovery" => ControlState::ShutDownInRecovery,
+        "shutting down" => ControlState::ShuttingDown,
+        "in crash recovery" => ControlState::InCrashRecovery,
+        "in archive recovery" => ControlState::InArchiveRecovery,
+        "in production" => ControlState::InProduction,
+        "starting up" => ControlState::StartingUp,
+        other => return Err(format!("the state '{other}' is unknown")),
+    })
+}
+
+/// What replay compares with the primary's value (F25): name of the setting, and of the line in pg_controldata.
+pub(super) const REPLAY_CHECKS: [(&str, &str); 5] = [
+    ("max_connections", "max_connections setting"),
+    ("max_worker_processes", "max_worker_processes setting"),
+    ("max_wal_senders", "max_wal_senders setting"),
+    ("max_prepared_transactions", "max_prepared_xacts setting"),
+    ("max_locks_per_transaction", "max_locks_per_xact setting"),
+];

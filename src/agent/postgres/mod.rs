@@ -4,19 +4,47 @@
 //! It promises that every call is idempotent and bounded by a deadline, that what it says it has proved it has seen
 //! itself, and that what it cannot tell is an error, never a zero or a "no". It starts and stops nothing but the
 //! tools that it runs to their end: the server process belongs to the guard ([`Server::start_args`] says how).
-//! When to do which of these things is the business of the steps. F-numbers are those of docs/settings.md's
-//! companion, the list of PostgreSQL facts that the design rests on.
+//! When to do which of these things is the business of the steps.
 
+mod barrier;
+mod beat;
+mod clone;
 mod control_data;
 mod error;
+mod files;
+mod hba;
+mod history;
+mod initdb;
 mod layout;
+mod notices;
+mod observe;
 mod observed;
+mod promote;
+mod receiver;
+mod remote;
+mod rewind;
+mod roles;
+mod seal;
+mod server;
+mod session;
 mod settings;
-mod skeleton;
+mod settings_table;
+#[cfg(test)]
+mod testing;
+mod tool;
+mod wal_end;
+mod wal_page;
+mod wal_reader;
 
+pub use barrier::Rule;
+pub use beat::Beat;
+pub use clone::Progress;
 pub use control_data::{ControlData, ControlState};
 pub use error::{Error, Result};
+pub use hba::Clients;
+pub use history::HistoryFile;
 pub use layout::{Credentials, Layout, RunAs};
 pub use observed::{InRecovery, NotInRecovery, Observed, ObservedReceiver, ObservedRole, ObservedSender};
+pub use remote::knock;
+pub use server::{DataDir, Server};
 pub use settings::{Role, Settings, SyncText, Upstream, Written};
-pub use skeleton::*;

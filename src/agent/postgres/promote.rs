@@ -1,0 +1,86 @@
+//! Promotion: granted is irrevocable (F23). What it came to is read from the server, never assumed.
+
+use super::error::{Error, Result};
+use super::files::blocking;
+use super::history::{HistoryFile, histories_in};
+use super::receiver::LOOK_AGAIN;
+use super::remote::timeline_of;
+use super::server::{PATIENCE, Server};
+use interrex_cluster::ids::Epoch;
+use interrex_cluster::report::Promotion;
+use interrex_cluster::wal::{Lsn, TimelineId};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+impl Server {
+    /// Promotes and waits until the server is out of recovery; then puts `standby.signal` back, so that it comes up as
+    /// a standby whatever ends it (F27). On a server that is out of recovery already it only tells.
+    ///
+    /// The mark that a promotion was begun, the histories that make the timeline equal to `epoch` (F20), and the
+    /// settings of the commit rule are the caller's to put in place before.
+    ///
+    /// # Errors
+    /// `Silent` at the deadline: the promotion goes on all the same. `Refused` when the new timeline is not `epoch`:
+    /// the instance must be stopped, for its WAL bears another reign's number.
+    pub async fn promote(&self, epoch: Epoch, deadline: Duration) -> Result<Promotion> {
+        let until = Instant::now() + deadline;
+        if self.in_recovery().await? {
+            self.ask("select pg_promote(false)::text", PATIENCE).await?;
+        }
+        while self.in_recovery().await? {
+            if Instant::now() >= until {
+                return Err(Error::Silent {
+                    what: "the promotion, which goes on".to_owned(),
+                    within: deadline,
+                });
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+        self.put_standby_signal().await?;
+        let promotion = self.promotion().await?;
+        if promotion.epoch != epoch {
+            return Err(Error::Refused(format!(
+                "the promotion opened timeline {}, not {epoch}; stop this server",
+                promotion.epoch
+            )));
+        }
+        Ok(promotion)
+    }
+
+    /// True while the server is in recovery.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn in_recovery(&self) -> Result<bool> {
+        let rows = self.ask("select pg_is_in_recovery()::text", PATIENCE).await?;
+        match rows.first().and_then(|row| row.first()?.as_deref()) {
+            Some("true") => Ok(true),
+            Some("false") => Ok(false),
+            _ => Err(Error::Unknown("whether the server is in recovery".to_owned())),
+        }
+    }
+
+    /// Which timeline a primary writes and where that branched off; by the history file, for pg_control lags (F26).
+    /// Timeline 1 branched off nowhere: parent 0 at 0/0.
+    ///
+    /// # Errors
+    /// The server is in recovery, or its history file does not tell.
+    pub async fn promotion(&self) -> Result<Promotion> {
+        let rows = self.ask("select pg_walfile_name(pg_current_wal_insert_lsn())", PATIENCE).await?;
+        let file = rows.first().and_then(|row| row.first()?.as_deref()).unwrap_or_default();
+        let timeline = timeline_of(file)?;
+        let epoch = Epoch(timeline.0);
+        if timeline == TimelineId(1) {
+            return Ok(Promotion { epoch, parent: TimelineId(0), begin: Lsn(0) });
+        }
+        let wal = self.layout().pgdata.join("pg_wal");
+        let histories = blocking(move || histories_in(&wal)).await?;
+        match histories.get(&timeline) {
+            Some(HistoryFile::Real(history)) => match history.ancestors.last() {
+                Some(parent) => Ok(Promotion { epoch, parent: parent.timeline, begin: parent.end }),
+                None => Err(Error::Unknown(format!("the parent of timeline {timeline}"))),
+            },
+            found => Err(Error::Unknown(format!("the history of timeline {timeline}, which is {found:?}"))),
+        }
+    }
+}

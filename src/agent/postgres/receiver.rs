@@ -1,0 +1,113 @@
+//! The walreceiver as a process. Its view can be empty while the process lives on (F40), so both are looked at.
+
+use super::error::{Error, Result};
+use super::files::text;
+use super::server::{PATIENCE, Server};
+use rustix::process::{Pid, Signal};
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How often a condition is looked at that nobody announces.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+impl Server {
+    /// Process id of the postmaster, by its pid file. It may be gone already.
+    pub(super) fn postmaster(&self) -> Result<Option<Pid>> {
+        let file = text(&self.layout().pgdata.join("postmaster.pid"))?;
+        let number =
+            file.as_deref().and_then(|file| file.lines().next()).and_then(|line| line.trim().parse().ok());
+        Ok(number.and_then(Pid::from_raw))
+    }
+
+    /// True when a walreceiver process of this server exists.
+    ///
+    /// # Errors
+    /// The process table cannot be read.
+    pub fn has_receiver_process(&self) -> Result<bool> {
+        let Some(postmaster) = self.postmaster()? else { return Ok(false) };
+        Ok(children(postmaster)?
+            .iter()
+            .any(|&pid| title(pid).is_some_and(|title| title.contains("walreceiver"))))
+    }
+
+    /// Waits until there is neither a walreceiver process nor a row in `pg_stat_wal_receiver`.
+    ///
+    /// # Errors
+    /// `Silent` when one is still there at the deadline.
+    pub async fn receiver_gone(&self, deadline: Duration) -> Result<()> {
+        let until = Instant::now() + deadline;
+        loop {
+            let shown = self.ask("select count(*)::text from pg_stat_wal_receiver", PATIENCE).await?;
+            let none_shown = shown.first().and_then(|row| row.first()?.as_deref()) == Some("0");
+            if none_shown && !self.has_receiver_process()? {
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                return Err(Error::Silent { what: "the walreceiver to end".to_owned(), within: deadline });
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Makes the server read its files again: by SQL, or by SIGHUP where nobody is let in.
+    ///
+    /// # Errors
+    /// There is no server.
+    pub async fn reload(&self) -> Result<()> {
+        match self.ask("select pg_reload_conf()::text", PATIENCE).await {
+            Ok(_) => return Ok(()),
+            Err(Error::Starting { .. } | Error::Down { .. } | Error::Silent { .. } | Error::Sql { .. }) => {}
+            Err(other) => return Err(other),
+        }
+        let down = |why: String| Error::Down { at: self.layout().pgdata.display().to_string(), why };
+        let postmaster = self.postmaster()?.ok_or_else(|| down("there is no postmaster.pid".to_owned()))?;
+        // The pid file may be older than this boot: only a process that runs in this directory is signalled.
+        let cwd = fs::read_link(format!("/proc/{}/cwd", postmaster.as_raw_nonzero()));
+        let pgdata = fs::canonicalize(&self.layout().pgdata);
+        if !matches!((&cwd, &pgdata), (Ok(cwd), Ok(pgdata)) if cwd == pgdata) {
+            return Err(down(format!(
+                "process {} of postmaster.pid is another one",
+                postmaster.as_raw_nonzero()
+            )));
+        }
+        rustix::process::kill_process(postmaster, Signal::HUP).map_err(|e| down(e.to_string()))
+    }
+
+    /// A setting as a fresh connection sees it: proof that the postmaster has read the files.
+    ///
+    /// # Errors
+    /// No connection in time, or no such setting.
+    pub async fn shown(&self, setting: &str) -> Result<String> {
+        let mut session = self.connect(PATIENCE).await?;
+        let sql = format!("select current_setting({})", super::session::literal(setting));
+        let value = session.value(&sql, PATIENCE).await?;
+        session.close().await;
+        Ok(value)
+    }
+}
+
+fn children(parent: Pid) -> Result<Vec<u32>> {
+    let parent = parent.as_raw_nonzero().get().unsigned_abs();
+    if let Some(listed) = text(Path::new(&format!("/proc/{parent}/task/{parent}/children")))? {
+        return Ok(listed.split_whitespace().filter_map(|pid| pid.parse().ok()).collect());
+    }
+    // A kernel without that file, or no such process.
+    let proc = Path::new("/proc");
+    let entries = fs::read_dir(proc).map_err(|e| Error::io("list", proc, &e))?;
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    Ok(pids.filter(|&pid| parent_of(pid) == Some(parent)).collect())
+}
+
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may hold anything; state and parent follow it.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// What the process calls itself; a zombie calls itself nothing.
+fn title(pid: u32) -> Option<String> {
+    let title = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    Some(String::from_utf8_lossy(&title).into_owned())
+}
