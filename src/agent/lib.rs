@@ -1,2 +1,3 @@
 //! agent
 pub mod postgres;
+pub mod process;

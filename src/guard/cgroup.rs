@@ -26,8 +26,7 @@ pub(crate) struct Cgroup {
 impl Cgroup {
     /// Makes the group below our own. `Ok(None)`: not possible here. An error: a predecessor's processes do not die.
     pub(crate) fn create(socket: &Path) -> Result<Option<Self>, String> {
-        let Some(parent) = own_group() else { return Ok(None) };
-        let dir = parent.join(format!("interrex-{:016x}", fnv1a(socket.as_os_str().as_bytes())));
+        let Some(dir) = group_of(socket) else { return Ok(None) };
         match fs::create_dir(&dir) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => empty(&dir)?,
@@ -57,6 +56,18 @@ impl Cgroup {
     pub(crate) fn remove(self) {
         let _ = fs::remove_dir(&self.dir);
     }
+}
+
+/// Removes the group of a guard that was killed, should it be there and empty.
+pub(crate) fn remove_abandoned(socket: &Path) {
+    if let Some(dir) = group_of(socket) {
+        let _ = fs::remove_dir(dir);
+    }
+}
+
+/// Where the group of the guard with this socket is, or would be.
+fn group_of(socket: &Path) -> Option<PathBuf> {
+    Some(own_group()?.join(format!("interrex-{:016x}", fnv1a(socket.as_os_str().as_bytes()))))
 }
 
 /// Kills what a predecessor left in this group and waits until it is gone. The group's events file tells each change.

@@ -22,3 +22,11 @@ mod socket;
 mod start;
 
 pub use start::main;
+
+/// Removes what a *killed* guard leaves behind: its socket and its empty control group (one that ends by itself leaves
+/// neither). Does nothing while a guard or a process of its PostgreSQL lives. For the agent that saw it die, and for
+/// whoever takes a whole data directory away; a next guard on the same socket path manages without it.
+pub fn clear_traces(socket: &std::path::Path) {
+    socket::remove_abandoned(socket);
+    cgroup::remove_abandoned(socket);
+}

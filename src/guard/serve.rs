@@ -9,7 +9,7 @@
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 
 use crate::cgroup::Cgroup;
 use crate::clock::{Alarm, boottime_ns};
@@ -18,7 +18,7 @@ use crate::launch::Launched;
 use crate::log::say;
 use crate::signals::{Heard, Signals};
 use crate::socket::{Client, Listener, Received};
-use crate::wire::{Answer, Cause, DataDir, Exited, Refusal, Request, Status};
+use crate::wire::{Answer, Cause, DataDir, Ended, Exited, Refusal, Request, Status};
 
 /// An agent, its successor, and two for people who look.
 const CLIENTS: usize = 4;
@@ -40,7 +40,7 @@ pub(crate) struct Guard {
     postmaster: Pid,
     started_ns: u64,
     /// The postmaster's wait status, once it was reaped; from then on its number may be a stranger's.
-    wait_status: Option<i32>,
+    wait_status: Option<WaitStatus>,
     epoch: u32,
     deadline_ns: Option<u64>,
     ending: Option<Ending>,
@@ -142,7 +142,7 @@ impl Guard {
     fn reap(&mut self) -> Below {
         loop {
             match rustix::process::wait(WaitOptions::NOHANG) {
-                Ok(Some((pid, status))) if pid == self.postmaster => self.postmaster_is_gone(status.as_raw()),
+                Ok(Some((pid, status))) if pid == self.postmaster => self.postmaster_is_gone(status),
                 Ok(Some(_)) | Err(Errno::INTR) => {}
                 Ok(None) => return Below::Some,
                 Err(_) => return Below::Nobody,
@@ -150,11 +150,11 @@ impl Guard {
         }
     }
 
-    fn postmaster_is_gone(&mut self, wait_status: i32) {
+    fn postmaster_is_gone(&mut self, wait_status: WaitStatus) {
         self.wait_status = Some(wait_status);
         if self.ending.is_none() {
             let now = boottime_ns();
-            let killed = libc::WIFSIGNALED(wait_status);
+            let killed = wait_status.signaled();
             let strike_from_ns = if killed { now } else { now + LAST_LINES_NS };
             self.ending = Some(Ending { cause: Cause::Itself, strike_from_ns });
         }
@@ -267,18 +267,20 @@ impl Guard {
     /// and between PostgreSQL's start and this line the guard writes to no file: the disk that stalled may be the
     /// reason why PostgreSQL has to be killed.
     fn finish(mut self, ending: Ending) {
-        let wait_status = self.wait_status.unwrap_or(0);
+        let code = self.wait_status.and_then(|status| status.exit_status());
+        let signal = self.wait_status.and_then(|status| status.terminating_signal());
+        let ended = signal.map_or(Ended::Code(code.unwrap_or(0)), Ended::Signal);
         if let Some(cgroup) = self.cgroup.take() {
             cgroup.remove();
         }
         self.listener.unlink();
-        let exited = Answer::Exited(Exited { wait_status, cause: ending.cause, epoch: self.epoch });
+        let exited = Answer::Exited(Exited { ended, cause: ending.cause, epoch: self.epoch });
         for client in self.clients.iter().flatten() {
             client.send(&exited, 0);
         }
-        let (how, number) = match libc::WIFSIGNALED(wait_status) {
-            true => ("signal", libc::WTERMSIG(wait_status)),
-            false => ("exit code", libc::WEXITSTATUS(wait_status)),
+        let (how, number) = match ended {
+            Ended::Signal(signal) => ("signal", signal),
+            Ended::Code(code) => ("exit code", code),
         };
         let why = match ending.cause {
             Cause::Itself => "",

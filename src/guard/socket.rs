@@ -23,11 +23,7 @@ impl Listener {
         let fail = |doing: &str, error: Errno| format!("cannot {doing} socket {}: {error}", path.display());
         let address = SocketAddrUnix::new(path)
             .map_err(|_| format!("socket path {} is too long (at most 107 bytes)", path.display()))?;
-        let new = || {
-            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-            socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
-        };
-        match connect(new().map_err(|e| fail("make", e))?, &address) {
+        match connect(new_socket().map_err(|e| fail("make", e))?, &address) {
             Err(Errno::NOENT) => {}
             Err(Errno::CONNREFUSED) => rustix::fs::unlink(path).map_err(|e| fail("replace", e))?,
             Err(error) if error != Errno::AGAIN => return Err(fail("look at", error)),
@@ -38,7 +34,7 @@ impl Listener {
                 ));
             }
         }
-        let fd = new().map_err(|e| fail("make", e))?;
+        let fd = new_socket().map_err(|e| fail("make", e))?;
         bind(&fd, &address).map_err(|e| fail("bind", e))?;
         listen(&fd, 16).map_err(|e| fail("listen on", e))?;
         Ok(Self { fd, path: path.to_owned() })
@@ -59,6 +55,19 @@ impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// Unlinks the path of a guard that was killed: one that is there and nobody listens on.
+pub(crate) fn remove_abandoned(path: &Path) {
+    let Ok(address) = SocketAddrUnix::new(path) else { return };
+    if new_socket().is_ok_and(|fd| connect(fd, &address) == Err(Errno::CONNREFUSED)) {
+        let _ = rustix::fs::unlink(path);
+    }
+}
+
+fn new_socket() -> rustix::io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
 }
 
 /// A connected agent.

@@ -90,12 +90,21 @@ pub enum Refusal {
 /// The end of a PostgreSQL under guard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exited {
-    /// The postmaster's raw wait status.
-    pub wait_status: i32,
+    /// The postmaster's own end.
+    pub ended: Ended,
     /// What ended it.
     pub cause: Cause,
     /// The newest epoch that a deadline was set for.
     pub epoch: u32,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// With this exit code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
 }
 
 /// What ended a PostgreSQL.
@@ -175,8 +184,13 @@ impl Answer {
                     Cause::Deadline => 2,
                     Cause::Fence => 3,
                 };
-                let status = u32::from_ne_bytes(e.wait_status.to_ne_bytes());
-                Writer::new(ANSWER_EXITED, id).u32(status).u32(cause).u32(e.epoch).frame
+                let (signalled, number) = match e.ended {
+                    Ended::Code(code) => (0, code),
+                    Ended::Signal(signal) => (1, signal),
+                };
+                // Exit codes and signals are small and never negative.
+                let number = number.unsigned_abs();
+                Writer::new(ANSWER_EXITED, id).u32(signalled).u32(number).u32(cause).u32(e.epoch).frame
             }
         }
     }
@@ -201,13 +215,15 @@ impl Answer {
                 _ => Refusal::NotUnderstood,
             }),
             ANSWER_EXITED => {
-                let wait_status = i32::from_ne_bytes(body.u32().to_ne_bytes());
+                let signalled = body.u32() != 0;
+                let number = i32::try_from(body.u32()).ok()?;
+                let ended = if signalled { Ended::Signal(number) } else { Ended::Code(number) };
                 let cause = match body.u32() {
                     2 => Cause::Deadline,
                     3 => Cause::Fence,
                     _ => Cause::Itself,
                 };
-                Answer::Exited(Exited { wait_status, cause, epoch: body.u32() })
+                Answer::Exited(Exited { ended, cause, epoch: body.u32() })
             }
             _ => return None,
         };
@@ -313,10 +329,11 @@ mod tests {
         let refusals =
             [Refusal::StaleEpoch { seen: 8 }, Refusal::Ending, Refusal::NotUnderstood, Refusal::NotArmed];
         let causes = [Cause::Itself, Cause::Deadline, Cause::Fence];
-        let exits = causes.map(|cause| Answer::Exited(Exited { wait_status: 9, cause, epoch: 3 }));
+        let exits = causes.map(|cause| Answer::Exited(Exited { ended: Ended::Signal(9), cause, epoch: 3 }));
         let mut answers = vec![Answer::Status(status)];
         answers.extend(refusals.map(Answer::Refused));
         answers.extend(exits);
+        answers.push(Answer::Exited(Exited { ended: Ended::Code(1), cause: Cause::Itself, epoch: 0 }));
         for answer in answers {
             assert_eq!(Answer::decode(&answer.encode(7)), Some((7, answer)));
         }
