@@ -52,6 +52,9 @@ pub struct Coordinator {
     pub listen: SocketAddr,
     /// The group at first start: 1, 3 or 5 members, this machine among them; all addresses differ.
     pub members: BTreeMap<MachineName, Address>,
+    /// `yield_to_primary`: whether leadership is handed away from a machine that hosts a primary to one that hosts
+    /// none, so that one death rarely costs both. True unless written otherwise.
+    pub yield_to_primary: bool,
 }
 
 /// `[agent]`.

@@ -21,7 +21,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "endpoint",
         ],
     ),
-    ("coordinator", &["listen", "members"]),
+    ("coordinator", &["listen", "members", "yield_to_primary"]),
     ("agent", &["coordinators"]),
     (
         "instance",

@@ -193,6 +193,14 @@ impl<'a, 't> Field<'a, 't> {
         found
     }
 
+    /// A boolean.
+    pub(super) fn boolean(&self, expected: &str) -> Option<bool> {
+        match self.value.get_ref() {
+            DeValue::Boolean(value) => Some(*value),
+            _ => self.wrong_type(expected),
+        }
+    }
+
     /// An integer within `range`; `meaning` says what it counts.
     pub(super) fn integer(&self, range: std::ops::RangeInclusive<u8>, meaning: &str) -> Option<u8> {
         let expected = format!("{meaning} from {} to {}", range.start(), range.end());

@@ -60,7 +60,8 @@ fn coordinator(section: &Section<'_, '_>) -> Option<Coordinator> {
             Err(why) => field.refuse(why),
         }
     }
-    Some(Coordinator { listen: listen?, members })
+    let yields = section.get("yield_to_primary").map_or(Some(true), |f| f.boolean("true or false"));
+    Some(Coordinator { listen: listen?, members, yield_to_primary: yields? })
 }
 
 /// The agent's coordinators are those of `[agent]`, else the members of the group that this machine is in.
