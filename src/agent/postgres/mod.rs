@@ -24,6 +24,8 @@ mod receiver;
 mod remote;
 mod rewind;
 mod roles;
+#[cfg(test)]
+mod scenes;
 mod seal;
 mod server;
 mod session;

@@ -26,10 +26,27 @@ impl Server {
     /// # Errors
     /// The process table cannot be read.
     pub fn has_receiver_process(&self) -> Result<bool> {
-        let Some(postmaster) = self.postmaster()? else { return Ok(false) };
-        Ok(children(postmaster)?
-            .iter()
-            .any(|&pid| title(pid).is_some_and(|title| title.contains("walreceiver"))))
+        Ok(self.receiver_process()?.is_some())
+    }
+
+    fn receiver_process(&self) -> Result<Option<Pid>> {
+        let Some(postmaster) = self.postmaster()? else { return Ok(None) };
+        let is_receiver = |pid: &u32| title(*pid).is_some_and(|title| title.contains("walreceiver"));
+        let found = children(postmaster)?.into_iter().find(is_receiver);
+        Ok(found.and_then(|pid| Pid::from_raw(pid.cast_signed())))
+    }
+
+    /// Ends the walreceiver, as PostgreSQL would. A reload alone does not where replay is paused or busy: the startup
+    /// process ends an outdated receiver only when it next waits for WAL (tried). It flushes what it has. True when
+    /// there was one.
+    pub(super) fn end_receiver(&self) -> Result<bool> {
+        let Some(receiver) = self.receiver_process()? else { return Ok(false) };
+        match rustix::process::kill_process(receiver, Signal::TERM) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(true),
+            Err(e) => {
+                Err(Error::Refused(format!("may not end walreceiver {}: {e}", receiver.as_raw_nonzero())))
+            }
+        }
     }
 
     /// Waits until there is neither a walreceiver process nor a row in `pg_stat_wal_receiver`.

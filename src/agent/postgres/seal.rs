@@ -2,8 +2,9 @@
 //!
 //! "No walreceiver" alone proves nothing while the startup process still holds the old conninfo: it can start one a
 //! moment later. Hence the order (PROTOCOL.md clause 3): the password goes first, so that a receiver of the old
-//! conninfo gets through nowhere; then the settings; then a fresh connection has to show them; then no receiver may be
-//! seen, and nothing may arrive, for twice as long as the startup process waits between two attempts.
+//! conninfo gets through nowhere; then the settings; then a fresh connection has to show them; then every receiver is
+//! ended, and none may be seen, and nothing may arrive, for twice as long as the startup process waits between two
+//! attempts.
 
 use super::error::{Error, Result};
 use super::receiver::LOOK_AGAIN;
@@ -63,10 +64,11 @@ impl Server {
         }
     }
 
-    /// Waits until nothing has been received, and no receiver been seen, for twice the retry interval.
+    /// Ends receivers until none has been seen, and nothing received, for twice the retry interval.
     async fn still(&self, until: Instant) -> Result<Received> {
         let mut last = self.received().await?;
-        let mut since = Instant::now();
+        let begun = Instant::now();
+        let mut since = begun;
         while since.elapsed() < 2 * RETRY_INTERVAL {
             if Instant::now() >= until {
                 return Err(Error::Silent {
@@ -96,7 +98,8 @@ impl Server {
         }
         let lsn =
             |i| text(i).map(|t| t.parse::<Lsn>().map_err(|e| Error::Unknown(e.to_string()))).transpose();
-        let receiver = text(3) != Some("0") || self.has_receiver_process()?;
+        let ended = self.end_receiver()?;
+        let receiver = ended || text(3) != Some("0");
         Ok(Received { received: lsn(1)?, replayed: lsn(2)?, receiver })
     }
 }

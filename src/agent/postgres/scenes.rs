@@ -1,0 +1,300 @@
+//! Scenes on real servers: what this room promises, seen from outside.
+
+use super::testing::{House, LONG, Node};
+use super::*;
+use interrex_cluster::ids::{Epoch, Incarnation};
+use interrex_cluster::wal::{Lsn, Position, TimelineId};
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+fn any(k: u32, names: &[&str]) -> SyncText {
+    SyncText { k, names: names.iter().map(|&name| name.to_owned()).collect() }
+}
+
+/// The end of WAL of one timeline, as pg_waldump tells it: where the first record would be that is none.
+fn waldump_end(node: &Node, timeline: u32, from: Lsn) -> Lsn {
+    let layout = node.layout();
+    let mut dump = Command::new(layout.bin_dir.join("pg_waldump"));
+    dump.env("LC_ALL", "C").arg("-p").arg(layout.pgdata.join("pg_wal"));
+    let dump = dump.args(["-t", &timeline.to_string(), "-s", &from.to_string()]).output().expect("it runs");
+    let said = String::from_utf8_lossy(&dump.stderr).into_owned();
+    // "error in WAL record at 0/3000110: invalid record length at 0/3000148: wanted 24, got 0"
+    let at =
+        said.rsplit(" at ").next().and_then(|rest| rest.split(':').next()).expect("it ends with an error");
+    at.trim().parse().unwrap_or_else(|_| panic!("pg_waldump says {said}"))
+}
+
+async fn rows(node: &Node) -> String {
+    node.value("select count(*)::text from t").await
+}
+
+#[tokio::test]
+async fn a_reign_ends_and_the_old_primary_comes_back_by_rewind() {
+    let house = House::new();
+    let mut a = house.primary("a").await;
+    let b = house.standby("b", &a).await;
+    let c = house.standby("c", &a).await;
+    let system = a.control_data().await.unwrap().system;
+
+    // The rule comes into force, and commits are acknowledged under it.
+    let rule = any(1, &["ix_b_2_1", "ix_c_2_1"]);
+    a.write_settings(&Settings { role: Role::Primary { sync: rule.clone() } }).await.unwrap();
+    a.reload().await.unwrap();
+    a.barrier(&Rule { sync: rule, from_async: true }, LONG).await.unwrap();
+    assert!(matches!(a.beat(LONG).await.unwrap(), Beat::Acknowledged { .. }));
+    a.locally(&["create table t (i int)", "insert into t select generate_series(1, 1000)"]).await;
+    let ObservedRole::Primary(seen) = a.observe(LONG).await.unwrap().role else { panic!("it is a primary") };
+    assert_eq!(seen.timeline, TimelineId(2));
+    assert_eq!(seen.senders.iter().filter(|sender| sender.streaming).count(), 2);
+    let everything = seen.flushed;
+    for standby in [&b, &c] {
+        standby.until(&format!("select (pg_last_wal_replay_lsn() >= '{everything}')::text"), "true").await;
+    }
+
+    // Sealed, they hold all of it and receive nothing more.
+    let sealed = b.seal(None, LONG).await.unwrap();
+    let also = c.seal(None, LONG).await.unwrap();
+    assert_eq!(sealed.timeline, TimelineId(2));
+    assert!(sealed.lsn >= everything && also.lsn >= everything, "{sealed}, {also}, {everything}");
+    assert!(
+        matches!(a.beat(Duration::from_millis(300)).await, Err(Error::Silent { .. })),
+        "nobody is left to ack"
+    );
+    a.locally(&["insert into t select generate_series(1, 5000)"]).await;
+    a.crash();
+    assert!(!knock(&a.layout().listen, LONG).await);
+
+    // The winner opens timeline 7, and a connected standby follows it there.
+    for number in 3..7 {
+        b.write_placeholder(TimelineId(number)).await.unwrap();
+    }
+    c.follow(b.as_upstream("c")).await;
+    b.ensure_slots(&["ix_a".to_owned(), "ix_c".to_owned()]).await.unwrap();
+    b.promoted(7, any(1, &["ix_c_2_1"])).await;
+    assert!(b.has_standby_signal().await.unwrap());
+    let promotion = b.promotion().await.unwrap();
+    assert_eq!((promotion.epoch, promotion.parent, promotion.begin), (Epoch(7), TimelineId(2), sealed.lsn));
+    assert!(matches!(b.beat(LONG).await.unwrap(), Beat::Acknowledged { .. }));
+    c.until("select received_tli::text from pg_stat_wal_receiver", "7").await;
+    b.barrier(&Rule { sync: any(1, &["ix_c_2_1"]), from_async: false }, LONG).await.unwrap();
+
+    // The old primary holds more than the fork, on its own timeline; it is taken back and follows.
+    let line = match b.histories().await.unwrap().remove(&TimelineId(7)) {
+        Some(HistoryFile::Real(line)) => line,
+        other => panic!("{other:?}"),
+    };
+    let diverged = a.wal_end(None, Some(&line)).await.unwrap();
+    assert!(diverged.timeline == TimelineId(2) && diverged.lsn > promotion.begin, "{diverged}");
+    assert!(!line.contains(diverged));
+    let (told, position) = a.remote_position(&b.layout().listen, LONG).await.unwrap();
+    assert_eq!((told, position.timeline), (system, TimelineId(7)));
+    a.remote_checkpoint(&b.layout().listen, LONG).await.unwrap();
+    let said = a.rewind_from(&b.layout().listen, system).await.unwrap();
+    assert!(said.contains("Done!"), "{said}");
+    a.write_settings(&Settings { role: Role::Standby { upstream: b.as_upstream("a") } }).await.unwrap();
+    a.start().await;
+    a.streams().await;
+    a.until("select count(*)::text from t", "1000").await;
+    assert_eq!(rows(&b).await, "1000");
+    let seven = c.seal(Some(&line), LONG).await.unwrap();
+    assert_eq!(seven.timeline, TimelineId(7));
+}
+
+#[tokio::test]
+async fn the_end_of_wal_is_what_is_on_disk_whatever_the_views_say() {
+    let house = House::new();
+    let a = house.primary("a").await;
+    let mut b = house.standby("b", &a).await;
+    a.locally(&["create table t (i int)"]).await;
+    let shown = a.value("select pg_current_wal_flush_lsn()::text").await;
+    b.until(&format!("select (pg_last_wal_replay_lsn() >= '{shown}')::text"), "true").await;
+
+    // Replay stands still, WAL comes in and is acknowledged.
+    b.ask("select pg_wal_replay_pause()::text", LONG).await.unwrap();
+    b.until("select pg_get_wal_replay_pause_state()", "paused").await;
+    let ObservedRole::Standby(paused) = b.observe(LONG).await.unwrap().role else {
+        panic!("it is a standby")
+    };
+    assert!(paused.paused && paused.receiver_process);
+    // Records across pages, and across a segment.
+    let big = "insert into t select generate_series(1, 60000)";
+    a.locally(&[big, "select pg_switch_wal()::text", big, big, big, big]).await;
+    let flushed: Lsn = a.value("select pg_current_wal_flush_lsn()::text").await.parse().unwrap();
+    b.until(&format!("select (pg_last_wal_receive_lsn() >= '{flushed}')::text"), "true").await;
+    let live = b.seal(None, LONG).await.unwrap();
+    assert_eq!(live, Position { timeline: TimelineId(2), lsn: flushed });
+    let replayed: Lsn = b.value("select pg_last_wal_replay_lsn()::text").await.parse().unwrap();
+    assert!(replayed < flushed);
+
+    // Down, from the redo point: the same; restarted, when the views know nothing of it: the same (F16).
+    b.crash();
+    assert_eq!(b.wal_end(None, None).await.unwrap(), live);
+    let redo = b.control_data().await.unwrap();
+    // pg_waldump knows one timeline at a time: from the start of the segment that timeline 2 began in.
+    let begin = a.promotion().await.unwrap().begin;
+    assert!(redo.redo <= flushed);
+    assert_eq!(waldump_end(&b, 2, begin.max(redo.redo)), flushed);
+    b.start().await;
+    assert_eq!(b.seal(None, LONG).await.unwrap(), live);
+
+    // Stopped cleanly, and as a former primary that was stopped cleanly.
+    b.stop();
+    assert_eq!(b.wal_end(None, None).await.unwrap(), live);
+    let mut a = a;
+    a.stop();
+    let control = a.control_data().await.unwrap();
+    assert_eq!(control.state, ControlState::ShutDown);
+    let end = a.wal_end(None, None).await.unwrap();
+    assert!(end.lsn > control.checkpoint && end.timeline == TimelineId(2));
+    assert_eq!(waldump_end(&a, 2, control.checkpoint), end.lsn);
+
+    a_new_timeline_s_half_file_hides_nothing(&b, live).await;
+}
+
+/// A walreceiver on a new timeline begins at the start of the segment. Killed soon after, it leaves a file that ends
+/// before the WAL that the older timeline's file holds.
+async fn a_new_timeline_s_half_file_hides_nothing(b: &Node, live: Position) {
+    let wal = b.layout().pgdata.join("pg_wal");
+    let segment = |timeline: u32| wal.join(format!("{timeline:08X}{:08X}{:08X}", 0, live.lsn.0 >> 24));
+    let history = |fork: Lsn| {
+        let text = format!("1\t0/0\tx\n2\t{fork}\tx\n");
+        interrex_cluster::wal::History::parse(TimelineId(3), &text).unwrap()
+    };
+    // Forked here, followed by nobody: all of it is timeline 2's.
+    b.write_history(&history(live.lsn)).await.unwrap();
+    assert_eq!(b.wal_end(None, None).await.unwrap(), live);
+    // The file stops half-way; recovery would read it, and stop.
+    let mut half = fs::read(segment(2)).unwrap();
+    let cut = (live.lsn.0 & 0xFF_FFFF) as usize / 2;
+    half[cut..].fill(0);
+    fs::write(segment(3), &half).unwrap();
+    assert_eq!(b.wal_end(None, None).await.unwrap(), live);
+    assert!(!segment(3).exists() && segment(3).with_extension("interrex-hiding").exists());
+    // Forked before our end: what we hold past it stays told, on our timeline.
+    fs::remove_file(wal.join("00000003.history")).unwrap();
+    b.write_history(&history(Lsn(live.lsn.0 - 8192))).await.unwrap();
+    assert_eq!(b.wal_end(None, None).await.unwrap(), live);
+    // A flipped byte ends the WAL there; nothing after it is believed.
+    let mut flipped = fs::read(segment(2)).unwrap();
+    flipped[cut] ^= 1;
+    fs::write(segment(2), &flipped).unwrap();
+    match b.wal_end(None, None).await {
+        Ok(end) => assert!(end < live && end.lsn.0 & 0xFF_FFFF <= cut as u64, "{end}"),
+        Err(Error::Unknown(_)) => {}
+        Err(other) => panic!("{other}"),
+    }
+    fs::remove_file(segment(2)).unwrap();
+    assert!(matches!(b.wal_end(None, None).await, Err(Error::Unknown(_)) | Ok(Position { .. })));
+}
+
+#[tokio::test]
+async fn a_cancelled_wait_is_no_proof_and_a_stopped_walsender_no_witness() {
+    let house = House::new();
+    let a = house.primary("a").await;
+    let b = house.standby("b", &a).await;
+    let nobody = any(1, &[]);
+    a.write_settings(&Settings { role: Role::Primary { sync: nobody } }).await.unwrap();
+    a.reload().await.unwrap();
+    let waiting = "select count(*)::text from pg_stat_activity where wait_event = 'SyncRep'";
+    let server = Server::clone(&a);
+    let beat = tokio::spawn(async move { server.beat(LONG).await });
+    a.until(waiting, "1").await;
+    a.ask("select pg_cancel_backend(pid)::text from pg_stat_activity where wait_event = 'SyncRep'", LONG)
+        .await
+        .unwrap();
+    match beat.await.unwrap().unwrap() {
+        Beat::Voided { warning } => assert!(warning.contains("synchronous replication"), "{warning}"),
+        told => panic!("{told:?}"),
+    }
+    // A beat that is given up leaves nobody waiting once the next one begins.
+    for _ in 0..2 {
+        assert!(matches!(a.beat(Duration::from_millis(100)).await, Err(Error::Silent { .. })));
+    }
+    a.until(waiting, "1").await;
+
+    let rule = any(1, &["ix_b_2_1"]);
+    a.write_settings(&Settings { role: Role::Primary { sync: rule.clone() } }).await.unwrap();
+    let sender = a.value("select pid::text from pg_stat_replication").await.parse().unwrap();
+    let sender = rustix::process::Pid::from_raw(sender).unwrap();
+    rustix::process::kill_process(sender, rustix::process::Signal::STOP).unwrap();
+    a.reload().await.unwrap();
+    let server = Server::clone(&a);
+    let begun = Instant::now();
+    let barrier =
+        tokio::spawn(async move { server.barrier(&Rule { sync: rule, from_async: false }, LONG).await });
+    // Told to end, it has a signal pending that it cannot take.
+    let status = format!("/proc/{}/status", sender.as_raw_nonzero());
+    while !terminate_is_pending(&fs::read_to_string(&status).unwrap()) {
+        assert!(begun.elapsed() < LONG && !barrier.is_finished());
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
+    rustix::process::kill_process(sender, rustix::process::Signal::CONT).unwrap();
+    barrier.await.unwrap().unwrap();
+    assert_ne!(
+        a.value("select pid::text from pg_stat_replication").await,
+        sender.as_raw_nonzero().to_string()
+    );
+    b.streams().await;
+    assert!(matches!(a.beat(LONG).await.unwrap(), Beat::Acknowledged { .. }));
+    doors_and_slots(&a, &b).await;
+}
+
+fn terminate_is_pending(status: &str) -> bool {
+    let masks = status.lines().filter(|line| line.starts_with("SigPnd") || line.starts_with("ShdPnd"));
+    let bits = masks.filter_map(|line| u64::from_str_radix(line.split_whitespace().nth(1)?, 16).ok());
+    // SIGTERM is 15.
+    bits.fold(0, |all, mask| all | mask) & (1 << 14) != 0
+}
+
+/// Clients are let in, cut off and kept out; slots come and go.
+async fn doors_and_slots(a: &Node, b: &Node) {
+    assert!(psql(a, "select 1").contains('1'));
+    a.write_hba(Clients::Out).await.unwrap();
+    a.reload().await.unwrap();
+    a.until(
+        "select count(*)::text from pg_hba_file_rules where auth_method = 'reject' and line_number < 12",
+        "2",
+    )
+    .await;
+    assert!(psql(a, "select 1").contains("pg_hba.conf rejects connection"), "{}", psql(a, "select 1"));
+    assert!(!a.write_hba(Clients::Out).await.unwrap());
+    assert_eq!(a.cut_clients().await.unwrap(), 0);
+
+    // A slot that holds WAL on a standby is made anew, one that nobody asked for goes.
+    b.ask("select pg_create_physical_replication_slot('ix_x', true)::text", LONG).await.unwrap();
+    b.ask("select pg_create_physical_replication_slot('ix_gone', true)::text", LONG).await.unwrap();
+    b.ensure_slots(&["ix_x".to_owned()]).await.unwrap();
+    let holding =
+        "select string_agg(slot_name || coalesce(restart_lsn::text, '-'), ' ') from pg_replication_slots";
+    assert_eq!(b.value(holding).await, "ix_x-");
+    assert!(matches!(b.initdb().await, Err(Error::Refused(_))));
+    let upstream = a.as_upstream("b");
+    let system = a.control_data().await.unwrap().system;
+    let refused = Server::clone_from(b, &upstream, Incarnation(2), system, |_| ()).await;
+    assert!(
+        matches!(refused, Err(Error::Refused(ref why)) if why.contains("a server runs on")),
+        "{refused:?}"
+    );
+}
+
+/// The application's role, over TCP.
+fn psql(node: &Node, sql: &str) -> String {
+    let layout = node.layout();
+    let mut psql = Command::new(layout.bin_dir.join("psql"));
+    psql.env("PGPASSWORD", "it's").env("LC_ALL", "C");
+    psql.args([
+        "-h",
+        &layout.listen.host,
+        "-p",
+        &layout.listen.port.to_string(),
+        "-U",
+        "app",
+        "-d",
+        "orders",
+    ]);
+    let done = psql.args(["-Atc", sql]).output().expect("it runs");
+    format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr))
+}
