@@ -61,6 +61,10 @@ fn promote(goal: &PrimaryGoal, standby: &Standby, seen: &Observed, now: Instant)
         (Upstream::Nobody, None) => {}
         (Upstream::Nobody | Upstream::Of(_) | Upstream::Other, _) => return Step::Seal { epoch: None },
     }
+    // Standbys are pointed at it while it is still in recovery: their slots have to be there.
+    if goal.slots.iter().any(|slot| !standby.slots.contains(slot)) {
+        return Step::ServeStandbys;
+    }
     if !standby.histories_complete {
         return Step::WriteHistories;
     }
@@ -107,7 +111,7 @@ fn reign(goal: &PrimaryGoal, primary: &Primary, seen: &Observed, now: Instant) -
     if !primary.signal_back || seen.proofs.promoted.is_none_or(|promotion| promotion.epoch != goal.epoch) {
         return Step::FinishPromotion;
     }
-    if !primary.roles_ready || goal.slots.iter().any(|slot| !primary.slots.contains(slot)) {
+    if goal.slots.iter().any(|slot| !primary.slots.contains(slot)) {
         return Step::ServeStandbys;
     }
     if !shows(&primary.sync, goal) {
@@ -116,6 +120,9 @@ fn reign(goal: &PrimaryGoal, primary: &Primary, seen: &Observed, now: Instant) -
     match (goal.confirmed, primary.clients_in, primary.beaten) {
         (false, true, _) => Step::ShutClients,
         (true, false, true) => Step::OpenClients,
+        // Roles are there since the first primary made them, or nobody can have cloned: clients need not wait for a
+        // second look at them, but what is waited for may be a clone.
+        (_, true | false, _) if !primary.roles_ready => Step::ServeStandbys,
         (false, false, _) => Step::wait("the record to take in the promotion"),
         // Nothing is proved before: a proof may take seconds, and would keep clients waiting for nothing.
         (true, false, false) => Step::wait("the first synchronous commit of this epoch to come back"),

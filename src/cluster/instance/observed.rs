@@ -6,7 +6,7 @@
 use super::lease::Lease;
 use crate::ids::{Epoch, Incarnation, Stamp, SystemId};
 use crate::record::Address;
-use crate::report::{Promotion, Proofs, Rebuild};
+use crate::report::{Proofs, Rebuild};
 use crate::time::Instant;
 use crate::wal::{History, Lsn, Position, TimelineId};
 use serde::{Deserialize, Serialize};
@@ -123,6 +123,8 @@ pub struct Standby {
     pub sync: SyncShown,
     /// False while pg_hba.conf keeps clients out and none is connected.
     pub clients_in: bool,
+    /// Physical slots that exist, as far as this run of the agent knows.
+    pub slots: BTreeSet<String>,
     /// Every timeline number below the goal's epoch has its history file, so that a promotion lands on that number.
     pub histories_complete: bool,
 }
@@ -165,15 +167,13 @@ pub struct Receiver {
 pub struct Primary {
     /// Timeline being written.
     pub timeline: TimelineId,
-    /// Where that timeline branched off, from its history file; absent when it cannot be read.
-    pub fork: Option<Promotion>,
     /// True when `standby.signal` is in place, so that the server comes up as a standby whatever happens to it.
     pub signal_back: bool,
     /// `synchronous_standby_names` as shown.
     pub sync: SyncShown,
     /// False while pg_hba.conf keeps clients out.
     pub clients_in: bool,
-    /// Physical slots that exist.
+    /// Physical slots that exist, as far as this run of the agent knows.
     pub slots: BTreeSet<String>,
     /// The roles of Interrex are there with their present passwords, as far as this run of the agent knows.
     pub roles_ready: bool,

@@ -91,6 +91,7 @@ fn sealed_standby() -> Standby {
         history: Some(line_of_7()),
         sync: SyncShown::Any { k: 1, names: vec!["nobody_1".to_owned()] },
         clients_in: false,
+        slots: ["ix_n1".to_owned(), "ix_n3".to_owned()].into(),
         histories_complete: true,
     }
 }
@@ -103,7 +104,6 @@ fn streaming_standby() -> Standby {
 fn primary_of_8() -> Primary {
     Primary {
         timeline: TimelineId(8),
-        fork: None,
         signal_back: true,
         sync: any_1(),
         clients_in: true,
@@ -191,6 +191,7 @@ mod primary {
         let step = |standby| to_primary(false, &seen(Server::Standby(standby)));
         assert_eq!(step(streaming_standby()), Step::Seal { epoch: None });
         assert_eq!(step(Standby { upstream: Upstream::Other, ..ready() }), Step::Seal { epoch: None });
+        assert_eq!(step(Standby { slots: [].into(), ..ready() }), Step::ServeStandbys);
         assert_eq!(step(Standby { histories_complete: false, ..ready() }), Step::WriteHistories);
         assert_eq!(step(Standby { clients_in: true, ..ready() }), Step::ShutClients);
         assert_eq!(step(sealed_standby()), Step::ConfigureSync);

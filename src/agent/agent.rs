@@ -1,0 +1,388 @@
+//! Building an agent, and running each of its instances from the first look to the last.
+
+use crate::beat::beat_forever;
+use crate::config::{AgentConfig, InstanceConfig, Rooms};
+use crate::identity;
+use crate::instance::{Instance, Parts, lock};
+use crate::knock::knock_forever;
+use crate::postgres::{self, Credentials, DataDir, Server};
+use crate::process::{FindError, LeftoverError, Running, find, leftovers, stop_unguarded};
+use crate::reconcile::reconcile;
+use crate::session::Lines;
+use crate::state::{Owner, State, StateError};
+use crate::steps::stop_for_good;
+use crate::told::{Granted, Told};
+use interrex_api::client::ClientError;
+use interrex_api::session::WatchRequest;
+use interrex_cluster::command::Registration;
+use interrex_cluster::record::Secrets;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+/// A PostgreSQL whose guard died gets this long to end.
+const UNGUARDED_WITHIN: Duration = Duration::from_secs(10);
+/// The last report, that PostgreSQL was stopped, gets this long to go out.
+const LAST_WORD_WITHIN: Duration = Duration::from_millis(400);
+
+/// Why an agent does not run, or does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// There is nothing to do.
+    #[error("no instance is configured; write [[instance]] into the node file")]
+    NoInstance,
+    /// A coordinator's address.
+    #[error(transparent)]
+    Coordinator(#[from] ClientError),
+    /// The agent's own files.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The agent's own directories.
+    #[error("cannot make {}: {source}; correct its owner and mode, or make room", path.display())]
+    Rooms {
+        /// The directory.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// PostgreSQL's programs or files.
+    #[error("instance {instance}: {source}")]
+    Postgres {
+        /// Which instance.
+        instance: String,
+        /// What.
+        source: postgres::Error,
+    },
+    /// A guard that cannot be talked to.
+    #[error("instance {instance}: {source}")]
+    Guard {
+        /// Which instance.
+        instance: String,
+        /// What.
+        source: FindError,
+    },
+    /// A PostgreSQL without a guard that could not be stopped, or must not be.
+    #[error("instance {instance}: {why}")]
+    Unguarded {
+        /// Which instance.
+        instance: String,
+        /// Why.
+        why: String,
+    },
+    /// A part of the agent ended that never ends: a bug.
+    #[error(
+        "instance {instance}: a part of the agent ended: {why}; restart it, PostgreSQL stays under its guard"
+    )]
+    Broken {
+        /// Which instance.
+        instance: String,
+        /// What is known.
+        why: String,
+    },
+}
+
+/// An agent, ready to run.
+#[derive(Debug)]
+pub struct Agent {
+    config: Arc<AgentConfig>,
+    instances: Vec<InstanceConfig>,
+}
+
+/// Puts an agent together.
+#[derive(Debug)]
+pub struct Builder {
+    config: AgentConfig,
+    instances: Vec<InstanceConfig>,
+}
+
+impl Builder {
+    /// One more PostgreSQL server.
+    #[must_use]
+    pub fn instance(mut self, instance: InstanceConfig) -> Self {
+        self.instances.push(instance);
+        self
+    }
+
+    /// Several.
+    #[must_use]
+    pub fn instances(mut self, instances: impl IntoIterator<Item = InstanceConfig>) -> Self {
+        self.instances.extend(instances);
+        self
+    }
+
+    /// Checks what can be checked without touching anything.
+    ///
+    /// # Errors
+    /// No instance, or an address that is none.
+    pub fn build(self) -> Result<Agent, AgentError> {
+        if self.instances.is_empty() {
+            return Err(AgentError::NoInstance);
+        }
+        if self.config.coordinators.is_empty() {
+            return Err(ClientError::NoAddress.into());
+        }
+        Ok(Agent { config: Arc::new(self.config), instances: self.instances })
+    }
+}
+
+impl Agent {
+    /// Begins to put an agent together.
+    pub fn builder(config: AgentConfig) -> Builder {
+        Builder { config, instances: Vec::new() }
+    }
+
+    /// Runs until `shutdown`, then stops every PostgreSQL, as a standby.
+    ///
+    /// # Errors
+    /// The first instance that cannot go on; the others are left under their guards.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), AgentError> {
+        let (stop, stopping) = watch::channel(false);
+        let mut instances = JoinSet::new();
+        for config in self.instances {
+            instances.spawn(run_instance(self.config.clone(), config, stopping.clone()));
+        }
+        let shutdown = async {
+            shutdown.await;
+            stop.send_replace(true);
+            std::future::pending::<()>().await;
+        };
+        let ended = async {
+            while let Some(ended) = instances.join_next().await {
+                ended.unwrap_or_else(|panic| {
+                    Err(AgentError::Broken { instance: "?".to_owned(), why: panic.to_string() })
+                })?;
+            }
+            Ok(())
+        };
+        tokio::select! {
+            ended = ended => ended,
+            () = shutdown => Ok(()),
+        }
+    }
+}
+
+/// One instance, from the first look to the last.
+async fn run_instance(
+    agent: Arc<AgentConfig>,
+    config: InstanceConfig,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<(), AgentError> {
+    let name = format!("{} of {}", config.name, config.cluster);
+    let rooms = Rooms::of(&agent, &config);
+    rooms
+        .make(config.run_as.as_ref())
+        .map_err(|source| AgentError::Rooms { path: rooms.own.clone(), source })?;
+    let owner = Owner {
+        cluster: config.cluster.clone(),
+        instance: config.name.clone(),
+        directory: agent.directory.clone(),
+    };
+    let state = Arc::new(Mutex::new(State::open(&rooms.own, owner)?));
+    let nobody = Credentials { superuser: String::new(), replication: String::new(), owner: None };
+    let unregistered = Server::new(rooms.layout(&config), nobody);
+    let running = take_over(&name, &config, &rooms, &state).await?;
+    let process = watch::Sender::new(running.clone());
+
+    let report = watch::Sender::new(None);
+    let told = watch::Sender::new(Told::default());
+    let (grants, granted) = mpsc::channel(16);
+    let lines = Lines::new(
+        &agent.coordinators,
+        config.cluster.clone(),
+        agent.policy.heartbeat,
+        report.subscribe(),
+        told.clone(),
+        grants,
+    )?;
+    let registration = registration(&name, &agent, &config, &unregistered, &state).await?;
+    let welcome = tokio::select! {
+        welcome = lines.register(registration) => welcome,
+        () = stopped(&mut stopping) => {
+            // Never registered: what an earlier agent left running ends with this one, in good order.
+            return stop_at_the_end(&name, &unregistered, running).await;
+        }
+    };
+    told.send_if_modified(|told| told.welcome(&welcome));
+    let server = Server::new(rooms.layout(&config), credentials(&welcome.secrets));
+    let told = told.subscribe();
+    let instance = Arc::new(Instance::new(Parts {
+        agent,
+        config,
+        rooms,
+        server,
+        welcome,
+        state,
+        told,
+        report,
+        process,
+    }));
+    if let Some(running) = &running
+        && let Err(error) = instance.keeper.adopt(running).await
+    {
+        tracing::warn!(cluster = %instance.config.cluster, "the deadline of the running server cannot be told: {error}");
+    }
+    live(&name, instance, lines, granted, stopping).await
+}
+
+/// Until the agent is to end; also when its owner is gone.
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// Everything after registration.
+async fn live(
+    name: &str,
+    instance: Arc<Instance>,
+    lines: Lines,
+    granted: mpsc::Receiver<Granted>,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<(), AgentError> {
+    let watch = WatchRequest {
+        cluster: instance.config.cluster.clone(),
+        instance: instance.config.name.clone(),
+        directory: instance.agent.directory.clone(),
+    };
+    let mut talk = JoinSet::new();
+    talk.spawn(lines.keep(watch));
+    let mut parts = JoinSet::new();
+    parts.spawn(keep_leases(instance.clone(), granted));
+    parts.spawn(knock_forever(instance.clone()));
+    parts.spawn(beat_forever(instance.clone()));
+    let looped = instance.clone();
+    parts.spawn(async move { match reconcile(looped).await {} });
+    let broken = |ended: Option<Result<(), tokio::task::JoinError>>| {
+        let why = match ended {
+            Some(Err(panic)) => panic.to_string(),
+            Some(Ok(())) | None => "without a word".to_owned(),
+        };
+        Err(AgentError::Broken { instance: name.to_owned(), why })
+    };
+    tokio::select! {
+        ended = parts.join_next() => return broken(ended),
+        ended = talk.join_next() => return broken(ended),
+        () = stopped(&mut stopping) => {}
+    }
+    parts.shutdown().await;
+    let running = instance.running();
+    let stopped = stop_at_the_end(name, &instance.server, running).await;
+    if stopped.is_ok() {
+        // So that nobody has to find out by silence.
+        instance.forget_process(Some("the agent was shut down".to_owned())).await;
+        let goal = instance.told.borrow().goal.clone();
+        instance.look(goal.as_ref().map(|goal| &goal.goal)).await;
+        sleep(LAST_WORD_WITHIN).await;
+    }
+    talk.shutdown().await;
+    stopped
+}
+
+async fn keep_leases(instance: Arc<Instance>, mut granted: mpsc::Receiver<Granted>) {
+    while let Some(granted) = granted.recv().await {
+        let first = instance.keeper.held().await.lease.epoch() < granted.lease.epoch;
+        instance.keeper.granted(granted).await;
+        if first {
+            instance.poke.notify_one();
+        }
+    }
+    // The lines are gone, and with them this instance.
+    std::future::pending().await
+}
+
+/// What runs already: a server under its guard goes on untouched; one whose guard died is stopped.
+async fn take_over(
+    name: &str,
+    config: &InstanceConfig,
+    rooms: &Rooms,
+    state: &Mutex<State>,
+) -> Result<Option<Running>, AgentError> {
+    match find(&rooms.guard_socket()).await {
+        Ok(Some(running)) => {
+            let postmaster = running.postmaster();
+            tracing::info!(cluster = %config.cluster, postmaster, "PostgreSQL was found running under its guard");
+            return Ok(Some(running));
+        }
+        Ok(None) => {}
+        Err(FindError::NoAnswer { guard: Some(guard), .. }) => {
+            tracing::warn!(cluster = %config.cluster, guard, "the guard does not answer and is killed, PostgreSQL with it");
+            if let Some(guard) = i32::try_from(guard).ok().and_then(rustix::process::Pid::from_raw) {
+                let _ = rustix::process::kill_process(guard, rustix::process::Signal::KILL);
+            }
+        }
+        Err(source) => return Err(AgentError::Guard { instance: name.to_owned(), source }),
+    }
+    let unguarded = |why: String| AgentError::Unguarded { instance: name.to_owned(), why };
+    if !config.pgdata.exists() {
+        return Ok(None);
+    }
+    let failed = |error: LeftoverError| unguarded(error.to_string());
+    if leftovers(&config.pgdata).map_err(failed)?.is_empty() {
+        return Ok(None);
+    }
+    let ours = lock(state).memory().sentinel.is_some() || identity::read(&config.pgdata)?.is_some();
+    if !ours {
+        return Err(unguarded(format!(
+            "a PostgreSQL that Interrex did not start runs in {}; stop it first",
+            config.pgdata.display()
+        )));
+    }
+    let count = stop_unguarded(&config.pgdata, UNGUARDED_WITHIN).await.map_err(failed)?;
+    tracing::warn!(cluster = %config.cluster, processes = count, "PostgreSQL ran without a guard and was stopped");
+    Ok(None)
+}
+
+async fn registration(
+    name: &str,
+    agent: &AgentConfig,
+    config: &InstanceConfig,
+    server: &Server,
+    state: &Mutex<State>,
+) -> Result<Registration, AgentError> {
+    let failed = |source| AgentError::Postgres { instance: name.to_owned(), source };
+    let memory = lock(state).memory().clone();
+    // What was made for this very cluster is told by its proof; half a copy has no identity to tell.
+    let silent = memory.created.is_some() || memory.sentinel.is_some();
+    let system = match server.has_data().await.map_err(failed)? {
+        DataDir::Postgres { .. } if !silent => Some(server.control_data().await.map_err(failed)?.system),
+        DataDir::Postgres { .. } | DataDir::Missing | DataDir::Empty => None,
+        DataDir::Foreign { why } => return Err(AgentError::Unguarded { instance: name.to_owned(), why }),
+    };
+    Ok(Registration {
+        instance: config.name.clone(),
+        machine: agent.machine.clone(),
+        zone: agent.zone.clone(),
+        directory: agent.directory.clone(),
+        address: config.advertise.clone(),
+        priority: config.priority,
+        major: server.version().await.map_err(failed)?,
+        system,
+        replaces: None,
+    })
+}
+
+fn credentials(secrets: &Secrets) -> Credentials {
+    Credentials {
+        superuser: secrets.superuser.clone(),
+        replication: secrets.replication.clone(),
+        owner: secrets.owner.clone(),
+    }
+}
+
+/// PostgreSQL ends with its agent when that is shut down, in good order and as a standby.
+async fn stop_at_the_end(name: &str, server: &Server, running: Option<Running>) -> Result<(), AgentError> {
+    let Some(running) = running else { return Ok(()) };
+    let signal = server.put_standby_signal().await;
+    let stopped = timeout(Duration::from_secs(20), stop_for_good(&running)).await;
+    signal.map_err(|source| AgentError::Postgres { instance: name.to_owned(), source })?;
+    match stopped {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(AgentError::Unguarded { instance: name.to_owned(), why: error.to_string() }),
+        Err(_) => {
+            let why = "PostgreSQL did not end; its guard goes on".to_owned();
+            Err(AgentError::Unguarded { instance: name.to_owned(), why })
+        }
+    }
+}

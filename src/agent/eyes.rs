@@ -1,0 +1,88 @@
+//! Looking: at the process, the server, the data directory, the lease; and telling the coordinators what was seen.
+//! Every look ends in a report, so that what the agent acts on and what it tells are the same.
+
+mod data;
+mod report;
+mod server;
+
+use crate::instance::Instance;
+use crate::postgres::{Observed as Raw, ObservedRole};
+use crate::session::now;
+use interrex_cluster::goal::Goal;
+use interrex_cluster::instance::observed::Observed;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+pub(crate) use server::history_of;
+
+/// A server that has not answered an observation after this long is silent.
+const ANSWER_WITHIN: Duration = Duration::from_millis(1_000);
+/// What replay checks is compared at every so-manieth look: it takes a process to read pg_control.
+const PARAMETERS_EVERY: u64 = 32;
+
+impl Instance {
+    /// One look, and one report of it. What is looked at depends on the goal: a step may follow from a look only for
+    /// the very goal that was looked with.
+    pub(crate) async fn look(&self, goal: Option<&Goal>) -> Observed {
+        let number = self.looks.fetch_add(1, Ordering::SeqCst) + 1;
+        self.note_async(goal);
+        let (server, raw) = self.look_at_server(goal).await;
+        if let Some(raw) = raw.as_ref().filter(|_| number % PARAMETERS_EVERY == 1) {
+            self.look_at_parameters(raw).await;
+        }
+        let data = self.look_at_data(&server).await;
+        let held = self.keeper.held().await;
+        let wal_gone = self.wal_gone(&server);
+        let observed = {
+            let known = self.known();
+            Observed {
+                memory: self.memory(),
+                data,
+                server,
+                end: known.end.clone(),
+                proofs: known.proofs.clone(),
+                lease: held.lease,
+                deadline: held.deadline,
+                async_since: known.async_since,
+                wal_gone,
+            }
+        };
+        self.tell(number, &observed, raw.as_ref(), goal);
+        observed
+    }
+
+    async fn look_at_parameters(&self, raw: &Raw) {
+        let too_low = match &raw.role {
+            ObservedRole::Standby(_) => match self.server.control_data().await {
+                Ok(control) => report::too_low(raw, &control),
+                Err(_) => return,
+            },
+            ObservedRole::Primary(_) => Vec::new(),
+        };
+        self.known().too_low = too_low;
+    }
+
+    /// Since when commits may stop waiting, by the goal.
+    fn note_async(&self, goal: Option<&Goal>) {
+        let k = match goal {
+            Some(Goal::Primary(goal)) => Some(goal.sync.k),
+            _ => None,
+        };
+        let mut known = self.known();
+        match k {
+            Some(0) => known.async_since = known.async_since.or(Some(now())),
+            Some(_) | None => known.async_since = None,
+        }
+    }
+
+    /// The server is gone: what was known of its run is void, and what it was doing has ended.
+    pub(crate) async fn forget_process(&self, exit: Option<String>) {
+        self.process.send_replace(None);
+        *self.run() = crate::run::Run::begun();
+        self.keeper.disarm().await;
+        let mut known = self.known();
+        known.exit = exit;
+        known.data = None;
+        known.end = None;
+    }
+}

@@ -1,0 +1,49 @@
+//! Looking at the data directory. Kept between looks: it changes by our own deeds, and those say so.
+
+use crate::identity::{self, Disagreement};
+use crate::instance::Instance;
+use crate::postgres::DataDir;
+use interrex_cluster::instance::observed::{Data, Server as Seen};
+
+impl Instance {
+    pub(super) async fn look_at_data(&self, server: &Seen) -> Data {
+        let memory = self.memory();
+        if let Some(sentinel) = memory.sentinel {
+            return Data::Unfinished(sentinel);
+        }
+        let kept = self.known().data.clone();
+        if let Some(kept) = kept {
+            return kept;
+        }
+        let found = self.inspect().await;
+        // What could not be read may be readable at the next look; what was read stays, until a deed of ours.
+        if !matches!(found, Data::Strange { .. }) || !matches!(server, Seen::Gone) {
+            self.known().data = Some(found.clone());
+        }
+        found
+    }
+
+    async fn inspect(&self) -> Data {
+        let strange = |why: String| Data::Strange { why };
+        let pgdata = self.config.pgdata.display();
+        match self.server.has_data().await {
+            Ok(DataDir::Missing | DataDir::Empty) => return Data::Missing,
+            Ok(DataDir::Postgres { .. }) => {}
+            Ok(DataDir::Foreign { why }) => return strange(why),
+            Err(error) => return strange(format!("cannot look at data directory {pgdata}: {error}")),
+        }
+        let identity = match identity::read(&self.config.pgdata) {
+            Ok(identity) => identity,
+            Err(error) => return strange(error.to_string()),
+        };
+        let system = match self.server.control_data().await {
+            Ok(control) => control.system,
+            Err(error) => return strange(format!("cannot tell whose data {pgdata} holds: {error}")),
+        };
+        match identity::disagreement(identity, self.welcome.cluster_id, &self.memory()) {
+            None => Data::Ours(system),
+            Some(Disagreement::Doubtful(why)) => Data::Doubtful { system, why },
+            Some(Disagreement::Strange(why)) => Data::Strange { why },
+        }
+    }
+}

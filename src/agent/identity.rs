@@ -1,0 +1,162 @@
+//! Who a data directory is: `interrex.identity` in PGDATA, beside the agent's own memory of the same (PROTOCOL.md
+//! clause 8).
+//!
+//! Where the two disagree, a volume was rolled back, another copy was put in place, or the agent's state was lost: the
+//! instance then counts for nothing. The file is written *before* the state, so that a crash between the two leaves
+//! the directory ahead, never behind: ahead by epoch is harmless, behind is not.
+
+use crate::state::{StateError, replace};
+use interrex_cluster::ids::{ClusterId, Epoch, Incarnation};
+use interrex_cluster::instance::observed::Memory;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+const FILE: &str = "interrex.identity";
+const HEAD: &str = "interrex-identity 1";
+
+/// What a data directory says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// The cluster that it belongs to.
+    pub cluster: ClusterId,
+    /// The copy.
+    pub incarnation: Incarnation,
+    /// The newest epoch that it obeyed.
+    pub epoch: Epoch,
+}
+
+/// Where the identity of a data directory stands.
+pub(crate) fn path(pgdata: &Path) -> PathBuf {
+    pgdata.join(FILE)
+}
+
+/// The identity of a data directory; none when it was never given one.
+///
+/// # Errors
+/// It cannot be read, or not understood.
+pub(crate) fn read(pgdata: &Path) -> Result<Option<Identity>, StateError> {
+    let path = path(pgdata);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(StateError::Io { what: "read", path, source }),
+    };
+    parse(&text)
+        .map(Some)
+        .ok_or_else(|| StateError::Damaged { path, why: format!("got '{}'", text.escape_default()) })
+}
+
+fn parse(text: &str) -> Option<Identity> {
+    let mut lines = text.lines();
+    if lines.next()? != HEAD {
+        return None;
+    }
+    let mut value = |key: &str| lines.next()?.strip_prefix(key)?.strip_prefix(' ');
+    let cluster = ClusterId(u32::from_str_radix(value("cluster")?, 16).ok()?);
+    let incarnation = Incarnation(value("incarnation")?.parse().ok()?);
+    let epoch = Epoch(value("epoch")?.parse().ok()?);
+    Some(Identity { cluster, incarnation, epoch })
+}
+
+/// Gives a data directory its identity. `owner`: user and group of PostgreSQL, who copies the file into clones.
+///
+/// # Errors
+/// The system refused.
+pub(crate) fn write(pgdata: &Path, identity: Identity, owner: Option<(u32, u32)>) -> Result<(), StateError> {
+    let Identity { cluster, incarnation, epoch } = identity;
+    let text = format!("{HEAD}\ncluster {cluster}\nincarnation {incarnation}\nepoch {epoch}\n");
+    replace(&path(pgdata), text.as_bytes(), owner)
+}
+
+/// What does not agree between a directory and the memory of it; none when they agree.
+pub(crate) fn disagreement(
+    found: Option<Identity>,
+    cluster: ClusterId,
+    memory: &Memory,
+) -> Option<Disagreement> {
+    let doubtful = |why: String| Some(Disagreement::Doubtful(why));
+    match found {
+        None => Some(Disagreement::Strange(format!(
+            "there is data that Interrex did not make ({FILE} is missing); move it away to let this instance clone"
+        ))),
+        Some(found) if found.cluster != cluster => Some(Disagreement::Strange(format!(
+            "the data directory belongs to cluster {}, this is {cluster}; move it away to let this instance clone",
+            found.cluster
+        ))),
+        Some(found) if found.incarnation != memory.incarnation => doubtful(format!(
+            "the data directory holds incarnation {}, the agent remembers {}",
+            found.incarnation, memory.incarnation
+        )),
+        Some(found) if found.epoch < memory.obeyed.epoch => doubtful(format!(
+            "the data directory last obeyed epoch {}, the agent {}: it was rolled back",
+            found.epoch, memory.obeyed.epoch
+        )),
+        Some(_) => None,
+    }
+}
+
+/// How a directory and the memory of it disagree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Disagreement {
+    /// The cluster's, but it counts for nothing.
+    Doubtful(String),
+    /// Not to be touched.
+    Strange(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use interrex_cluster::ids::{Revision, Stamp};
+
+    const CLUSTER: ClusterId = ClusterId(0xabcd_0001);
+
+    fn identity() -> Identity {
+        Identity { cluster: CLUSTER, incarnation: Incarnation(2), epoch: Epoch(7) }
+    }
+
+    fn memory() -> Memory {
+        Memory {
+            obeyed: Stamp { epoch: Epoch(7), revision: Revision(40) },
+            incarnation: Incarnation(2),
+            ..Memory::default()
+        }
+    }
+
+    #[test]
+    fn an_identity_is_read_as_it_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(read(dir.path()).unwrap(), None);
+        write(dir.path(), identity(), None).unwrap();
+        assert_eq!(read(dir.path()).unwrap(), Some(identity()));
+        fs::write(path(dir.path()), "interrex-identity 2\n").unwrap();
+        assert!(read(dir.path()).unwrap_err().to_string().contains("is damaged"));
+    }
+
+    #[test]
+    fn a_directory_that_agrees_or_is_ahead_by_a_crash_counts() {
+        assert_eq!(disagreement(Some(identity()), CLUSTER, &memory()), None);
+        let ahead = Identity { epoch: Epoch(8), ..identity() };
+        assert_eq!(disagreement(Some(ahead), CLUSTER, &memory()), None);
+    }
+
+    #[test]
+    fn a_directory_that_is_behind_or_another_copy_counts_for_nothing() {
+        for other in [
+            Identity { epoch: Epoch(6), ..identity() },
+            Identity { incarnation: Incarnation(1), ..identity() },
+            Identity { incarnation: Incarnation(3), ..identity() },
+        ] {
+            let found = disagreement(Some(other), CLUSTER, &memory());
+            assert!(matches!(found, Some(Disagreement::Doubtful(_))), "{other:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_stranger_s_directory_is_not_touched() {
+        let other = Identity { cluster: ClusterId(1), ..identity() };
+        assert!(matches!(disagreement(Some(other), CLUSTER, &memory()), Some(Disagreement::Strange(_))));
+        assert!(matches!(disagreement(None, CLUSTER, &memory()), Some(Disagreement::Strange(_))));
+    }
+}

@@ -1,0 +1,184 @@
+//! One instance, as the agent's parts share it: its durable memory, its process, what is known of both, and the
+//! newest word of the coordinators. Knows how to ask whether a goal still binds, and how to remember before acting.
+
+use crate::config::{AgentConfig, InstanceConfig, Rooms};
+use crate::identity::{self, Identity};
+use crate::keeper::Keeper;
+use crate::knock::Knocked;
+use crate::postgres::Server;
+use crate::process::Running;
+use crate::run::{Known, Run};
+use crate::state::{State, StateError};
+use crate::steps::StepError;
+use crate::told::{Outgoing, Told};
+use interrex_api::session::Welcome;
+use interrex_cluster::goal::StampedGoal;
+use interrex_cluster::ids::Stamp;
+use interrex_cluster::instance::gate::{Floor, NotObeyed};
+use interrex_cluster::instance::observed::Memory;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard};
+use tokio::sync::{Notify, watch};
+
+/// One instance after its registration.
+pub(crate) struct Instance {
+    pub(crate) agent: Arc<AgentConfig>,
+    pub(crate) config: InstanceConfig,
+    pub(crate) rooms: Rooms,
+    pub(crate) server: Server,
+    pub(crate) welcome: Welcome,
+    pub(crate) keeper: Keeper,
+    /// Newest word of the coordinators.
+    pub(crate) told: watch::Receiver<Told>,
+    /// Newest word to them.
+    pub(crate) report: watch::Sender<Option<Outgoing>>,
+    /// The server's process, under its guard.
+    pub(crate) process: watch::Sender<Option<Running>>,
+    /// Asks the loop to look again at once.
+    pub(crate) poke: Notify,
+    /// Asks for a beat at once.
+    pub(crate) beat_now: Notify,
+    /// What the last knocks found.
+    pub(crate) knocked: Mutex<Option<Knocked>>,
+    /// Numbers looks, so that an older one never overwrites a newer one's report.
+    pub(crate) looks: AtomicU64,
+    state: Arc<Mutex<State>>,
+    run: Mutex<Run>,
+    known: Mutex<Known>,
+}
+
+/// What an instance is made of.
+pub(crate) struct Parts {
+    pub(crate) agent: Arc<AgentConfig>,
+    pub(crate) config: InstanceConfig,
+    pub(crate) rooms: Rooms,
+    pub(crate) server: Server,
+    pub(crate) welcome: Welcome,
+    pub(crate) state: Arc<Mutex<State>>,
+    pub(crate) told: watch::Receiver<Told>,
+    pub(crate) report: watch::Sender<Option<Outgoing>>,
+    pub(crate) process: watch::Sender<Option<Running>>,
+}
+
+/// A lock that is held for a few lines and never across an await: whoever panicked in them left whole values.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+impl Instance {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let memory = lock(&parts.state).memory().clone();
+        let mut known = Known::default();
+        known.proofs.created = memory.created;
+        known.proofs.rebuilt = memory.rebuilt;
+        // Of a server that an earlier agent left running nobody knows what its commits waited for: the checkpointer
+        // is proved, too, before beats count (F7).
+        let from_async = parts.process.borrow().is_some();
+        Self {
+            keeper: Keeper::new(&parts.agent.policy),
+            agent: parts.agent,
+            config: parts.config,
+            rooms: parts.rooms,
+            server: parts.server,
+            welcome: parts.welcome,
+            told: parts.told,
+            report: parts.report,
+            process: parts.process,
+            poke: Notify::new(),
+            beat_now: Notify::new(),
+            knocked: Mutex::new(None),
+            looks: AtomicU64::new(0),
+            state: parts.state,
+            run: Mutex::new(Run { from_async, ..Run::begun() }),
+            known: Mutex::new(known),
+        }
+    }
+
+    pub(crate) fn run(&self) -> MutexGuard<'_, Run> {
+        lock(&self.run)
+    }
+
+    pub(crate) fn known(&self) -> MutexGuard<'_, Known> {
+        lock(&self.known)
+    }
+
+    pub(crate) fn running(&self) -> Option<Running> {
+        self.process.borrow().clone()
+    }
+
+    /// What stands on disk.
+    pub(crate) fn memory(&self) -> Memory {
+        lock(&self.state).memory().clone()
+    }
+
+    /// Changes the durable memory; returns once the change is on disk.
+    pub(crate) async fn remember(
+        &self,
+        change: impl FnOnce(&mut Memory) + Send + 'static,
+    ) -> Result<(), StateError> {
+        let state = self.state.clone();
+        let written = tokio::task::spawn_blocking(move || lock(&state).update(change)).await;
+        // A cancelled runtime is the only way not to get an answer; nothing is acted on then.
+        written.unwrap_or_else(|stopped| {
+            let path = self.rooms.own.join("state");
+            Err(StateError::Io { what: "replace", path, source: std::io::Error::other(stopped.to_string()) })
+        })
+    }
+
+    /// Whether a goal may be obeyed.
+    pub(crate) fn admits(&self, goal: &StampedGoal) -> Result<(), NotObeyed> {
+        self.floor().admits(goal)
+    }
+
+    fn floor(&self) -> Floor {
+        Floor { obeyed: lock(&self.state).memory().obeyed, registered: Some(self.welcome.floor) }
+    }
+
+    /// Writes the goal's stamp down as obeyed: in the data directory first, then in the state (clause 8).
+    pub(crate) async fn obey(&self, stamp: Stamp) -> Result<(), StateError> {
+        let memory = self.memory();
+        if memory.obeyed >= stamp {
+            return Ok(());
+        }
+        if memory.obeyed.epoch < stamp.epoch && memory.sentinel.is_none() {
+            let agrees = |found: &Identity| {
+                found.cluster == self.welcome.cluster_id && found.incarnation == memory.incarnation
+            };
+            // A directory that is behind what was obeyed already stays so: that is how it is found out.
+            if let Some(found) = identity::read(&self.config.pgdata)?.filter(agrees)
+                && found.epoch >= memory.obeyed.epoch
+            {
+                self.identify(Identity { epoch: found.epoch.max(stamp.epoch), ..found })?;
+            }
+        }
+        self.remember(move |memory| memory.obeyed = memory.obeyed.max(stamp)).await
+    }
+
+    /// Gives the data directory its identity.
+    pub(crate) fn identify(&self, identity: Identity) -> Result<(), StateError> {
+        let owner = self.config.run_as.as_ref().map(|user| (user.uid, user.gid));
+        identity::write(&self.config.pgdata, identity, owner)
+    }
+
+    /// Asked at the point of effect, and again after everything that took long: does `stamp` still bind?
+    pub(crate) fn still(&self, stamp: Stamp) -> Result<(), StepError> {
+        let newest = self.told.borrow().goal.as_ref().map(|goal| goal.stamp);
+        let obeyed = lock(&self.state).memory().obeyed;
+        match newest {
+            Some(newest) if newest == stamp && obeyed <= stamp => Ok(()),
+            _ => Err(StepError::Overtaken { goal: stamp }),
+        }
+    }
+
+    /// Tells what is being done, at once.
+    pub(crate) fn doing(&self, what: Option<String>) {
+        self.known().doing.clone_from(&what);
+        self.report.send_if_modified(|outgoing| match outgoing {
+            Some(outgoing) if outgoing.report.doing != what => {
+                outgoing.report.doing = what;
+                true
+            }
+            Some(_) | None => false,
+        });
+    }
+}

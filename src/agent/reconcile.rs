@@ -1,0 +1,261 @@
+//! The loop: take the newest goal, look, write the goal down as obeyed, ask the rules, do one step, look again.
+//!
+//! Level-triggered: nothing is queued, every round starts from what is there. It wakes for a new goal, the end of the
+//! server, a poke, and a short tick. A step that takes long goes on beside looks and reports; those that may be left
+//! half done give way to a newer goal. A failed step is tried again with growing patience, never against a newer goal.
+
+use crate::instance::Instance;
+use crate::session::now;
+use crate::steps::{StepError, may_be_interrupted};
+use crate::told::Told;
+use interrex_cluster::goal::{Goal, StampedGoal};
+use interrex_cluster::instance::next_step::{Step, Stop, next_step};
+use std::convert::Infallible;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+/// Between looks when nothing happens: the heartbeat of a healthy instance.
+const AT_REST: Duration = Duration::from_millis(250);
+/// Between looks while something is waited for.
+const WAITING: Duration = Duration::from_millis(50);
+/// After the first failure of a step; doubled with each further one.
+const FIRST_PATIENCE: Duration = Duration::from_millis(100);
+const MOST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Runs an instance, for ever.
+pub(crate) async fn reconcile(instance: Arc<Instance>) -> Infallible {
+    let mut told = instance.told.clone();
+    let mut log = Log::new(&instance);
+    loop {
+        instance.notice_exit().await;
+        told.mark_unchanged();
+        let newest = told.borrow().goal.clone();
+        let seen = instance.look(newest.as_ref().map(|goal| &goal.goal)).await;
+        let goal = match newest.map(|goal| instance.admits(&goal).map(|()| goal)) {
+            Some(Ok(goal)) => goal,
+            Some(Err(why)) => {
+                log.said("goal", Some(why.to_string()));
+                instance.wait(&mut told, AT_REST).await;
+                continue;
+            }
+            None => {
+                instance.wait(&mut told, AT_REST).await;
+                continue;
+            }
+        };
+        log.said("goal", None);
+        if let Err(error) = instance.obey(goal.stamp).await {
+            log.said("obey", Some(error.to_string()));
+            instance.stop_all_the_same(&goal).await;
+            instance.wait(&mut told, AT_REST).await;
+            continue;
+        }
+        log.said("obey", None);
+        let step = next_step(&goal.goal, &seen, now());
+        log.step(&step);
+        instance.announce(&step);
+        let pause = match rest(&step) {
+            Some(pause) => pause,
+            None => match instance.carry_out(&goal, &step, &mut told).await {
+                Ok(()) => {
+                    log.succeeded(&step);
+                    continue;
+                }
+                Err(StepError::Overtaken { .. }) => continue,
+                Err(error) => log.failed(&step, &error),
+            },
+        };
+        instance.wait(&mut told, pause).await;
+    }
+}
+
+/// How long to rest where there is nothing to do; none for a deed.
+fn rest(step: &Step) -> Option<Duration> {
+    match step {
+        Step::Nothing | Step::Refuse { .. } | Step::AskForRebuild(_) => Some(AT_REST),
+        Step::Wait { .. } => Some(WAITING),
+        Step::InitDb
+        | Step::StartAsStandby { .. }
+        | Step::Stop { .. }
+        | Step::Seal { .. }
+        | Step::ScanEnd { .. }
+        | Step::WriteHistories
+        | Step::ConfigureSync
+        | Step::ShutClients
+        | Step::Promote
+        | Step::FinishPromotion
+        | Step::ServeStandbys
+        | Step::OpenClients
+        | Step::ProveRule
+        | Step::Follow
+        | Step::Rewind { .. }
+        | Step::Clone { .. } => None,
+    }
+}
+
+impl Instance {
+    /// Takes note of a server that ended by itself, or by its guard.
+    async fn notice_exit(&self) {
+        let Some(running) = self.running() else { return };
+        let exit = *running.exited().borrow();
+        if let Some(exit) = exit {
+            tracing::warn!(cluster = %self.config.cluster, "PostgreSQL {exit}");
+            self.forget_process(Some(exit.to_string())).await;
+        }
+    }
+
+    /// A disk that takes no state must not keep a superseded primary alive: stopping needs no memory.
+    async fn stop_all_the_same(&self, goal: &StampedGoal) {
+        if matches!(goal.goal, Goal::Stopped { .. }) && self.running().is_some() {
+            let why = "it is to be stopped, whether that can be written down or not".to_owned();
+            let _ = self.perform(goal, &Step::Stop { how: Stop::Fence, why }).await;
+        }
+    }
+
+    /// What the step says to the coordinators.
+    fn announce(&self, step: &Step) {
+        let need = match step {
+            Step::AskForRebuild(need) => Some(need.clone()),
+            _ => None,
+        };
+        let doing = match step {
+            Step::Nothing => None,
+            Step::Wait { why } | Step::Refuse { why } => Some(why.clone()),
+            other => Some(other.to_string()),
+        };
+        {
+            let mut known = self.known();
+            known.need.clone_from(&need);
+            known.doing.clone_from(&doing);
+        }
+        self.report.send_if_modified(|outgoing| {
+            let Some(outgoing) = outgoing else { return false };
+            // Words alone can wait for the next look; a need or its end cannot.
+            let differs = outgoing.report.needs != need;
+            outgoing.report.needs = need;
+            outgoing.report.doing = doing;
+            differs
+        });
+    }
+
+    /// One deed, with looks and reports beside it.
+    async fn carry_out(
+        &self,
+        goal: &StampedGoal,
+        step: &Step,
+        told: &mut watch::Receiver<Told>,
+    ) -> Result<(), StepError> {
+        let looks = async {
+            loop {
+                sleep(AT_REST).await;
+                self.look(Some(&goal.goal)).await;
+            }
+        };
+        let overtaken = async {
+            if !may_be_interrupted(step) {
+                pending::<()>().await;
+            }
+            let newer = |told: &Told| told.goal.as_ref().is_some_and(|newest| newest.stamp != goal.stamp);
+            tokio::select! {
+                _ = told.wait_for(newer) => {}
+                () = self.ended() => {}
+            }
+        };
+        tokio::select! {
+            done = self.perform(goal, step) => done,
+            () = looks => Ok(()),
+            () = overtaken => Err(StepError::Overtaken { goal: goal.stamp }),
+        }
+    }
+
+    /// Until something may have changed.
+    async fn wait(&self, told: &mut watch::Receiver<Told>, at_most: Duration) {
+        tokio::select! {
+            changed = told.changed() => if changed.is_err() { pending::<()>().await },
+            () = self.poke.notified() => {}
+            () = self.ended() => {}
+            () = sleep(at_most) => {}
+        }
+    }
+
+    /// The end of the server that runs; never, when none does.
+    async fn ended(&self) {
+        match self.running() {
+            Some(running) => {
+                if running.gone().await.is_none() {
+                    // It cannot be told whether it is gone. The look at it says what is wrong.
+                    pending::<()>().await;
+                }
+            }
+            None => pending().await,
+        }
+    }
+}
+
+/// Logs changes, not rounds, and grows patience.
+struct Log {
+    cluster: String,
+    said: std::collections::BTreeMap<&'static str, String>,
+    failing: Option<(String, Duration)>,
+}
+
+impl Log {
+    fn new(instance: &Instance) -> Self {
+        Self { cluster: instance.config.cluster.to_string(), said: Default::default(), failing: None }
+    }
+
+    /// A problem of a kind appears, changes or goes.
+    fn said(&mut self, kind: &'static str, problem: Option<String>) {
+        match problem {
+            Some(problem) if self.said.get(kind) != Some(&problem) => {
+                tracing::warn!(cluster = %self.cluster, "{problem}");
+                self.said.insert(kind, problem);
+            }
+            Some(_) => {}
+            None => {
+                if let Some(gone) = self.said.remove(kind) {
+                    tracing::info!(cluster = %self.cluster, "no longer so: {gone}");
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        let problem = match step {
+            Step::Refuse { .. } | Step::AskForRebuild(_) => Some(step.to_string()),
+            _ => None,
+        };
+        self.said("step", problem);
+        if matches!(step, Step::Wait { .. } | Step::Nothing) {
+            tracing::trace!(cluster = %self.cluster, "{step}");
+        }
+    }
+
+    fn succeeded(&mut self, step: &Step) {
+        tracing::debug!(cluster = %self.cluster, "done: {step}");
+        if let Some((failing, _)) = self.failing.take() {
+            tracing::info!(cluster = %self.cluster, "no longer failing: {failing}");
+        }
+    }
+
+    /// How long to wait before it is tried again.
+    fn failed(&mut self, step: &Step, error: &StepError) -> Duration {
+        let problem = format!("{step}: {error}");
+        let patience = match self.failing.take() {
+            Some((before, patience)) if before == problem => (patience * 2).min(MOST_PATIENCE),
+            Some((_, patience)) => {
+                tracing::warn!(cluster = %self.cluster, "{problem}");
+                patience.min(FIRST_PATIENCE * 4)
+            }
+            None => {
+                tracing::warn!(cluster = %self.cluster, "{problem}");
+                FIRST_PATIENCE
+            }
+        };
+        self.failing = Some((problem, patience));
+        patience
+    }
+}

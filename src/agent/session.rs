@@ -1,0 +1,168 @@
+//! The lines to the coordinators: registration, reports out, goals and leases in.
+//!
+//! Every coordinator gets every report, so that a new leader starts with warm ones. Reports are never queued: while a
+//! call is under way newer ones replace one another, and the newest goes out next. A broken line means *unknown*; it
+//! is tried again for ever. Nothing is decided here.
+
+use crate::told::{Granted, Outgoing, Told};
+use interrex_api::client::{ClientError, ClientOptions, SessionClient};
+use interrex_api::session::{RegisterRequest, Registered, ReportRequest, WatchRequest, Welcome};
+use interrex_cluster::command::Registration;
+use interrex_cluster::ids::ClusterName;
+use interrex_cluster::time::Instant;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
+
+/// A report that is not answered within this is given up: a newer one is waiting.
+const REPORT_WITHIN: Duration = Duration::from_millis(600);
+/// Between attempts at a line that broke.
+const AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// Between registrations that are told to wait.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// The lines of one instance.
+#[derive(Debug, Clone)]
+pub(crate) struct Lines {
+    clients: Vec<SessionClient>,
+    cluster: ClusterName,
+    /// Newest first-hand news for the coordinators.
+    report: watch::Receiver<Option<Outgoing>>,
+    /// Newest word of the coordinators.
+    told: watch::Sender<Told>,
+    grants: mpsc::Sender<Granted>,
+    heartbeat: Duration,
+}
+
+impl Lines {
+    /// Lines to each of `coordinators`. Nothing is dialled yet.
+    pub(crate) fn new(
+        coordinators: &[String],
+        cluster: ClusterName,
+        heartbeat: Duration,
+        report: watch::Receiver<Option<Outgoing>>,
+        told: watch::Sender<Told>,
+        grants: mpsc::Sender<Granted>,
+    ) -> Result<Self, ClientError> {
+        let options = ClientOptions {
+            call: REPORT_WITHIN,
+            overall: Duration::from_secs(2),
+            user_agent: concat!("interrex-agent/", env!("CARGO_PKG_VERSION")).to_owned(),
+            ..ClientOptions::default()
+        };
+        let clients = coordinators.iter().map(|address| SessionClient::new(address, options.clone()));
+        Ok(Self { clients: clients.collect::<Result<_, _>>()?, cluster, report, told, grants, heartbeat })
+    }
+
+    /// Registers, through whichever coordinator answers, until it is a member. Logs once what it waits for.
+    pub(crate) async fn register(&self, registration: Registration) -> Welcome {
+        let request = RegisterRequest { cluster: self.cluster.clone(), registration };
+        let mut logged = String::new();
+        loop {
+            let mut problem = None;
+            for client in &self.clients {
+                match client.register(&request).await {
+                    Ok(Registered::Welcome(welcome)) => {
+                        let floor = welcome.floor;
+                        tracing::info!(cluster = %self.cluster, %floor, "registered");
+                        return *welcome;
+                    }
+                    Ok(Registered::Waiting { why }) => {
+                        problem = Some(why);
+                        break;
+                    }
+                    Err(error @ ClientError::Refused { .. }) => problem = Some(error.to_string()),
+                    Err(error) => problem = problem.or(Some(error.to_string())),
+                }
+            }
+            if let Some(problem) = problem.filter(|problem| *problem != logged) {
+                tracing::warn!(cluster = %self.cluster, "not registered yet: {problem}");
+                logged = problem;
+            }
+            sleep(ASK_AGAIN_AFTER).await;
+        }
+    }
+
+    /// Everything after registration, for ever: reports, goals and leases on every line.
+    pub(crate) async fn keep(self, watch: WatchRequest) {
+        let lines = self.clients.iter().map(|client| {
+            let reports = self.clone().report_on(client.clone());
+            let goals = self.clone().watch_on(client.clone(), watch.clone());
+            async move {
+                tokio::join!(reports, goals);
+            }
+        });
+        futures::future::join_all(lines).await;
+    }
+
+    async fn report_on(mut self, client: SessionClient) {
+        let mut talks = Talk::new(client.address());
+        loop {
+            let outgoing = self.report.borrow_and_update().clone();
+            if let Some(Outgoing { report, wants_lease }) = outgoing {
+                let request = ReportRequest { cluster: self.cluster.clone(), report, wants_lease };
+                // The lease counts from before the request left.
+                let sent = now();
+                match client.report(&request).await {
+                    Ok(reported) => {
+                        talks.well();
+                        if let Some(lease) = reported.lease {
+                            let _ = self.grants.send(Granted { lease, sent }).await;
+                        }
+                    }
+                    Err(error) => {
+                        talks.badly(&error);
+                        let _ = timeout(AGAIN_AFTER, self.report.changed()).await;
+                        continue;
+                    }
+                }
+            }
+            let news = timeout(self.heartbeat, self.report.changed()).await;
+            if let Ok(Err(_)) = news {
+                return; // the instance is gone
+            }
+        }
+    }
+
+    async fn watch_on(self, client: SessionClient, request: WatchRequest) {
+        loop {
+            // The report's line logs what is wrong with this coordinator; one voice is enough.
+            if let Ok(mut updates) = client.watch(&request).await {
+                while let Ok(Some(update)) = updates.next().await {
+                    self.told.send_if_modified(|told| told.take(update));
+                }
+            }
+            sleep(AGAIN_AFTER).await;
+        }
+    }
+}
+
+/// Now, on this machine's boot clock.
+pub(crate) fn now() -> Instant {
+    Instant(crate::process::boottime_now().as_ns() / 1_000_000)
+}
+
+/// Logs changes of a line, not attempts.
+struct Talk {
+    address: String,
+    broken: Option<String>,
+}
+
+impl Talk {
+    fn new(address: &str) -> Self {
+        Self { address: address.to_owned(), broken: None }
+    }
+
+    fn well(&mut self) {
+        if self.broken.take().is_some() {
+            tracing::info!(coordinator = %self.address, "reports reach the coordinator again");
+        }
+    }
+
+    fn badly(&mut self, error: &ClientError) {
+        if self.broken.is_none() {
+            tracing::warn!(coordinator = %self.address, "a report did not reach the coordinator: {error}");
+        }
+        self.broken = Some(error.to_string());
+    }
+}

@@ -1,0 +1,68 @@
+//! Promoting. Everything that must be so *before* the first commit is: the rule is configured and shown, clients are
+//! out, histories leave exactly one number free, the mark is on disk, and the guard holds a deadline by a lease.
+
+use super::Done;
+use crate::instance::Instance;
+use crate::session::now;
+use interrex_cluster::goal::PrimaryGoal;
+use interrex_cluster::ids::Stamp;
+use interrex_cluster::report::Promotion;
+use interrex_cluster::wal::{Position, TimelineId};
+use std::time::Duration;
+
+use super::StepError;
+
+/// For how long this is waited for in one go; it is asked again, and never called back (F23).
+const PROMOTED_WITHIN: Duration = Duration::from_secs(5);
+
+impl Instance {
+    pub(super) async fn promote(&self, stamp: Stamp, goal: &PrimaryGoal) -> Done {
+        let Some(running) = self.running() else {
+            return Err(StepError::NotYet("the server is gone".to_owned()));
+        };
+        let epoch = goal.epoch;
+        self.keeper.arm(&running, epoch, goal.sync.k, now()).await?;
+        self.remember(move |memory| memory.promoted = Some(epoch)).await?;
+        self.known().proofs.sealed = None;
+        self.still(stamp)?;
+        if !self.keeper.held().await.lease.covers(epoch, goal.sync.k, now()) {
+            return Err(StepError::NotYet(format!("the lease of epoch {epoch} ran out while promoting")));
+        }
+        let began = now();
+        let promotion = self.server.promote(epoch, PROMOTED_WITHIN).await?;
+        // Even after kill -9 it comes up as a standby from here on.
+        self.server.put_standby_signal().await?;
+        self.promoted(goal, promotion).await?;
+        let took_ms = u64::try_from(now().since(began).as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            cluster = %self.config.cluster, %epoch, timeline = %epoch, lsn = %promotion.begin, took_ms, "promoted"
+        );
+        self.beat_now.notify_one();
+        Ok(())
+    }
+
+    /// After an interruption: `standby.signal` back, and what came of the promotion.
+    pub(super) async fn finish_promotion(&self, goal: &PrimaryGoal) -> Done {
+        self.server.put_standby_signal().await?;
+        let promotion = self.server.promotion().await?;
+        self.promoted(goal, promotion).await?;
+        self.beat_now.notify_one();
+        Ok(())
+    }
+
+    async fn promoted(&self, goal: &PrimaryGoal, promotion: Promotion) -> Done {
+        if promotion.epoch != goal.epoch {
+            return Err(StepError::NotYet(format!(
+                "it was promoted onto timeline {}, expected {}: its history files left another number free",
+                promotion.epoch, goal.epoch
+            )));
+        }
+        // The whole line goes with it: it may have branched off a timeline that never came to be confirmed.
+        let timeline = TimelineId(promotion.epoch.0);
+        let line = self.history(Position { timeline, lsn: promotion.begin }).await?;
+        let mut known = self.known();
+        known.proofs.promoted_line = Some(line);
+        known.proofs.promoted = Some(promotion);
+        Ok(())
+    }
+}

@@ -1,0 +1,105 @@
+//! Sealing: no upstream, then the durable end of WAL. The epoch stands fsynced in the state before this begins (the
+//! loop obeys before it acts), so that a restart cannot bring back what is refused here.
+
+use super::{Done, StepError};
+use crate::eyes::history_of;
+use crate::instance::Instance;
+use crate::postgres::{self, Role};
+use interrex_cluster::ids::{Epoch, Stamp};
+use interrex_cluster::instance::next_step::Stop;
+use interrex_cluster::instance::observed::End;
+use interrex_cluster::report::{Promotion, Seal};
+use interrex_cluster::wal::{History, Position};
+use std::time::Duration;
+
+/// The receiver ends in milliseconds (F40); a stopped process may not, and then ending the server is quicker.
+const SEALED_WITHIN: Duration = Duration::from_secs(2);
+
+impl Instance {
+    /// Takes the upstream away and reads the end. With an epoch, it is proof.
+    pub(super) async fn seal(&self, stamp: Stamp, epoch: Option<Epoch>, line: Option<&History>) -> Done {
+        {
+            let mut run = self.run();
+            run.role = None;
+            run.replaying = None;
+        }
+        let position = match self.server.seal(line, SEALED_WITHIN).await {
+            Ok(position) => position,
+            Err(error @ postgres::Error::Silent { .. }) if epoch.is_some() => {
+                return self.stop(Stop::Fence, &format!("it cannot be sealed while it runs: {error}")).await;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        {
+            let mut run = self.run();
+            run.role = Some(Role::Sealed);
+            run.upstream = None;
+            run.replaying = Some(position.timeline);
+        }
+        match epoch {
+            Some(epoch) => self.prove_seal(stamp, epoch, position, false).await.map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads where a stopped server's copy ends, or where a sealed one's does.
+    pub(super) async fn scan_end(
+        &self,
+        stamp: Stamp,
+        epoch: Option<Epoch>,
+        stopped: bool,
+        line: Option<&History>,
+    ) -> Done {
+        if stopped && self.running().is_some() {
+            return Err(StepError::NotYet("the server still runs".to_owned()));
+        }
+        let position = self.server.wal_end(None, line).await?;
+        let history = match epoch {
+            Some(epoch) => self.prove_seal(stamp, epoch, position, stopped).await?,
+            None => self.history(position).await?,
+        };
+        let mut known = self.known();
+        known.end = Some(End { position, history });
+        Ok(())
+    }
+
+    async fn prove_seal(
+        &self,
+        stamp: Stamp,
+        epoch: Epoch,
+        position: Position,
+        stopped: bool,
+    ) -> Result<History, StepError> {
+        let history = self.history(position).await?;
+        let fork = history.ancestors.last().map(|ancestor| Promotion {
+            epoch: Epoch(history.timeline.0),
+            parent: ancestor.timeline,
+            begin: ancestor.end,
+        });
+        // Told positions are kept: a copy that later ends below one was rolled back (clause 8).
+        let told = self.memory().told;
+        if let Some(told) = told.filter(|told| position < *told) {
+            return Err(StepError::NotYet(format!(
+                "the copy ends at {position} and told {told} before: it was rolled back and counts for nothing"
+            )));
+        }
+        self.remember(move |memory| memory.told = Some(position)).await?;
+        self.still(stamp)?;
+        let mut known = self.known();
+        known.proofs.sealed = Some(Seal { epoch, position, stopped, fork });
+        if stopped {
+            known.exit = None;
+        }
+        drop(known);
+        let how = if stopped { "stopped" } else { "sealed" };
+        tracing::info!(cluster = %self.config.cluster, %epoch, lsn = %position.lsn, timeline = %position.timeline, "{how}");
+        Ok(history)
+    }
+
+    pub(super) async fn history(&self, position: Position) -> Result<History, StepError> {
+        let histories = self.server.histories().await?;
+        history_of(position.timeline, &histories).ok_or_else(|| {
+            StepError::NotYet(format!("the history of timeline {} is not in pg_wal", position.timeline))
+        })
+    }
+}

@@ -1,0 +1,74 @@
+//! Starting: always as a standby, with its settings and `standby.signal` in place before the process exists. A server
+//! becomes a primary by promotion only (F27).
+
+use super::Done;
+use crate::instance::Instance;
+use crate::postgres::{Clients, Role, Settings, Upstream};
+use crate::process::{StartSpec, start};
+use crate::run::Run;
+use interrex_cluster::goal::StandbyGoal;
+use interrex_cluster::ids::Stamp;
+
+impl Instance {
+    /// Starts it, following `goal`'s upstream or receiving from nobody.
+    pub(super) async fn start(&self, stamp: Stamp, goal: Option<&StandbyGoal>) -> Done {
+        let role = goal.map_or(Role::Sealed, |goal| Role::Standby { upstream: upstream(goal) });
+        // Who follows may be read from; who may be promoted next lets clients in when it has.
+        let clients = if goal.is_some() { Clients::In } else { Clients::Out };
+        self.write_role(&role).await?;
+        self.server.write_hba(clients).await?;
+        self.server.put_standby_signal().await?;
+        let log_from = std::fs::metadata(self.rooms.log()).map_or(0, |log| log.len());
+        // The server is gone and would come up as a standby: no promotion is in flight any more.
+        self.remember(|memory| memory.promoted = None).await?;
+        self.still(stamp)?;
+        let running = start(self.start_spec()).await?;
+        *self.run() = Run {
+            role: Some(role),
+            upstream: goal.map(|goal| goal.upstream.clone()),
+            clients: Some(clients),
+            log_from,
+            ..Run::begun()
+        };
+        {
+            let mut known = self.known();
+            known.exit = None;
+            known.end = None;
+            if goal.is_some() {
+                known.proofs.sealed = None;
+            }
+        }
+        tracing::info!(cluster = %self.config.cluster, postmaster = running.postmaster(), "PostgreSQL was started as a standby");
+        self.process.send_replace(Some(running));
+        Ok(())
+    }
+
+    fn start_spec(&self) -> StartSpec {
+        let (program, args) = self.server.start_args();
+        StartSpec {
+            guard_bin: self.agent.guard.clone(),
+            socket: self.rooms.guard_socket(),
+            run_as: self.config.run_as.as_ref().map(|user| (user.uid, user.gid)),
+            log: self.rooms.log(),
+            program,
+            args,
+        }
+    }
+
+    /// Writes the settings of a role; true when the server has to be told.
+    pub(super) async fn write_role(&self, role: &Role) -> Result<bool, super::StepError> {
+        let written = self.server.write_settings(&Settings { role: role.clone() }).await?;
+        for key in &written.stray {
+            tracing::warn!(
+                cluster = %self.config.cluster,
+                "{key} had been set by ALTER SYSTEM and was reset: it belongs to Interrex"
+            );
+        }
+        Ok(written.changed)
+    }
+}
+
+/// A goal's upstream, as settings have it.
+pub(super) fn upstream(goal: &StandbyGoal) -> Upstream {
+    Upstream { address: goal.address.clone(), name: goal.name.clone(), slot: Some(goal.slot.clone()) }
+}
