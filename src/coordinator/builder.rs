@@ -1,0 +1,144 @@
+//! How a coordinator is put together. Everything it needs comes in here; it reads no environment and no global.
+
+use crate::raft::Timing;
+use crate::{Coordinator, OpenError};
+use interrex_api::admin::{CreateCluster, NewOwner};
+use interrex_cluster::ids::{ClusterName, MachineName};
+use interrex_cluster::policy::{Policy, Spec};
+use interrex_rt::{Clock, Rng, Spawner, SystemClock, SystemRng, TokioSpawner};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A coordinator in the making. `machine`, `listen`, `members` and `data_dir` have to be given.
+#[derive(Clone)]
+pub struct Builder {
+    pub(crate) machine: Option<MachineName>,
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) advertise: Option<String>,
+    pub(crate) members: BTreeMap<MachineName, String>,
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) policy: Policy,
+    pub(crate) timing: Timing,
+    pub(crate) clusters: Vec<CreateCluster>,
+    pub(crate) yield_to_primary: bool,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rng: Arc<dyn Rng>,
+    pub(crate) spawner: Arc<dyn Spawner>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            machine: None,
+            listen: None,
+            advertise: None,
+            members: BTreeMap::new(),
+            data_dir: None,
+            policy: Policy::default(),
+            timing: Timing::default(),
+            clusters: Vec::new(),
+            yield_to_primary: true,
+            clock: Arc::new(SystemClock),
+            rng: Arc::new(SystemRng),
+            spawner: Arc::new(TokioSpawner),
+        }
+    }
+}
+
+impl Builder {
+    /// The machine's name, unique in the group.
+    #[must_use]
+    pub fn machine(mut self, machine: MachineName) -> Self {
+        self.machine = Some(machine);
+        self
+    }
+
+    /// Where gRPC is served. Port 0 takes any free one; then `advertise` is needed in a group of several.
+    #[must_use]
+    pub fn listen(mut self, listen: SocketAddr) -> Self {
+        self.listen = Some(listen);
+        self
+    }
+
+    /// `host:port` under which the others reach this coordinator; absent: what `members` says of this machine.
+    #[must_use]
+    pub fn advertise(mut self, address: impl Into<String>) -> Self {
+        self.advertise = Some(address.into());
+        self
+    }
+
+    /// The machines of the group with the `host:port` of each coordinator, this one among them: 1, 3 or 5. Counts at
+    /// the first start; later the log knows the members.
+    #[must_use]
+    pub fn members(mut self, members: BTreeMap<MachineName, String>) -> Self {
+        self.members = members;
+        self
+    }
+
+    /// The node's data directory. The log goes into `raft` below it.
+    #[must_use]
+    pub fn data_dir(mut self, data_dir: impl Into<PathBuf>) -> Self {
+        self.data_dir = Some(data_dir.into());
+        self
+    }
+
+    /// Thresholds; the same on every coordinator of a group. Absent: the defaults.
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Heartbeats and elections among coordinators. Absent: the defaults.
+    #[must_use]
+    pub fn timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
+    }
+
+    /// A cluster to be created unless it exists. May be called once for each.
+    #[must_use]
+    pub fn cluster(mut self, name: ClusterName, spec: Spec, owner: Option<NewOwner>) -> Self {
+        self.clusters.push(CreateCluster { name, spec, owner });
+        self
+    }
+
+    /// Whether leadership is handed away from a machine that hosts a primary to one that hosts none. Default: true.
+    #[must_use]
+    pub fn yield_to_primary(mut self, yields: bool) -> Self {
+        self.yield_to_primary = yields;
+        self
+    }
+
+    /// Another clock than the system's.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Another source of randomness than the kernel's.
+    #[must_use]
+    pub fn rng(mut self, rng: Arc<dyn Rng>) -> Self {
+        self.rng = rng;
+        self
+    }
+
+    /// Another runtime for background tasks than the caller's own.
+    #[must_use]
+    pub fn spawner(mut self, spawner: Arc<dyn Spawner>) -> Self {
+        self.spawner = spawner;
+        self
+    }
+
+    /// Takes the port, opens the log and restores the records. The coordinator takes part once it is
+    /// [run](Coordinator::run), which is to follow at once.
+    ///
+    /// # Errors
+    /// One line with the way out; see [`OpenError`].
+    pub async fn open(self) -> Result<Coordinator, OpenError> {
+        Coordinator::open(self).await
+    }
+}

@@ -1,0 +1,245 @@
+//! A running coordinator, from the open port to the last word, and the handle by which others look at it.
+
+use crate::builder::Builder;
+use crate::core::{AWAKE_EVERY, Core};
+use crate::machine::Records;
+use crate::raft::{self, RaftNode};
+use crate::service::relay::Relays;
+use crate::service::{bind, serve};
+use crate::yielding::best_successor;
+use crate::{clusters, driver, yielding};
+use interrex_api::admin::CreateCluster;
+use interrex_api::session::LeaderHint;
+use interrex_cluster::ids::{ClusterName, MachineName};
+use interrex_cluster::route::{Route, route};
+use interrex_rt::Task;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// For calls under way to end, and for leadership to be handed away, when the coordinator is to end.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Why a coordinator cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Something was not given, or does not fit.
+    #[error("{0}")]
+    Config(String),
+    /// The port cannot be had.
+    #[error(
+        "listen on {listen} for gRPC: {source}; stop what uses the port, or set another coordinator.listen"
+    )]
+    Listen {
+        /// The address.
+        listen: SocketAddr,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The log.
+    #[error(transparent)]
+    Raft(#[from] raft::OpenError),
+}
+
+/// Why a coordinator ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The log takes nothing any more: a disk error, or an entry of a newer version. In words.
+    #[error("the coordinator stopped: {0}")]
+    Stopped(String),
+    /// The server ended.
+    #[error("the coordinator's server ended: {0}")]
+    Server(String),
+}
+
+/// A coordinator that has its port and its log.
+pub struct Coordinator {
+    core: Arc<Core>,
+    relays: Arc<Relays>,
+    listener: TcpListener,
+    address: SocketAddr,
+    clusters: Vec<CreateCluster>,
+    yields: bool,
+}
+
+impl Coordinator {
+    /// A coordinator in the making.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) async fn open(builder: Builder) -> Result<Self, OpenError> {
+        let missing = |what: &str| OpenError::Config(format!("a coordinator needs its {what}"));
+        let machine = builder.machine.ok_or_else(|| missing("machine name"))?;
+        let listen = builder.listen.ok_or_else(|| missing("listen address"))?;
+        let data_dir = builder.data_dir.ok_or_else(|| missing("data directory"))?;
+        let listed = builder.members.get(&machine).cloned();
+        let Some(advertise) = builder.advertise.or(listed) else {
+            return Err(OpenError::Config(format!(
+                "coordinator.members does not list this machine, {machine}"
+            )));
+        };
+        let listener = bind(listen).await?;
+        let address = listener.local_addr().map_err(|source| OpenError::Listen { listen, source })?;
+        let members = builder.members.iter().map(|(name, at)| (name.to_string(), at.clone())).collect();
+        let mut config = raft::Config::new(machine.as_str(), members, data_dir.join("raft"), &advertise);
+        config.timing = builder.timing;
+        let node = RaftNode::open(config, Records::default()).await?;
+        let core = Core::new(machine, node, builder.policy, builder.clock, builder.rng, builder.spawner);
+        Ok(Self {
+            core: Arc::new(core),
+            relays: Arc::default(),
+            listener,
+            address,
+            clusters: builder.clusters,
+            yields: builder.yield_to_primary,
+        })
+    }
+
+    /// A handle, good before, during and after the run.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle { core: self.core.clone(), address: self.address }
+    }
+
+    /// Takes part until `shutdown` resolves, then hands leadership away, lets calls under way end, and closes the log.
+    ///
+    /// # Errors
+    /// It ended by itself; its process should end too.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+        let Self { core, relays, listener, clusters, yields, .. } = self;
+        let tasks = background(&core, &relays, clusters, yields);
+        // In a set, so that it ends with this future, however that ends.
+        let mut server = JoinSet::new();
+        server.spawn(serve(core.clone(), relays, listener));
+        let mut stopped = core.node.stopped();
+        let outcome = tokio::select! {
+            () = shutdown => Ok(()),
+            why = stopped.wait_for(Option::is_some) => {
+                let why = why.ok().and_then(|why| why.clone()).unwrap_or_else(|| "raft is gone".to_owned());
+                Err(RunError::Stopped(why))
+            }
+            ended = server.join_next() => Err(RunError::Server(match ended {
+                Some(Ok(Err(why))) => why,
+                Some(Err(why)) => why.to_string(),
+                Some(Ok(Ok(()))) | None => "without a reason".to_owned(),
+            })),
+        };
+        drop(tasks);
+        if outcome.is_ok() {
+            hand_over(&core).await;
+        }
+        core.ending.send_replace(true);
+        if timeout(FAREWELL, server.join_next()).await.is_err() {
+            tracing::debug!("calls under way were cut off");
+        }
+        server.shutdown().await;
+        core.node.shutdown().await;
+        outcome
+    }
+}
+
+/// Everything that goes on by itself.
+fn background(core: &Arc<Core>, relays: &Arc<Relays>, wanted: Vec<CreateCluster>, yields: bool) -> Vec<Task> {
+    let spawn = |work| core.spawner.spawn(work);
+    let awake = core.clone();
+    let mut tasks = vec![
+        spawn(Box::pin(driver::run(core.clone()))),
+        spawn(Box::pin(async move {
+            loop {
+                awake.awake();
+                tokio::time::sleep(AWAKE_EVERY).await;
+            }
+        })),
+        spawn(Box::pin(clusters::found(core.clone(), relays.clone(), wanted))),
+    ];
+    if yields {
+        tasks.push(spawn(Box::pin(yielding::run(core.clone()))));
+    }
+    tasks
+}
+
+/// A leader that leaves spares the others an election.
+async fn hand_over(core: &Core) {
+    if core.reign().is_none() {
+        return;
+    }
+    let handed = async {
+        let to = best_successor(core, false).await?;
+        core.node.transfer_leader(to.as_str()).await.ok()?;
+        Some(to)
+    };
+    match timeout(FAREWELL, handed).await {
+        Ok(Some(to)) => tracing::info!(%to, "leadership was handed over"),
+        _ => tracing::info!("leadership was not handed over: nobody else could take it"),
+    }
+}
+
+/// A look at a coordinator from the same process. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) core: Arc<Core>,
+    address: SocketAddr,
+}
+
+impl Handle {
+    /// Where its gRPC is served.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its machine.
+    #[must_use]
+    pub fn machine(&self) -> &MachineName {
+        &self.core.machine
+    }
+
+    /// Who leads the group, as far as this coordinator knows.
+    #[must_use]
+    pub fn leader(&self) -> Option<LeaderHint> {
+        self.core.leader()
+    }
+
+    /// True while this coordinator leads, has applied all that earlier leaders did, and hears a quorum.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.core.node.leadership().borrow().mine
+    }
+
+    /// Index of the newest log entry applied here. Does not move while nothing happens.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        *self.core.node.applied().borrow()
+    }
+
+    /// What this coordinator waits for before it votes; `None`: it votes.
+    #[must_use]
+    pub fn waiting(&self) -> Option<String> {
+        self.core.node.waiting().borrow().clone()
+    }
+
+    /// Waits until somebody leads, and returns who.
+    pub async fn led(&self) -> Option<LeaderHint> {
+        let mut leadership = self.core.node.leadership();
+        let known = leadership.wait_for(|l| l.leader.is_some()).await.ok()?.leader.clone();
+        known.as_ref().and_then(crate::core::hint)
+    }
+
+    /// Names of the clusters, as this coordinator knows them.
+    #[must_use]
+    pub fn clusters(&self) -> Vec<ClusterName> {
+        self.core.node.read(|records| records.clusters().keys().cloned().collect())
+    }
+
+    /// Where clients of a cluster may go, as this coordinator knows it.
+    #[must_use]
+    pub fn route(&self, cluster: &ClusterName) -> Option<Route> {
+        self.core.node.read(|records| records.cluster(cluster).map(route))
+    }
+}

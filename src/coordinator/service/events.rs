@@ -1,0 +1,60 @@
+//! What happened, as a stream: what is kept, then what happens. Every coordinator tells the same story, because it is
+//! derived from the log; one that lags tells it later.
+
+use crate::core::Core;
+use futures::stream;
+use interrex_api::admin::EventsRequest;
+use interrex_api::serve::Answers;
+use interrex_cluster::event::Event;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+struct Telling {
+    core: Arc<Core>,
+    request: EventsRequest,
+    applied: watch::Receiver<u64>,
+    /// Index of the newest entry whose events are in `next` or were told.
+    upto: u64,
+    next: VecDeque<Event>,
+}
+
+/// Tells the events asked for.
+pub(crate) fn tell(core: Arc<Core>, request: EventsRequest) -> Answers<Event> {
+    let applied = core.node.applied();
+    let mut telling = Telling { applied, core, upto: request.after, request, next: VecDeque::new() };
+    telling.fetch();
+    Box::pin(stream::unfold(telling, |mut telling| async move {
+        let event = telling.next().await?;
+        Some((Ok(event), telling))
+    }))
+}
+
+impl Telling {
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.next.pop_front() {
+                return Some(event);
+            }
+            if !self.request.follow {
+                return None;
+            }
+            tokio::select! {
+                changed = self.applied.changed() => changed.ok()?,
+                () = self.core.ended() => return None,
+            }
+            self.fetch();
+        }
+    }
+
+    /// All events of an entry appear at once, so an index tells how far this has come.
+    fn fetch(&mut self) {
+        let wanted = |event: &&Event| self.request.cluster.as_ref().is_none_or(|name| event.cluster == *name);
+        let (newest, events) = self.core.node.read(|records| {
+            let newest = records.events_after(self.upto).last().map(|event| event.index);
+            (newest, records.events_after(self.upto).filter(wanted).cloned().collect::<Vec<_>>())
+        });
+        self.upto = newest.unwrap_or(self.upto);
+        self.next.extend(events);
+    }
+}

@@ -1,0 +1,40 @@
+//! What a coordinator answers: one file a question. The wire is `interrex-api`'s; here are the handlers, and the server
+//! that they and the log's own service are mounted on.
+
+pub(crate) mod admin;
+pub(crate) mod create;
+mod events;
+mod failover;
+mod goals;
+pub(crate) mod relay;
+mod server;
+pub(crate) mod session;
+
+pub(crate) use server::{bind, serve};
+
+use crate::core::hint;
+use crate::raft::{ConfirmError, MemberError};
+use interrex_api::refused::Refused;
+use std::time::Duration;
+
+/// For a quorum to confirm that this coordinator leads.
+pub(crate) const CONFIRMATION: Duration = Duration::from_secs(1);
+
+/// A confirmation that did not come, as a refusal.
+fn unconfirmed(why: ConfirmError) -> Refused {
+    match why {
+        ConfirmError::NotLeader { leader } => Refused::NotLeader(leader.as_ref().and_then(hint)),
+        ConfirmError::NoQuorum => Refused::Unavailable(why.to_string()),
+        ConfirmError::Stopped(_) => Refused::Internal(why.to_string()),
+    }
+}
+
+/// A change of the group that did not come about, as a refusal.
+fn unchanged(why: MemberError) -> Refused {
+    match why {
+        MemberError::NotLeader { leader } => Refused::NotLeader(leader.as_ref().and_then(hint)),
+        MemberError::Refused(_) => Refused::Rejected(why.to_string()),
+        MemberError::Unfinished(_) => Refused::Unavailable(why.to_string()),
+        MemberError::Stopped(_) => Refused::Internal(why.to_string()),
+    }
+}

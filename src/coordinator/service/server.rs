@@ -1,0 +1,58 @@
+//! The one gRPC server of a coordinator: the log's own service, agents, operators, health and reflection.
+
+use super::admin::Admin;
+use super::relay::Relays;
+use super::session::Session;
+use crate::OpenError;
+use crate::core::Core;
+use interrex_api::FILE_DESCRIPTOR_SET;
+use interrex_api::serve::{admin_service, session_service};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+/// A peer that answers no ping for so long is gone, and so are its streams.
+const PING: Duration = Duration::from_secs(2);
+/// No call lasts longer before its answer begins. Handlers are stricter; the longest is a raft member's return.
+const CALL: Duration = Duration::from_secs(70);
+/// Calls under way on one connection.
+const CALLS_AT_ONCE: usize = 256;
+/// The largest message of an agent or an operator.
+const MAX_MESSAGE: usize = 1 << 20;
+
+/// Takes the port.
+pub(crate) async fn bind(listen: SocketAddr) -> Result<TcpListener, OpenError> {
+    TcpListener::bind(listen).await.map_err(|source| OpenError::Listen { listen, source })
+}
+
+/// Serves until the coordinator is to end, and then lets calls under way finish.
+pub(crate) async fn serve(core: Arc<Core>, relays: Arc<Relays>, listener: TcpListener) -> Result<(), String> {
+    let session =
+        session_service(Arc::new(Session { core: core.clone() })).max_decoding_message_size(MAX_MESSAGE);
+    let admin = Admin { core: core.clone(), relays };
+    let admin = admin_service(Arc::new(admin)).max_decoding_message_size(MAX_MESSAGE);
+    let (health, health_service) = tonic_health::server::health_reporter();
+    for service in ["", "interrex.v1.Raft", "interrex.v1.Session", "interrex.v1.Admin"] {
+        health.set_service_status(service, tonic_health::ServingStatus::Serving).await;
+    }
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(|e| format!("set up gRPC reflection: {e}"))?;
+    Server::builder()
+        .http2_keepalive_interval(Some(PING))
+        .http2_keepalive_timeout(Some(PING))
+        .concurrency_limit_per_connection(CALLS_AT_ONCE)
+        .timeout(CALL)
+        .add_service(core.node.service())
+        .add_service(session)
+        .add_service(admin)
+        .add_service(health_service)
+        .add_service(reflection)
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), core.ended())
+        .await
+        .map_err(|e| format!("serve gRPC: {e}"))
+}

@@ -1,0 +1,149 @@
+//! Coordinators that can be started, looked at and killed.
+
+use crate::{Builder, Coordinator, Handle};
+use interrex_api::client::{Client, ClientOptions};
+use interrex_cluster::ids::{ClusterName, InstanceName};
+use interrex_cluster::record::{Cluster, Copy, Operation};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// Longer than anything here takes on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One running coordinator.
+pub(crate) struct Running {
+    pub(crate) handle: Handle,
+    run: JoinHandle<()>,
+}
+
+/// A group of coordinators on loopback.
+pub(crate) struct Group {
+    _dir: tempfile::TempDir,
+    pub(crate) addresses: BTreeMap<String, String>,
+    pub(crate) running: BTreeMap<String, Running>,
+}
+
+impl Group {
+    /// `size` coordinators `n1`, `n2`, …, formed and led. `extra` may add to each builder.
+    pub(crate) async fn of(size: usize, extra: impl Fn(Builder) -> Builder) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        // Ports are found first, because every member has to know all of them.
+        let held: Vec<_> =
+            (0..size).map(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
+        let addresses: BTreeMap<String, String> = (1..)
+            .zip(&held)
+            .map(|(i, port)| (format!("n{i}"), port.local_addr().expect("an address").to_string()))
+            .collect();
+        drop(held);
+        let members: BTreeMap<_, _> =
+            addresses.iter().map(|(n, a)| (n.parse().expect("a name"), a.clone())).collect();
+        let mut running = BTreeMap::new();
+        for (name, address) in &addresses {
+            let builder = Coordinator::builder()
+                .machine(name.parse().expect("a name"))
+                .listen(address.parse().expect("an address"))
+                .members(members.clone())
+                .data_dir(dir.path().join(name))
+                .yield_to_primary(false);
+            let coordinator = extra(builder).open().await.expect("it opens");
+            let handle = coordinator.handle();
+            let run =
+                tokio::spawn(async move { coordinator.run(std::future::pending()).await.expect("it runs") });
+            running.insert(name.clone(), Running { handle, run });
+        }
+        let group = Self { _dir: dir, addresses, running };
+        group.leader().await;
+        group
+    }
+
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.addresses.values().cloned().collect()
+    }
+
+    /// A client that knows only these coordinators.
+    pub(crate) fn client(&self, of: &[&str]) -> Client {
+        let addresses = of.iter().map(|name| self.addresses[*name].clone()).collect();
+        Client::new(addresses, ClientOptions::default()).expect("addresses")
+    }
+
+    pub(crate) fn handle(&self, name: &str) -> &Handle {
+        &self.running[name].handle
+    }
+
+    /// Waits for one that leads.
+    pub(crate) async fn leader(&self) -> String {
+        let waits = self.running.iter().map(|(name, running)| {
+            let mut leadership = running.handle.core.node.leadership();
+            Box::pin(async move {
+                leadership.wait_for(|l| l.mine).await.expect("it runs");
+                name.clone()
+            })
+        });
+        within("somebody leads", futures::future::select_all(waits)).await.0
+    }
+
+    /// One that does not lead.
+    pub(crate) async fn follower(&self) -> String {
+        let leader = self.leader().await;
+        self.running.keys().find(|name| **name != leader).expect("a group of several").clone()
+    }
+
+    /// Ends a coordinator without a word to anybody.
+    pub(crate) async fn kill(&mut self, name: &str) {
+        let Running { handle, run } = self.running.remove(name).expect("it runs");
+        run.abort();
+        drop(run.await);
+        handle.core.node.shutdown().await;
+    }
+
+    /// Waits until the record of a cluster, as any running coordinator has it, is as wanted; returns it.
+    pub(crate) async fn record(
+        &self,
+        what: &str,
+        cluster: &str,
+        wanted: impl Fn(&Cluster) -> bool,
+    ) -> Cluster {
+        let name: ClusterName = cluster.parse().expect("a name");
+        let core = &self.running.values().next().expect("one runs").handle.core;
+        let mut applied = core.node.applied();
+        let seen = async {
+            loop {
+                applied.mark_unchanged();
+                if let Some(record) = core.node.read(|r| r.cluster(&name).filter(|c| wanted(c)).cloned()) {
+                    return record;
+                }
+                applied.changed().await.expect("it runs");
+            }
+        };
+        match tokio::time::timeout(PATIENCE, seen).await {
+            Ok(record) => record,
+            Err(_) => panic!("{what}: {:#?}", core.node.read(|r| r.cluster(&name).cloned())),
+        }
+    }
+
+    pub(crate) async fn stop(mut self) {
+        for name in self.running.keys().cloned().collect::<Vec<_>>() {
+            self.kill(&name).await;
+        }
+    }
+}
+
+/// Waits for something that has to come.
+pub(crate) async fn within<T>(what: &str, wait: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("it never came about that {what}"))
+}
+
+/// Open, every copy whole, the full rule proved: nothing left to do.
+pub(crate) fn settled(record: &Cluster) -> bool {
+    record.operation == Operation::None
+        && record.primary.as_ref().is_some_and(|reign| reign.open)
+        && record.instances.values().all(|member| member.copy == Copy::Whole)
+        && record.sync.proved
+        && record.sync.standbys.len() + 1 == record.instances.len()
+}
+
+/// The primary's name.
+pub(crate) fn primary(record: &Cluster) -> InstanceName {
+    record.primary.as_ref().expect("a primary").instance.clone()
+}

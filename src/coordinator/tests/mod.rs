@@ -1,0 +1,6 @@
+//! Coordinators in one process, over real gRPC on loopback, with agents that only pretend to have a PostgreSQL.
+
+mod agent;
+mod group;
+mod postgres;
+mod scenes;

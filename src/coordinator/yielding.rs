@@ -1,0 +1,75 @@
+//! Keeps leadership away from machines that host a primary, where another machine hosts none: so that one death rarely
+//! costs both the primary and the coordinator that has to notice it.
+//!
+//! A nicety, so it is done only in peace: every cluster steady, this coordinator leading for a while, the other one
+//! answering and following.
+
+use crate::core::Core;
+use crate::raft::Peer;
+use interrex_cluster::ids::MachineName;
+use interrex_cluster::record::Operation;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(2);
+/// Leadership is handed away at most this often.
+const PEACE: Duration = Duration::from_secs(10);
+
+/// Hands leadership away where that is better, until the coordinator ends.
+pub(crate) async fn run(core: Arc<Core>) {
+    loop {
+        tokio::time::sleep(EVERY).await;
+        if core.led_for().is_none_or(|led| led < PEACE) || !calls_for_it(&core) {
+            continue;
+        }
+        if let Some(to) = best_successor(&core, true).await {
+            tracing::info!(%to, "a primary runs on this machine: leadership goes to one that hosts none");
+            if let Err(why) = core.node.transfer_leader(to.as_str()).await {
+                tracing::info!(%to, "leadership stays here: {why}");
+            }
+            tokio::time::sleep(PEACE).await;
+        }
+    }
+}
+
+/// Everything is steady, and this machine hosts a primary.
+fn calls_for_it(core: &Core) -> bool {
+    let steady = core
+        .node
+        .read(|r| r.clusters().values().all(|c| matches!(c.operation, Operation::None | Operation::Gather)));
+    steady && hosts_of_primaries(core).contains(&core.machine)
+}
+
+/// Machines on which an elected primary runs.
+fn hosts_of_primaries(core: &Core) -> BTreeSet<MachineName> {
+    core.node.read(|records| {
+        let host = |cluster: &interrex_cluster::record::Cluster| {
+            Some(cluster.instances.get(&cluster.primary.as_ref()?.instance)?.machine.clone())
+        };
+        records.clusters().values().filter_map(host).collect()
+    })
+}
+
+/// The voter to hand leadership to: one that answers and follows this coordinator, those without a primary first.
+/// `strictly`: only those.
+pub(crate) async fn best_successor(core: &Core, strictly: bool) -> Option<MachineName> {
+    let hosts = hosts_of_primaries(core);
+    let me = core.node.raft_id();
+    let mut voters: Vec<(bool, MachineName, Peer)> = Vec::new();
+    for member in core.node.members().into_iter().filter(|member| member.voter && member.raft_id != me) {
+        let Ok(machine) = member.machine.parse::<MachineName>() else { continue };
+        let hosts_one = hosts.contains(&machine);
+        if !(strictly && hosts_one) {
+            voters.push((hosts_one, machine, Peer { machine: member.machine, addr: member.addr }));
+        }
+    }
+    voters.sort();
+    for (_, machine, peer) in voters {
+        if core.node.identify(&peer).await.is_ok_and(|answer| answer.leader == me) {
+            return Some(machine);
+        }
+    }
+    None
+}
