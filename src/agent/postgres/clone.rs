@@ -4,7 +4,7 @@
 
 use super::error::{Error, Result};
 use super::files::{
-    blocking, make_private_dir, remove_tree, rename, replace, sync_parent, text, with_suffix,
+    blocking, make_private_dir, remove_tree, rename, replace, sync_parent, sync_tree, text, with_suffix,
 };
 use super::layout::REPLICATION;
 use super::server::{DataDir, Server};
@@ -112,6 +112,7 @@ impl Server {
         let (server, fresh, marker) = (self.clone(), fresh.to_owned(), marker.to_owned());
         blocking(move || {
             server.our_files_in(&fresh)?;
+            sync_tree(&fresh)?;
             replace(server.layout(), &marker, b"verified\n", 0o600).map(|_| ())
         })
         .await
@@ -126,7 +127,7 @@ impl Server {
     ) -> Result<()> {
         let source = conninfo(&upstream.address, &upstream.name, passfile);
         let mut tool = Tool::new(self.layout(), "pg_basebackup")
-            .args(&["--wal-method=stream", "--checkpoint=fast", "--progress", "--no-password"])
+            .args(&["--wal-method=stream", "--checkpoint=fast", "--progress", "--no-password", "--no-sync"])
             .arg("--pgdata")
             .arg(fresh)
             .arg("--dbname")

@@ -113,6 +113,19 @@ pub(super) fn sync(path: &Path) -> Result<()> {
     File::open(path).and_then(|file| file.sync_all()).map_err(|e| Error::io("fsync", path, &e))
 }
 
+/// Makes a whole data directory last, its tablespaces included. One call a file system: a tenth of the time that a
+/// thousand fsyncs take.
+pub(super) fn sync_tree(dir: &Path) -> Result<()> {
+    let tablespaces = dir.join("pg_tblspc");
+    let entries = fs::read_dir(&tablespaces).map_err(|e| Error::io("list", &tablespaces, &e))?;
+    let places = entries.flatten().map(|entry| entry.path()).chain([dir.to_owned()]);
+    for place in places {
+        let synced = File::open(&place).and_then(|file| Ok(rustix::fs::syncfs(file)?));
+        synced.map_err(|e| Error::io("sync", &place, &e))?;
+    }
+    Ok(())
+}
+
 /// The text of a file; `None` when there is none.
 pub(super) fn text(path: &Path) -> Result<Option<String>> {
     match fs::read(path) {

@@ -2,7 +2,9 @@
 //! Killed at any point, it leaves either nothing at `pgdata` or the whole.
 
 use super::error::{Error, Result};
-use super::files::{blocking, make_private_dir, remove_file, remove_tree, rename, replace, with_suffix};
+use super::files::{
+    blocking, make_private_dir, remove_file, remove_tree, rename, replace, sync_tree, with_suffix,
+};
 use super::hba::Clients;
 use super::history::IDENTITY;
 use super::layout::SUPERUSER;
@@ -58,6 +60,7 @@ impl Server {
             made?;
             server.open_hba_in(&fresh)?;
             server.our_files_in(&fresh)?;
+            sync_tree(&fresh)?;
             rename(&fresh, &server.layout().pgdata)
         })
         .await
@@ -66,7 +69,7 @@ impl Server {
     async fn run_initdb(&self, dir: &Path, pwfile: &Path) -> Result<()> {
         let run = |locale: &'static str| {
             let tool = Tool::new(self.layout(), "initdb")
-                .args(&["--data-checksums", "--encoding=UTF8", "--auth-host=scram-sha-256"])
+                .args(&["--data-checksums", "--no-sync", "--encoding=UTF8", "--auth-host=scram-sha-256"])
                 .args(&["--auth-local=scram-sha-256", "--username", SUPERUSER, locale]);
             tool.arg("--pgdata").arg(dir).arg("--pwfile").arg(pwfile).output(INITDB_PATIENCE)
         };
