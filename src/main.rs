@@ -1,3 +1,94 @@
-//! The multi-call binary `interrex`.
+//! The multi-call binary `interrex`: a node, the demo, and the operator's commands.
+//!
+//! Only here are logs installed, signals heard and exit codes given: 0 done, 1 refused or failed with one clear line,
+//! 2 a file or an argument is to be edited.
 
-fn main() {}
+mod log;
+mod node;
+
+use clap::{Parser, Subcommand};
+use interrex_ctl::Common;
+use interrex_ledger::LedgerArgs;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// PostgreSQL clusters that fail over by themselves, with no acknowledged commit lost.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run what a node file names: coordinator, agent, PostgreSQL.
+    Node {
+        /// The node file.
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+        /// Only read the file and look at the machine; change nothing.
+        #[arg(long)]
+        check: bool,
+    },
+    #[command(flatten)]
+    Ctl(interrex_ctl::Command),
+    /// The records of a coordinator's log as JSON lines; works beside a running node.
+    RaftLog {
+        /// The `raft` directory below a node's data_dir.
+        dir: PathBuf,
+    },
+    /// The writer that the demo, the benchmark and the tests judge by.
+    #[command(hide = true)]
+    Ledger(LedgerArgs),
+}
+
+/// What went wrong, and what to exit with.
+struct Failed {
+    why: String,
+    code: u8,
+}
+
+impl Failed {
+    fn new(code: u8, why: impl ToString) -> Self {
+        Self { why: why.to_string(), code }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => code,
+        Err(Failed { why, code }) => {
+            // The one line that the operator reads; when stderr is gone nobody is left to read it.
+            let _ = writeln!(io::stderr(), "interrex: {why}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode, Failed> {
+    match cli.command {
+        Command::RaftLog { dir } => {
+            let dump = interrex_coordinator::raft::dump(&dir, &mut io::stdout().lock());
+            dump.map(|()| ExitCode::SUCCESS).map_err(|e| Failed::new(1, e))
+        }
+        Command::Node { config, check } => node::run(&config, check),
+        Command::Ledger(args) => {
+            runtime()?.block_on(interrex_ledger::main(args)).map_err(|e| Failed::new(e.exit_code(), e))
+        }
+        Command::Ctl(command) => {
+            let done = runtime()?.block_on(interrex_ctl::run(&cli.common, &command, &mut io::stdout()));
+            done.map(|()| ExitCode::SUCCESS).map_err(|e| Failed::new(1, e))
+        }
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
+    // Two threads: one may be busy with a proof while the other answers heartbeats.
+    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    built.map_err(|e| Failed::new(1, format!("start the runtime: {e}; is a limit on threads or files too low?")))
+}
