@@ -6,7 +6,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::time::Duration;
-use tonic::{ConnectError, Status};
+use tonic::{Code, ConnectError, Status};
 
 /// Why a client has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -93,8 +93,8 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// What a status tells. Without our mark it is the transport's.
-    pub(crate) fn of(status: &Status) -> Failure {
+    /// What a status tells, of a call that had `deadline`. Without our mark it is the transport's.
+    pub(crate) fn of(status: &Status, deadline: Duration) -> Failure {
         if let Some(refused) = Refused::from_status(status) {
             return Failure::Refused(refused);
         }
@@ -107,6 +107,10 @@ impl Failure {
             source = error.source();
         }
         let why = innermost.map_or_else(|| status.message().to_owned(), plain);
+        // The deadline travels with the request, and either end may be the first to notice that it passed.
+        if !never_connected && matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded) {
+            return Failure::timed_out(deadline);
+        }
         if never_connected { Failure::NotSent(why) } else { Failure::Unknown(why) }
     }
 

@@ -53,7 +53,7 @@ impl EventStream {
                         None => continue,
                     }
                 }
-                Ok(Err(status)) => match Failure::of(&status) {
+                Ok(Err(status)) => match Failure::of(&status, SILENCE) {
                     Failure::Refused(refused @ (Refused::NotLeader(_) | Refused::Unavailable(_))) => {
                         refused.to_string()
                     }

@@ -50,7 +50,7 @@ struct Round {
 
 impl Client {
     /// A client of the group whose members listen at `coordinators` (`host:port` each; not all need be named). Nothing
-    /// is dialled yet.
+    /// is dialled yet. Call it within a tokio runtime.
     ///
     /// # Errors
     /// No address, or one that is none.
@@ -157,7 +157,7 @@ impl Client {
                     self.known().last = Some(address.clone());
                     return Ok(Ok((address, answer.into_inner())));
                 }
-                Ok(Err(status)) => Failure::of(&status),
+                Ok(Err(status)) => Failure::of(&status, left),
                 Err(_) => Failure::timed_out(left),
             };
             self.forget(&address);

@@ -20,7 +20,8 @@ pub struct SessionClient {
 }
 
 impl SessionClient {
-    /// A line to the coordinator at `address` (`host:port`). Nothing is dialled yet.
+    /// A line to the coordinator at `address` (`host:port`). Nothing is dialled yet. Call it within a tokio
+    /// runtime.
     ///
     /// # Errors
     /// The address is none.
@@ -82,7 +83,7 @@ impl SessionClient {
                 return read(answer.into_inner())
                     .map_err(|bad| ClientError::BadReply { address: address(), bad });
             }
-            Ok(Err(status)) => Failure::of(&status),
+            Ok(Err(status)) => Failure::of(&status, deadline),
             Err(_) => Failure::timed_out(deadline),
         };
         Err(match failure {

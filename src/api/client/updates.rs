@@ -33,7 +33,7 @@ impl GoalUpdates {
                 Ok(Ok(None)) => return Ok(None),
                 Ok(Ok(Some(reply))) => reply,
                 Ok(Err(status)) => {
-                    return Err(match Failure::of(&status) {
+                    return Err(match Failure::of(&status, SILENCE) {
                         Failure::Refused(refused) => {
                             ClientError::Refused { address: self.address.clone(), refused }
                         }

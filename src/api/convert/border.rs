@@ -85,17 +85,16 @@ fn what_agents_and_coordinators_say_comes_back_as_it_went() {
 fn what_operators_ask_and_hear_comes_back_as_it_went() {
     let name = || "orders".parse().unwrap();
     let text = || "some words".to_owned();
-    comes_back(
-        [None, Some(None), Some(Some("s3cret".to_owned()))].map(|owner: Option<Option<String>>| CreateCluster {
+    comes_back([None, Some(None), Some(Some("s3cret".to_owned()))].map(|owner: Option<Option<String>>| {
+        CreateCluster {
             name: name(),
             spec: Spec::default(),
             owner: owner.map(|password| NewOwner { name: "app".to_owned(), password }),
-        }),
-    );
+        }
+    }));
     let owner = Some(("app".to_owned(), "s3cret".to_owned()));
     comes_back([Created { id: ClusterId(7), owner }, Created { id: ClusterId(0), owner: None }]);
-    let info =
-        ConnectionInfo { hosts: Vec::new(), primary_first: false, user: None, password: Some(text()) };
+    let info = ConnectionInfo { hosts: Vec::new(), primary_first: false, user: None, password: Some(text()) };
     let hosts = vec![(instance("n2"), address()), (instance("n1"), address())];
     comes_back([ConnectionInfo { hosts, primary_first: true, user: Some(text()), ..info.clone() }, info]);
     comes_back([EventsRequest::default(), EventsRequest { cluster: Some(name()), after: 9, follow: true }]);
@@ -107,8 +106,7 @@ fn what_operators_ask_and_hear_comes_back_as_it_went() {
         accept_loss: true,
         fenced: BTreeSet::from([instance("n1")]),
     };
-    let plain =
-        FailoverRequest { to: None, accept_loss: false, fenced: BTreeSet::new(), ..request.clone() };
+    let plain = FailoverRequest { to: None, accept_loss: false, fenced: BTreeSet::new(), ..request.clone() };
     comes_back([request, plain]);
     let reply = FailoverReply {
         accepted: true,

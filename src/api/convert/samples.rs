@@ -183,7 +183,8 @@ pub(crate) fn entries() -> Vec<Entry> {
             loss: None,
         },
     ];
-    let entry = |command| Entry { cluster: "orders".parse().unwrap(), command, at: WallMs(1_794_000_000_123) };
+    let entry =
+        |command| Entry { cluster: "orders".parse().unwrap(), command, at: WallMs(1_794_000_000_123) };
     commands().into_iter().chain(sparse).map(entry).collect()
 }
 
@@ -220,12 +221,8 @@ fn operations() -> Vec<Operation> {
 
 fn copies() -> Vec<Copy> {
     let rebuilding = |how, done| Copy::Rebuilding { how, until: position(9), done };
-    let all = vec![
-        Copy::Empty,
-        rebuilding(Rebuild::Rewind, false),
-        rebuilding(Rebuild::Clone, true),
-        Copy::Whole,
-    ];
+    let all =
+        vec![Copy::Empty, rebuilding(Rebuild::Rewind, false), rebuilding(Rebuild::Clone, true), Copy::Whole];
     all.iter().for_each(|copy| match copy {
         Copy::Empty | Copy::Whole => {}
         Copy::Rebuilding { how: Rebuild::Rewind | Rebuild::Clone, .. } => {}

@@ -51,10 +51,8 @@ fn an_unknown_command_is_refused_and_never_skipped() {
 #[test]
 fn a_newer_level_is_refused_with_both_numbers() {
     let entry = samples::entries().remove(0);
-    let newer = pb::LogEntry {
-        level: LEVEL + 1,
-        ..pb::LogEntry::decode(encode_entry(&entry).as_slice()).unwrap()
-    };
+    let newer =
+        pb::LogEntry { level: LEVEL + 1, ..pb::LogEntry::decode(encode_entry(&entry).as_slice()).unwrap() };
     let refused = decode_entry(&newer.encode_to_vec()).unwrap_err();
     assert_eq!(
         refused.to_string(),
