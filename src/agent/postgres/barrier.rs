@@ -8,6 +8,7 @@
 //!    sent past a second one, written after that, has done so. One that passes neither within two seconds is ended.
 //! 3. `k` of the names have flushed everything up to after 1 and 2 (F9).
 
+use super::clone::CLONE;
 use super::error::{Error, Result};
 use super::receiver::LOOK_AGAIN;
 use super::server::{PATIENCE, Server};
@@ -38,7 +39,7 @@ impl Server {
     pub async fn barrier(&self, rule: &Rule, deadline: Duration) -> Result<()> {
         let until = Instant::now() + deadline;
         let shown = |text: &str| rule.sync.is_shown_by(text);
-        self.wait_until_shown("synchronous_standby_names", shown, until).await?;
+        self.wait_until_fresh("show synchronous_standby_names", shown, until).await?;
         let mut session = self.connect(deadline).await?;
         if rule.from_async {
             session.run("CHECKPOINT", deadline).await?;
@@ -89,9 +90,11 @@ async fn pass_senders(session: &mut Session, until: Instant) -> Result<()> {
 
 /// Walsenders that can acknowledge, with what they have sent. A process that was told to end counts until it has.
 async fn senders(session: &mut Session) -> Result<BTreeMap<i32, Option<Lsn>>> {
-    const SENDERS: &str = "select pid::text, sent_lsn::text from pg_stat_replication
-        where state in ('streaming', 'stopping')";
-    session.rows(SENDERS, PATIENCE).await?.iter().map(sender).collect()
+    let sql = format!(
+        "select pid::text, sent_lsn::text from pg_stat_replication
+         where state in ('streaming', 'stopping') and application_name <> '{CLONE}'"
+    );
+    session.rows(&sql, PATIENCE).await?.iter().map(sender).collect()
 }
 
 fn sender(row: &Row) -> Result<(i32, Option<Lsn>)> {

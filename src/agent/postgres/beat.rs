@@ -6,6 +6,7 @@
 //! connection has to prove first that it hears warnings: a deaf ear must not pass for silence.
 
 use super::error::{Error, Result};
+use super::layout::SUPERUSER;
 use super::notices::Notices;
 use super::server::{Beater, PATIENCE, Server};
 use super::session::Session;
@@ -38,8 +39,11 @@ impl Server {
         let until = Instant::now() + deadline;
         let silent = || Error::Silent { what: "a synchronous commit".to_owned(), within: deadline };
         let mut beater = timeout_at(until, self.beater().lock()).await.map_err(|_| silent())?;
-        if let Some(pid) = beater.stranded.take() {
-            self.ask(&format!("select pg_terminate_backend({pid})::text"), PATIENCE).await?;
+        if let Some(pid) = beater.stranded {
+            let end =
+                "select pg_terminate_backend(pid)::text from pg_stat_activity where wait_event = 'SyncRep'";
+            self.ask(&format!("{end} and usename = '{SUPERUSER}' and pid = {pid}"), PATIENCE).await?;
+            beater.stranded = None;
         }
         let (mut session, notices) = match beater.session.take() {
             Some(kept) => kept,

@@ -25,6 +25,9 @@ pub struct Progress {
     pub total: u64,
 }
 
+/// `application_name` of a clone's streams. No commit rule ever lists it.
+pub(super) const CLONE: &str = "interrex_clone";
+
 /// Verification reads the whole copy once more; what hangs for so long is a broken disk.
 const VERIFY_PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
@@ -125,7 +128,8 @@ impl Server {
         passfile: &Path,
         mut progress: impl FnMut(Progress) + Send,
     ) -> Result<()> {
-        let source = conninfo(&upstream.address, &upstream.name, passfile);
+        // Not under the standby's name: with a slot, this stream reports what it flushed, and must never be counted.
+        let source = conninfo(&upstream.address, CLONE, passfile);
         let mut tool = Tool::new(self.layout(), "pg_basebackup")
             .args(&["--wal-method=stream", "--checkpoint=fast", "--progress", "--no-password", "--no-sync"])
             .arg("--pgdata")

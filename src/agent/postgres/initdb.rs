@@ -83,7 +83,6 @@ impl Server {
     /// What every fresh copy gets before anything may start it: settings without upstream, clients out, no keys of
     /// ours left over from the source, `standby.signal`.
     pub(super) fn our_files_in(&self, dir: &Path) -> Result<()> {
-        make_private_dir(self.layout(), &self.layout().private_dir)?;
         remove_file(&dir.join(IDENTITY))?;
         self.drop_stray_keys(dir)?;
         self.write_settings_in(dir, &Role::Idle, false)?;

@@ -1,7 +1,8 @@
 //! One look at a live server: what the agent's rules and reports need, in one round trip.
 
+use super::control_data::ControlData;
 use interrex_cluster::ids::{Incarnation, InstanceName, SystemId};
-use interrex_cluster::report;
+use interrex_cluster::report::{self, Unfit};
 use interrex_cluster::wal::{Lsn, TimelineId};
 use std::collections::BTreeMap;
 
@@ -117,6 +118,27 @@ impl Observed {
                 beat_age_ms,
             }),
         }
+    }
+}
+
+impl Observed {
+    /// Why this server must not be promoted as it is. `control` is its own pg_control, which knows what the primary
+    /// ran with (F25). Disk space is not seen from here: [`super::Server::free_bytes`].
+    pub fn unfit(&self, control: &ControlData) -> Vec<Unfit> {
+        let ours = |name: &str| self.settings.get(name).and_then(|value| value.parse::<u64>().ok());
+        let too_low =
+            control.parameters.iter().filter(|(name, primarys)| ours(name).is_some_and(|v| v < **primarys));
+        let mut unfit: Vec<Unfit> =
+            too_low.map(|(name, _)| Unfit::ParameterTooLow { name: name.clone() }).collect();
+        if matches!(&self.role, ObservedRole::Standby(standby) if standby.paused) {
+            unfit.push(Unfit::ReplayPaused);
+        }
+        for setting in ["fsync", "full_page_writes"] {
+            if self.settings.get(setting).is_some_and(|value| value == "off") {
+                unfit.push(Unfit::NotDurable { setting: setting.to_owned() });
+            }
+        }
+        unfit
     }
 }
 

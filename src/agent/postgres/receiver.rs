@@ -3,6 +3,7 @@
 use super::error::{Error, Result};
 use super::files::text;
 use super::server::{PATIENCE, Server};
+use super::session::literal;
 use rustix::process::{Pid, Signal};
 use std::fs;
 use std::path::Path;
@@ -97,9 +98,13 @@ impl Server {
     /// # Errors
     /// No connection in time, or no such setting.
     pub async fn shown(&self, setting: &str) -> Result<String> {
+        self.fresh(&format!("select current_setting({})", literal(setting))).await
+    }
+
+    /// One value, asked on a fresh connection.
+    pub(super) async fn fresh(&self, sql: &str) -> Result<String> {
         let mut session = self.connect(PATIENCE).await?;
-        let sql = format!("select current_setting({})", super::session::literal(setting));
-        let value = session.value(&sql, PATIENCE).await?;
+        let value = session.value(sql, PATIENCE).await?;
         session.close().await;
         Ok(value)
     }
@@ -110,7 +115,10 @@ fn children(parent: Pid) -> Result<Vec<u32>> {
     if let Some(listed) = text(Path::new(&format!("/proc/{parent}/task/{parent}/children")))? {
         return Ok(listed.split_whitespace().filter_map(|pid| pid.parse().ok()).collect());
     }
-    // A kernel without that file, or no such process.
+    if !Path::new(&format!("/proc/{parent}")).exists() {
+        return Ok(Vec::new());
+    }
+    // A kernel without that file.
     let proc = Path::new("/proc");
     let entries = fs::read_dir(proc).map_err(|e| Error::io("list", proc, &e))?;
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());

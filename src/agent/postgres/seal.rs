@@ -26,9 +26,8 @@ impl Server {
         let until = Instant::now() + deadline;
         self.write_settings(&Settings { role: Role::Sealed }).await?;
         self.reload().await?;
-        for setting in ["primary_conninfo", "restore_command"] {
-            self.wait_until_shown(setting, str::is_empty, until).await?;
-        }
+        let upstream = "select current_setting('primary_conninfo') || current_setting('restore_command')";
+        self.wait_until_fresh(upstream, str::is_empty, until).await?;
         let received = self.still(until).await?;
         let end = self.wal_end(received.replayed, line).await?;
         // What the receiver says it flushed is held; less than that would be an error of this room.
@@ -40,23 +39,23 @@ impl Server {
         }
     }
 
-    /// Waits until a fresh connection shows `setting` as `wanted`.
-    pub(super) async fn wait_until_shown(
+    /// Waits until a fresh connection gives what is `wanted`.
+    pub(super) async fn wait_until_fresh(
         &self,
-        setting: &str,
+        sql: &str,
         wanted: impl Fn(&str) -> bool,
         until: Instant,
     ) -> Result<String> {
         let from = Instant::now();
         loop {
-            match self.shown(setting).await {
+            match self.fresh(sql).await {
                 Ok(shown) if wanted(&shown) => return Ok(shown),
                 Ok(_) | Err(Error::Starting { .. }) => {}
                 Err(other) => return Err(other),
             }
             if Instant::now() >= until {
                 return Err(Error::Silent {
-                    what: format!("the reload of {setting}"),
+                    what: format!("the reload, as seen by: {sql}"),
                     within: from.elapsed(),
                 });
             }

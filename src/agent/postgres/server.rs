@@ -132,6 +132,19 @@ impl Server {
         .await
     }
 
+    /// Bytes left for PostgreSQL on the volume of `pg_wal`, which is where a full disk kills (F34).
+    ///
+    /// # Errors
+    /// There is no data directory.
+    pub async fn free_bytes(&self) -> Result<u64> {
+        let wal = self.layout().pgdata.join("pg_wal");
+        blocking(move || {
+            let volume = rustix::fs::statvfs(&wal).map_err(|e| Error::io("measure", &wal, &e.into()))?;
+            Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
+        })
+        .await
+    }
+
     /// Program and arguments of the server itself. Whoever starts it gives it `pgdata` as working directory, an
     /// environment without any PG* variable, and `layout.log` as stderr. Every setting is in the include file, so
     /// that a reload can change it.

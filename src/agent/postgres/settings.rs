@@ -3,7 +3,7 @@
 //! postgresql.auto.conf from overriding it, and puts or takes the upstream's password.
 
 use super::error::{Error, Result};
-use super::files::{blocking, replace, text};
+use super::files::{blocking, make_private_dir, replace, text};
 use super::layout::REPLICATION;
 use super::server::{PATIENCE, Server};
 use super::session::identifier;
@@ -182,6 +182,7 @@ impl Server {
     fn write_passfile(&self, role: &Role) -> Result<Option<String>> {
         let layout = self.layout();
         let path = layout.private_dir.join("upstream.pass");
+        make_private_dir(layout, &layout.private_dir)?;
         let line = match role {
             Role::Standby { .. } => pass_line(REPLICATION, &self.credentials().replication),
             Role::Primary { .. } | Role::Sealed | Role::Idle => String::new(),

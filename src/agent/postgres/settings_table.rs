@@ -49,7 +49,7 @@ pub(super) const KEYS: [&str; 37] = [
 /// How long a startup process waits before it looks for WAL again. A seal watches for twice as long.
 pub(super) const RETRY_INTERVAL: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// Key and value, in the order of [`KEYS`]. `main` is postgresql.conf as the operator has it.
+/// Key and value; each of [`KEYS`] once. `main` is postgresql.conf as the operator has it.
 pub(super) fn table(
     layout: &Layout,
     role: &Role,
@@ -65,47 +65,46 @@ pub(super) fn table(
         Role::Sealed | Role::Idle => (unsatisfiable(nobody), None, restoring),
     };
     let restore = layout.restore_command.as_deref().filter(|_| restore);
-    let on_off = |on: bool| if on { "on" } else { "off" };
-    let values: [&str; KEYS.len()] = [
-        &layout.listen.host,
-        &layout.listen.port.to_string(),
-        &layout.socket_dir.display().to_string(),
-        "6",
-        "scram-sha-256",
-        &sync,
-        "on",
-        conninfo.unwrap_or_default(),
-        slot.unwrap_or_default(),
-        restore.unwrap_or_default(),
-        on_off(archive.is_some()),
-        archive.unwrap_or_default(),
-        "latest",
-        "on",
-        "on",
-        if wants_logical(main) { "logical" } else { "replica" },
-        "on",
-        "on",
-        "on",
-        "off",
-        "off",
-        "20",
-        "20",
-        "256MB",
-        &format!("{}MB", slot_keep_mb(layout)?),
-        "5s",
-        "5s",
-        "1s",
-        &format!("{}ms", RETRY_INTERVAL.as_millis()),
-        "off",
-        "5s",
-        "5",
-        "1",
-        "3",
-        "stderr",
-        "off",
-        "%m [%p] %q%u@%d ",
+    let rows: [(&'static str, &str); KEYS.len()] = [
+        ("listen_addresses", &layout.listen.host),
+        ("port", &layout.listen.port.to_string()),
+        ("unix_socket_directories", &layout.socket_dir.display().to_string()),
+        ("superuser_reserved_connections", "6"),
+        ("password_encryption", "scram-sha-256"),
+        ("synchronous_standby_names", &sync),
+        ("synchronous_commit", "on"),
+        ("primary_conninfo", conninfo.unwrap_or_default()),
+        ("primary_slot_name", slot.unwrap_or_default()),
+        ("restore_command", restore.unwrap_or_default()),
+        ("archive_mode", if archive.is_some() { "on" } else { "off" }),
+        ("archive_command", archive.unwrap_or_default()),
+        ("recovery_target_timeline", "latest"),
+        ("hot_standby", "on"),
+        ("hot_standby_feedback", "on"),
+        ("wal_level", if wants_logical(main) { "logical" } else { "replica" }),
+        ("wal_log_hints", "on"),
+        ("full_page_writes", "on"),
+        ("fsync", "on"),
+        ("data_sync_retry", "off"),
+        ("restart_after_crash", "off"),
+        ("max_wal_senders", "20"),
+        ("max_replication_slots", "20"),
+        ("wal_keep_size", "256MB"),
+        ("max_slot_wal_keep_size", &format!("{}MB", slot_keep_mb(layout)?)),
+        ("wal_sender_timeout", "5s"),
+        ("wal_receiver_timeout", "5s"),
+        ("wal_receiver_status_interval", "1s"),
+        ("wal_retrieve_retry_interval", &format!("{}ms", RETRY_INTERVAL.as_millis())),
+        ("wal_receiver_create_temp_slot", "off"),
+        ("tcp_user_timeout", "5s"),
+        ("tcp_keepalives_idle", "5"),
+        ("tcp_keepalives_interval", "1"),
+        ("tcp_keepalives_count", "3"),
+        ("log_destination", "stderr"),
+        ("logging_collector", "off"),
+        ("log_line_prefix", "%m [%p] %q%u@%d "),
     ];
-    Ok(KEYS.into_iter().zip(values.map(str::to_owned)).collect())
+    Ok(rows.map(|(key, value)| (key, value.to_owned())).to_vec())
 }
 
 /// Nobody may acknowledge: a promotion by hand then acknowledges no synchronous commit (PROTOCOL.md clause 6).
@@ -119,18 +118,28 @@ fn wants_logical(main: &str) -> bool {
     level.is_some_and(|line| line.split('#').next().unwrap_or_default().contains("logical"))
 }
 
-/// What slots may hold back: a quarter of the volume, at most 16 GB (F35), and never less than every standby gets.
+/// What slots may hold back: up to a quarter of the volume, at most 16 GB (F35), and never less than every standby
+/// gets.
 fn slot_keep_mb(layout: &Layout) -> Result<u64> {
     const MB: u64 = 1 << 20;
     let place = layout.pgdata.ancestors().find(|dir| dir.exists()).unwrap_or(&layout.pgdata);
     let volume = rustix::fs::statvfs(place).map_err(|e| Error::io("measure", place, &e.into()))?;
     let quarter = volume.f_blocks.saturating_mul(volume.f_frsize) / 4 / MB;
-    Ok(quarter.clamp(512, 16 * 1024))
+    // A power of two: some file systems change their size by the minute, and the file should not.
+    Ok(1 << quarter.clamp(512, 16 * 1024).ilog2())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::wants_logical;
+    use super::super::testing::bare_layout;
+    use super::*;
+
+    #[test]
+    fn every_key_of_ours_has_a_row() {
+        let (_dir, layout) = bare_layout();
+        let rows = table(&layout, &Role::Sealed, false, "", "nobody_1", None).unwrap();
+        assert!(rows.iter().map(|(key, _)| key).eq(KEYS.iter()));
+    }
 
     #[test]
     fn an_operator_s_logical_level_is_kept() {

@@ -246,7 +246,11 @@ fn roomy_memory() -> Option<&'static Path> {
     (room.f_bavail * room.f_frsize > 6 << 30).then_some(memory)
 }
 
+/// The newest version installed, or the one that `INTERREX_TEST_PG_BIN` names.
 fn bin_dir() -> PathBuf {
+    if let Some(named) = std::env::var_os("INTERREX_TEST_PG_BIN") {
+        return named.into();
+    }
     let all = Path::new("/usr/lib/postgresql").read_dir().into_iter().flatten().flatten();
     let dirs = all.map(|entry| entry.path().join("bin")).filter(|dir| dir.join("pg_rewind").exists());
     dirs.max().expect("these scenes need PostgreSQL's server packages: apt-get install postgresql")
