@@ -11,11 +11,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A coordinator in the making. `machine`, `listen`, `members` and `data_dir` have to be given.
-#[derive(Clone)]
+/// A coordinator in the making. `machine`, `listen` (or `listener`), `members` and `data_dir` have to be given.
 pub struct Builder {
     pub(crate) machine: Option<MachineName>,
     pub(crate) listen: Option<SocketAddr>,
+    pub(crate) listener: Option<std::net::TcpListener>,
     pub(crate) advertise: Option<String>,
     pub(crate) members: BTreeMap<MachineName, String>,
     pub(crate) data_dir: Option<PathBuf>,
@@ -33,6 +33,7 @@ impl Default for Builder {
         Self {
             machine: None,
             listen: None,
+            listener: None,
             advertise: None,
             members: BTreeMap::new(),
             data_dir: None,
@@ -55,10 +56,17 @@ impl Builder {
         self
     }
 
-    /// Where gRPC is served. Port 0 takes any free one; then `advertise` is needed in a group of several.
+    /// Where gRPC is served.
     #[must_use]
     pub fn listen(mut self, listen: SocketAddr) -> Self {
         self.listen = Some(listen);
+        self
+    }
+
+    /// An open socket to serve gRPC on, instead of `listen`: for whoever hands sockets down, or wants any free port.
+    #[must_use]
+    pub fn listener(mut self, listener: std::net::TcpListener) -> Self {
+        self.listener = Some(listener);
         self
     }
 

@@ -7,6 +7,7 @@ use crate::service::{create, relay::Relays};
 use interrex_api::admin::CreateCluster;
 use interrex_api::refused::Refused;
 use interrex_cluster::ids::ClusterName;
+use interrex_cluster::policy::Spec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,14 +56,43 @@ fn settled(core: &Core, wanted: &CreateCluster) -> bool {
     let Some(spec) = core.node.read(|r| r.cluster(&wanted.name).map(|record| record.spec.clone())) else {
         return false;
     };
-    if spec != wanted.spec {
+    let differences = differences(&wanted.spec, &spec);
+    if !differences.is_empty() {
+        let (name, differences) = (&wanted.name, differences.join(", "));
         tracing::warn!(
-            cluster = %wanted.name,
-            "[cluster.{}] of the node file differs from the cluster as it is, which counts: the file says {:?}, the \
-             cluster has {spec:?}",
-            wanted.name,
-            wanted.spec
+            cluster = %name,
+            "[cluster.{name}] of the node file says something else than the cluster as it was created, which counts: \
+             {differences}"
         );
     }
     true
+}
+
+/// What the file says otherwise than the record, a few words each.
+fn differences(file: &Spec, record: &Spec) -> Vec<String> {
+    let Spec { instances, acks, min_acks, when_alone, max_data_loss, on_crash } = record;
+    let pairs = [
+        ("instances", file.instances.to_string(), instances.to_string()),
+        ("acks", file.acks.to_string(), acks.to_string()),
+        ("min_acks", file.min_acks.to_string(), min_acks.to_string()),
+        ("when_alone", format!("{:?}", file.when_alone), format!("{when_alone:?}")),
+        ("max_data_loss", file.max_data_loss.to_string(), max_data_loss.to_string()),
+        ("on_crash", format!("{:?}", file.on_crash), format!("{on_crash:?}")),
+    ];
+    let differing = pairs.into_iter().filter(|(_, ours, theirs)| ours != theirs);
+    differing.map(|(key, ours, theirs)| format!("{key} = {theirs}, not {ours}").to_lowercase()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_differs_is_named() {
+        let record = Spec::default();
+        assert!(differences(&record, &record).is_empty());
+        let file =
+            Spec { instances: 5, when_alone: interrex_cluster::policy::WhenAlone::Block, ..Spec::default() };
+        assert_eq!(differences(&file, &record), ["instances = 3, not 5", "when_alone = continue, not block"]);
+    }
 }

@@ -76,7 +76,6 @@ impl Coordinator {
     pub(crate) async fn open(builder: Builder) -> Result<Self, OpenError> {
         let missing = |what: &str| OpenError::Config(format!("a coordinator needs its {what}"));
         let machine = builder.machine.ok_or_else(|| missing("machine name"))?;
-        let listen = builder.listen.ok_or_else(|| missing("listen address"))?;
         let data_dir = builder.data_dir.ok_or_else(|| missing("data directory"))?;
         let listed = builder.members.get(&machine).cloned();
         let Some(advertise) = builder.advertise.or(listed) else {
@@ -84,8 +83,15 @@ impl Coordinator {
                 "coordinator.members does not list this machine, {machine}"
             )));
         };
-        let listener = bind(listen).await?;
-        let address = listener.local_addr().map_err(|source| OpenError::Listen { listen, source })?;
+        let listener = match (builder.listener, builder.listen) {
+            (Some(open), _) => {
+                adopt(open).map_err(|e| OpenError::Config(format!("use the socket given: {e}")))?
+            }
+            (None, Some(listen)) => bind(listen).await?,
+            (None, None) => return Err(missing("listen address")),
+        };
+        let address =
+            listener.local_addr().map_err(|e| OpenError::Config(format!("name the socket: {e}")))?;
         let members = builder.members.iter().map(|(name, at)| (name.to_string(), at.clone())).collect();
         let mut config = raft::Config::new(machine.as_str(), members, data_dir.join("raft"), &advertise);
         config.timing = builder.timing;
@@ -142,6 +148,12 @@ impl Coordinator {
         core.node.shutdown().await;
         outcome
     }
+}
+
+/// A socket that somebody else opened.
+fn adopt(listener: std::net::TcpListener) -> std::io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
 }
 
 /// Everything that goes on by itself.

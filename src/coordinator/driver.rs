@@ -36,7 +36,6 @@ pub(crate) async fn run(core: Arc<Core>) {
     loop {
         let mine = leadership.borrow_and_update().mine;
         if mine {
-            driven.retain(|_, task| !task.is_finished());
             let names: Vec<ClusterName> =
                 core.node.read(|records| records.clusters().keys().cloned().collect());
             for name in names {
@@ -64,7 +63,11 @@ async fn drive(core: &Core, cluster: &ClusterName) {
     loop {
         applied.mark_unchanged();
         let version = core.node.read(|records| records.version(cluster));
-        let Some(look) = core.look(cluster) else { return };
+        let Some(look) = core.look(cluster) else {
+            // Leadership is gone, or gone and back: `run` knows, and ends this loop if it has to end.
+            tokio::time::sleep(BRISK).await;
+            continue;
+        };
         tell(cluster, &look, &mut told);
         if act(core, cluster, &look, &mut told).await {
             continue;
@@ -75,6 +78,7 @@ async fn drive(core: &Core, cluster: &ClusterName) {
                     return;
                 }
             }
+            std::future::pending().await
         };
         tokio::select! {
             () = news.notified() => {}

@@ -77,7 +77,11 @@ impl AdminHandler for Admin {
         if let Some(name) = &request.cluster
             && self.core.node.read(|records| records.cluster(name).is_none())
         {
-            return Err(no_cluster(name));
+            // One that follows may only lag behind: the caller asks the next, and the leader knows.
+            return Err(match self.core.reign() {
+                Some(_) => no_cluster(name),
+                None => Refused::Unavailable(format!("this coordinator does not know cluster {name} yet")),
+            });
         }
         Ok(events::tell(self.core.clone(), request))
     }

@@ -6,6 +6,7 @@ use interrex_cluster::ids::{ClusterName, InstanceName};
 use interrex_cluster::record::{Cluster, Copy, Operation};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// Longer than anything here takes on a busy machine.
@@ -15,6 +16,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Running {
     pub(crate) handle: Handle,
     run: JoinHandle<()>,
+    leave: oneshot::Sender<()>,
 }
 
 /// A group of coordinators on loopback.
@@ -35,22 +37,22 @@ impl Group {
             .zip(&held)
             .map(|(i, port)| (format!("n{i}"), port.local_addr().expect("an address").to_string()))
             .collect();
-        drop(held);
         let members: BTreeMap<_, _> =
             addresses.iter().map(|(n, a)| (n.parse().expect("a name"), a.clone())).collect();
         let mut running = BTreeMap::new();
-        for (name, address) in &addresses {
+        for (name, listener) in addresses.keys().zip(held) {
             let builder = Coordinator::builder()
                 .machine(name.parse().expect("a name"))
-                .listen(address.parse().expect("an address"))
+                .listener(listener)
                 .members(members.clone())
                 .data_dir(dir.path().join(name))
                 .yield_to_primary(false);
             let coordinator = extra(builder).open().await.expect("it opens");
             let handle = coordinator.handle();
-            let run =
-                tokio::spawn(async move { coordinator.run(std::future::pending()).await.expect("it runs") });
-            running.insert(name.clone(), Running { handle, run });
+            let (leave, left) = oneshot::channel::<()>();
+            let shutdown = async { drop(left.await) };
+            let run = tokio::spawn(async move { coordinator.run(shutdown).await.expect("it runs") });
+            running.insert(name.clone(), Running { handle, run, leave });
         }
         let group = Self { _dir: dir, addresses, running };
         group.leader().await;
@@ -89,9 +91,16 @@ impl Group {
         self.running.keys().find(|name| **name != leader).expect("a group of several").clone()
     }
 
+    /// Asks a coordinator to end, and waits until it has.
+    pub(crate) async fn leave(&mut self, name: &str) {
+        let Running { run, leave, .. } = self.running.remove(name).expect("it runs");
+        leave.send(()).expect("it runs");
+        within("it has left", run).await.expect("without a fault");
+    }
+
     /// Ends a coordinator without a word to anybody.
     pub(crate) async fn kill(&mut self, name: &str) {
-        let Running { handle, run } = self.running.remove(name).expect("it runs");
+        let Running { handle, run, .. } = self.running.remove(name).expect("it runs");
         run.abort();
         drop(run.await);
         handle.core.node.shutdown().await;

@@ -3,6 +3,7 @@
 use super::agent::{Agent, Who};
 use super::group::{Group, primary, settled, within};
 use super::postgres::World;
+use crate::yielding::best_successor;
 use interrex_api::admin::{CreateCluster, EventsRequest, FailoverRequest, NewOwner};
 use interrex_api::client::ClientError;
 use interrex_api::refused::Refused;
@@ -10,8 +11,25 @@ use interrex_api::session::{LeaseGrant, Registered};
 use interrex_cluster::goal::Goal;
 use interrex_cluster::ids::{DirectoryId, Epoch, InstanceName};
 use interrex_cluster::policy::{Policy, Spec};
+use interrex_rt::{Clock, SystemClock};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+/// A clock that can leap, as it does over a suspended machine.
+#[derive(Default)]
+struct Leaping(AtomicU64);
+
+impl Clock for Leaping {
+    fn boot_ms(&self) -> u64 {
+        SystemClock.boot_ms() + self.0.load(Ordering::Relaxed)
+    }
+
+    fn wall_ms(&self) -> u64 {
+        SystemClock.wall_ms()
+    }
+}
 
 fn orders() -> CreateCluster {
     let owner = Some(NewOwner { name: "app".to_owned(), password: None });
@@ -49,7 +67,8 @@ async fn story(group: &Group, of: &str) -> Vec<(u64, String)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_is_created_comes_up_rests_and_changes_its_primary_when_asked() {
-    let group = Group::of(1, |builder| builder).await;
+    let clock = Arc::new(Leaping::default());
+    let group = Group::of(1, |builder| builder.clock(clock.clone())).await;
     let (client, world) = (group.client(&["n1"]), World::default());
 
     // Nobody has created it yet.
@@ -105,6 +124,14 @@ async fn a_cluster_is_created_comes_up_rests_and_changes_its_primary_when_asked(
     let explained = client.explain(&"orders".parse().unwrap()).await.unwrap();
     assert_eq!(explained.lines, ["nothing to do"]);
 
+    // A minute in which the coordinator itself was away is no silence of the others.
+    clock.0.store(60_000, Ordering::Relaxed);
+    for agent in agents.values() {
+        let (mut reports, from) = (agent.reports.clone(), *agent.reports.borrow());
+        within("ten more reports", reports.wait_for(|count| *count >= from + 10)).await.unwrap();
+    }
+    assert_eq!(group.handle("n1").applied(), before);
+
     // Asked what a failover would do, it does nothing; asked to, it does that.
     let unknown = client.failover(&failover(true, Some("n9"))).await.unwrap_err();
     assert!(unknown.to_string().contains("n9 is not an instance of cluster orders"), "{unknown}");
@@ -126,7 +153,7 @@ async fn a_cluster_is_created_comes_up_rests_and_changes_its_primary_when_asked(
 async fn a_dead_primary_is_replaced_within_a_second_and_a_half_and_comes_back_as_a_standby() {
     // The cluster stands in the node files of all three.
     let named = |builder: crate::Builder| builder.cluster("orders".parse().unwrap(), Spec::default(), None);
-    let group = Group::of(3, named).await;
+    let mut group = Group::of(3, named).await;
     let world = World::default();
     let mut agents = three_agents(&group, &world).await;
     let record = group.record("it comes up", "orders", settled).await;
@@ -159,6 +186,13 @@ async fn a_dead_primary_is_replaced_within_a_second_and_a_half_and_comes_back_as
         .await;
     assert_eq!(primary(&record), winner);
     assert!(record.overrides.is_empty());
+
+    // A leader that is asked to end hands over first: nobody has to notice its death.
+    let leader = group.leader().await;
+    group.leave(&leader).await;
+    let left = Instant::now();
+    group.leader().await;
+    assert!(left.elapsed() < Duration::from_millis(800), "an election after {:?}", left.elapsed());
     group.stop().await;
 }
 
@@ -184,6 +218,10 @@ async fn any_address_will_do_the_story_survives_its_teller_and_leases_need_the_q
     for (name, agent) in agents.iter().filter(|(name, _)| **name != p) {
         assert!(agent.leases.borrow().is_empty(), "{name} has a lease");
     }
+
+    let core = &group.handle(&group.leader().await).core;
+    let successor = best_successor(core, true).await.expect("two others follow");
+    assert_ne!(successor.as_str(), p.as_str(), "leadership would go to the primary's machine");
 
     // From here the test itself asks, in the primary's name; its agent is quiet.
     let room = group.handle(&group.leader().await).core.reports.of(&record.name).0;
