@@ -6,7 +6,6 @@ use crate::postgres::Beat;
 use crate::session::now;
 use interrex_cluster::goal::Goal;
 use interrex_cluster::ids::Epoch;
-use interrex_cluster::report;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -20,7 +19,7 @@ pub(crate) async fn beat_forever(instance: Arc<Instance>) {
     let mut voided = false;
     loop {
         let Some(epoch) = reigns_in(&instance) else {
-            let _ = timeout(AGAIN_AFTER * 5, instance.beat_now.notified()).await;
+            let _ = timeout(AGAIN_AFTER, instance.beat_now.notified()).await;
             continue;
         };
         let sent = now();
@@ -50,13 +49,10 @@ pub(crate) async fn beat_forever(instance: Arc<Instance>) {
     }
 }
 
-/// The epoch in which the server reigns by the goal, by the last look, and by promotion.
+/// The epoch in which the server reigns: by the goal, and promoted in it since it was started.
 fn reigns_in(instance: &Instance) -> Option<Epoch> {
     let goal = instance.told.borrow().goal.clone()?;
     let Goal::Primary(goal) = goal.goal else { return None };
-    let outgoing = instance.report.borrow();
-    match &outgoing.as_ref()?.report.server {
-        report::Server::Primary(primary) if primary.timeline.0 == goal.epoch.0 => Some(goal.epoch),
-        _ => None,
-    }
+    let promoted = instance.known().proofs.promoted?;
+    (promoted.epoch == goal.epoch && instance.running().is_some()).then_some(goal.epoch)
 }

@@ -170,6 +170,19 @@ impl Instance {
         }
     }
 
+    /// Tells what was proved, at once: the next look may take a while.
+    pub(crate) fn tell_proofs(&self) {
+        let proofs = self.known().proofs.clone();
+        self.report.send_if_modified(|outgoing| match outgoing {
+            Some(outgoing) if outgoing.report.proofs != proofs => {
+                outgoing.report.proofs = proofs;
+                outgoing.report.obeyed = lock(&self.state).memory().obeyed;
+                true
+            }
+            Some(_) | None => false,
+        });
+    }
+
     /// Tells what is being done, at once.
     pub(crate) fn doing(&self, what: Option<String>) {
         self.known().doing.clone_from(&what);

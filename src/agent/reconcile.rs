@@ -82,7 +82,7 @@ fn rest(step: &Step) -> Option<Duration> {
         | Step::Stop { .. }
         | Step::Seal { .. }
         | Step::ScanEnd { .. }
-        | Step::WriteHistories
+        | Step::Prepare
         | Step::ConfigureSync
         | Step::ShutClients
         | Step::Promote

@@ -97,7 +97,7 @@ impl Instance {
             replayed,
             history,
             sync: sync_shown(raw),
-            clients_in: clients != Some(Clients::Out) || raw.clients > 0,
+            clients_in: clients != Some(Clients::Out),
             slots: self.run().slots.clone(),
             histories_complete,
         }

@@ -25,6 +25,7 @@ impl Instance {
         }
         self.run().clients = Some(Clients::In);
         self.known().proofs.opened = Some(goal.epoch);
+        self.tell_proofs();
         tracing::info!(cluster = %self.config.cluster, epoch = %goal.epoch, "clients are let in");
         Ok(())
     }

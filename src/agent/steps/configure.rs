@@ -2,11 +2,9 @@
 
 use super::Done;
 use crate::instance::Instance;
-use crate::postgres::{HistoryFile, Role, Rule, SyncText};
+use crate::postgres::{Role, Rule, SyncText};
 use interrex_cluster::goal::{PrimaryGoal, SyncSetting};
 use interrex_cluster::ids::Stamp;
-use interrex_cluster::report;
-use interrex_cluster::wal::{History, TimelineId};
 use std::time::Duration;
 
 /// A proof that takes longer begins anew: the rule may be another by then.
@@ -52,34 +50,12 @@ impl Instance {
         Ok(())
     }
 
-    /// Every number below the epoch gets its history: the real ones of the line, placeholders for the others, so that
-    /// the promotion lands exactly on timeline = epoch (F20).
-    pub(super) async fn write_histories(&self, goal: &PrimaryGoal) -> Done {
-        let there = self.server.histories().await?;
-        for number in (2..goal.epoch.0).map(TimelineId) {
-            match there.get(&number) {
-                Some(HistoryFile::Real(_) | HistoryFile::Placeholder) => {}
-                Some(HistoryFile::Damaged(_)) | None => {
-                    match goal.line.as_ref().and_then(|line| ancestor(line, number)) {
-                        Some(history) => self.server.write_history(&history).await?,
-                        None => self.server.write_placeholder(number).await?,
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Slots, already before the promotion; roles, which only a primary can make.
+    /// Slots, and the roles that every copy then has.
     pub(super) async fn serve_standbys(&self, goal: &PrimaryGoal) -> Done {
         self.server.ensure_slots(&goal.slots).await?;
         self.run().slots = goal.slots.iter().cloned().collect();
         let ready = self.run().roles_ready;
-        let recovers = matches!(
-            self.report.borrow().as_ref().map(|outgoing| &outgoing.report.server),
-            Some(report::Server::Standby(_))
-        );
-        if !ready && !recovers {
+        if !ready {
             self.server.ensure_roles(&self.config.cluster).await?;
             self.run().roles_ready = true;
         }
@@ -89,27 +65,4 @@ impl Instance {
 
 pub(super) fn text(sync: &SyncSetting) -> SyncText {
     SyncText { k: sync.k, names: sync.names.clone() }
-}
-
-/// Ancestry of one of the timelines that `line` is made of; none when that timeline is not on it.
-fn ancestor(line: &History, timeline: TimelineId) -> Option<History> {
-    if line.timeline == timeline {
-        return Some(line.clone());
-    }
-    let at = line.ancestors.iter().position(|ancestor| ancestor.timeline == timeline)?;
-    Some(History { timeline, ancestors: line.ancestors[..at].to_vec() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_is_cut_back_to_one_of_its_timelines() {
-        let line = History::parse(TimelineId(7), "1\t0/300\tx\n4\t0/500\tx\n").unwrap();
-        assert_eq!(ancestor(&line, TimelineId(4)).unwrap().render(), "1\t0/300\tinterrex\n");
-        assert_eq!(ancestor(&line, TimelineId(7)), Some(line.clone()));
-        assert_eq!(ancestor(&line, TimelineId(1)).unwrap().ancestors, []);
-        assert_eq!(ancestor(&line, TimelineId(5)), None);
-    }
 }

@@ -6,6 +6,7 @@ mod bootstrap;
 mod clients;
 mod configure;
 mod follow;
+mod prepare;
 mod promote;
 mod rebuild;
 mod seal;
@@ -76,7 +77,7 @@ impl Instance {
             (Step::ScanEnd { epoch, stopped }, goal) => {
                 self.scan_end(stamp, *epoch, *stopped, line_of(goal)).await
             }
-            (Step::WriteHistories, Goal::Primary(goal)) => self.write_histories(goal).await,
+            (Step::Prepare, Goal::Primary(goal)) => self.prepare(stamp, goal).await,
             (Step::ConfigureSync, Goal::Primary(goal)) => self.configure(stamp, goal).await,
             (Step::ShutClients, _) => self.shut_clients(stamp).await,
             (Step::Promote, Goal::Primary(goal)) => self.promote(stamp, goal).await,
@@ -110,7 +111,7 @@ fn line_of(goal: &Goal) -> Option<&History> {
 pub(crate) fn may_be_interrupted(step: &Step) -> bool {
     match step {
         Step::Nothing | Step::Wait { .. } | Step::Refuse { .. } | Step::AskForRebuild(_) => true,
-        Step::ProveRule | Step::Clone { .. } | Step::ServeStandbys | Step::WriteHistories => true,
+        Step::ProveRule | Step::Clone { .. } | Step::ServeStandbys => true,
         // A directory half rewound is lost; a promotion cannot be called back; the others are short.
         Step::Rewind { .. }
         | Step::InitDb
@@ -118,6 +119,7 @@ pub(crate) fn may_be_interrupted(step: &Step) -> bool {
         | Step::Stop { .. }
         | Step::Seal { .. }
         | Step::ScanEnd { .. }
+        | Step::Prepare
         | Step::ConfigureSync
         | Step::ShutClients
         | Step::Promote

@@ -21,8 +21,9 @@ impl Instance {
             return Err(StepError::NotYet("the server is gone".to_owned()));
         };
         let epoch = goal.epoch;
-        self.keeper.arm(&running, epoch, goal.sync.k, now()).await?;
-        self.remember(move |memory| memory.promoted = Some(epoch)).await?;
+        let armed = async { Ok::<_, StepError>(self.keeper.arm(&running, epoch, goal.sync.k, now()).await?) };
+        let marked = async { Ok(self.remember(move |memory| memory.promoted = Some(epoch)).await?) };
+        tokio::try_join!(armed, marked)?;
         self.known().proofs.sealed = None;
         self.still(stamp)?;
         if !self.keeper.held().await.lease.covers(epoch, goal.sync.k, now()) {

@@ -91,6 +91,7 @@ impl Instance {
             known.exit = None;
         }
         drop(known);
+        self.tell_proofs();
         let how = if stopped { "stopped" } else { "sealed" };
         tracing::info!(cluster = %self.config.cluster, %epoch, lsn = %position.lsn, timeline = %position.timeline, "{how}");
         Ok(history)

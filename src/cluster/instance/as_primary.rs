@@ -61,32 +61,21 @@ fn promote(goal: &PrimaryGoal, standby: &Standby, seen: &Observed, now: Instant)
         (Upstream::Nobody, None) => {}
         (Upstream::Nobody | Upstream::Of(_) | Upstream::Other, _) => return Step::Seal { epoch: None },
     }
-    // Standbys are pointed at it while it is still in recovery: their slots have to be there.
-    if goal.slots.iter().any(|slot| !standby.slots.contains(slot)) {
-        return Step::ServeStandbys;
-    }
-    if !standby.histories_complete {
-        return Step::WriteHistories;
-    }
-    // Without leave to serve it would have to be stopped again at once; and asynchronous commits begin only under a
-    // grant that was asked for after they were decided (clause 4).
-    if let Some(wait) = no_leave(goal, seen, now) {
+    // Commits that wait for nobody are configured only under a grant asked for after they were decided (clause 4).
+    if let Some(wait) = may_be_async(goal, seen, now) {
         return wait;
     }
-    if standby.clients_in {
-        return Step::ShutClients;
+    // Standbys are pointed at it while it is still in recovery: their slots have to be there, too.
+    let slots = goal.slots.iter().all(|slot| standby.slots.contains(slot));
+    let ready = slots && standby.histories_complete && !standby.clients_in && shows(&standby.sync, goal);
+    if !ready {
+        return Step::Prepare;
     }
-    if !shows(&standby.sync, goal) {
-        return Step::ConfigureSync;
+    // Without leave to serve it would have to be stopped again at once.
+    if !seen.lease.covers(goal.epoch, goal.sync.k, now) {
+        return Step::wait(format!("a lease for epoch {}", goal.epoch));
     }
     Step::Promote
-}
-
-fn no_leave(goal: &PrimaryGoal, seen: &Observed, now: Instant) -> Option<Step> {
-    if !seen.lease.covers(goal.epoch, goal.sync.k, now) {
-        return Some(Step::wait(format!("a lease for epoch {}", goal.epoch)));
-    }
-    may_be_async(goal, seen, now)
 }
 
 fn may_be_async(goal: &PrimaryGoal, seen: &Observed, now: Instant) -> Option<Step> {

@@ -52,9 +52,10 @@ pub enum Step {
         /// True when postmaster and children are gone.
         stopped: bool,
     },
-    /// Every timeline number below the epoch gets its history file (F20).
-    WriteHistories,
-    /// `synchronous_standby_names` as the goal has it; on a primary with everything that a change takes.
+    /// All that must be so before the first commit of an epoch: histories leave one number free (F20), slots are
+    /// there, clients are out, the rule is configured and shown.
+    Prepare,
+    /// `synchronous_standby_names` of a primary as the goal has it, with everything that a change takes.
     ConfigureSync,
     /// Clients out by pg_hba.conf, and cut.
     ShutClients,
@@ -130,7 +131,7 @@ impl fmt::Display for Step {
             Step::Seal { epoch: None } => f.write_str("take the upstream away"),
             Step::ScanEnd { stopped: true, .. } => f.write_str("read the end of WAL of the stopped server"),
             Step::ScanEnd { stopped: false, .. } => f.write_str("read the durable end of WAL"),
-            Step::WriteHistories => f.write_str("write missing timeline histories"),
+            Step::Prepare => f.write_str("prepare the promotion"),
             Step::ConfigureSync => f.write_str("set synchronous_standby_names"),
             Step::ShutClients => f.write_str("keep clients out"),
             Step::Promote => f.write_str("promote"),

@@ -191,10 +191,21 @@ mod primary {
         let step = |standby| to_primary(false, &seen(Server::Standby(standby)));
         assert_eq!(step(streaming_standby()), Step::Seal { epoch: None });
         assert_eq!(step(Standby { upstream: Upstream::Other, ..ready() }), Step::Seal { epoch: None });
-        assert_eq!(step(Standby { slots: [].into(), ..ready() }), Step::ServeStandbys);
-        assert_eq!(step(Standby { histories_complete: false, ..ready() }), Step::WriteHistories);
-        assert_eq!(step(Standby { clients_in: true, ..ready() }), Step::ShutClients);
-        assert_eq!(step(sealed_standby()), Step::ConfigureSync);
+        assert_eq!(step(Standby { slots: [].into(), ..ready() }), Step::Prepare);
+        assert_eq!(step(Standby { histories_complete: false, ..ready() }), Step::Prepare);
+        assert_eq!(step(Standby { clients_in: true, ..ready() }), Step::Prepare);
+        assert_eq!(step(sealed_standby()), Step::Prepare, "the rule is not shown");
+    }
+
+    #[test]
+    fn a_rule_of_nobody_is_not_even_prepared_without_a_grant_asked_for_after_it_was_decided() {
+        let mut goal = primary_goal(false);
+        goal.sync.k = 0;
+        let mut seen = seen(Server::Standby(sealed_standby()));
+        seen.async_since = Some(NOW);
+        assert_waits(&step(&Goal::Primary(goal.clone()), &seen), "a lease granted after");
+        seen.async_since = Some(Instant(NOW.0 - 201));
+        assert_eq!(step(&Goal::Primary(goal), &seen), Step::Prepare);
     }
 
     #[test]
