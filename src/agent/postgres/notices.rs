@@ -3,8 +3,8 @@
 //! a subscriber of its own that keeps warnings and worse. Whatever the program's own subscriber and filter are makes
 //! no difference, and another connection's notices cannot get in.
 //!
-//! Limit: a build of the whole program with tracing's `max_level_off` would cut the wire. The scene "a cancelled wait
-//! is warned" fails then.
+//! Limit: a build of the whole program with tracing's `max_level_off` would cut the wire. Whoever draws conclusions
+//! from silence makes the server raise a warning first, and hears it ([`super::beat`]).
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

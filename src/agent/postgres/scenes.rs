@@ -21,9 +21,8 @@ fn waldump_end(node: &Node, timeline: u32, from: Lsn) -> Lsn {
     let dump = dump.args(["-t", &timeline.to_string(), "-s", &from.to_string()]).output().expect("it runs");
     let said = String::from_utf8_lossy(&dump.stderr).into_owned();
     // "error in WAL record at 0/3000110: invalid record length at 0/3000148: wanted 24, got 0"
-    let at =
-        said.rsplit(" at ").next().and_then(|rest| rest.split(':').next()).expect("it ends with an error");
-    at.trim().parse().unwrap_or_else(|_| panic!("pg_waldump says {said}"))
+    let lsns = said.split([' ', ':']).filter(|word| word.contains('/')).filter_map(|word| word.parse().ok());
+    lsns.last().unwrap_or_else(|| panic!("pg_waldump says {said}"))
 }
 
 async fn rows(node: &Node) -> String {
