@@ -13,15 +13,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Between two looks.
-const EVERY: Duration = Duration::from_secs(2);
-/// Leadership is handed away at most this often.
+const EVERY: Duration = Duration::from_secs(1);
+/// A leader stays at least so long: others get to know it, and it hears everybody.
+const SETTLED: Duration = Duration::from_secs(3);
+/// One coordinator hands leadership away at most this often.
 const PEACE: Duration = Duration::from_secs(10);
 
 /// Hands leadership away where that is better, until the coordinator ends.
 pub(crate) async fn run(core: Arc<Core>) {
     loop {
         tokio::time::sleep(EVERY).await;
-        if core.led_for().is_none_or(|led| led < PEACE) || !calls_for_it(&core) {
+        if core.led_for().is_none_or(|led| led < SETTLED) || !calls_for_it(&core) {
             continue;
         }
         if let Some(to) = best_successor(&core, true).await {
