@@ -31,8 +31,10 @@ impl Instance {
         }
         let began = now();
         let promotion = self.server.promote(epoch, PROMOTED_WITHIN).await?;
-        // Even after kill -9 it comes up as a standby from here on.
-        self.server.put_standby_signal().await?;
+        // The very first primary makes the roles before it is told of: who clones from it logs in by them.
+        if self.memory().created.is_some() && promotion.parent.0 <= 1 {
+            self.serve_standbys(goal).await?;
+        }
         self.promoted(goal, promotion).await?;
         let took_ms = u64::try_from(now().since(began).as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
@@ -46,9 +48,7 @@ impl Instance {
     pub(super) async fn finish_promotion(&self, goal: &PrimaryGoal) -> Done {
         self.server.put_standby_signal().await?;
         let promotion = self.server.promotion().await?;
-        self.promoted(goal, promotion).await?;
-        self.beat_now.notify_one();
-        Ok(())
+        self.promoted(goal, promotion).await
     }
 
     async fn promoted(&self, goal: &PrimaryGoal, promotion: Promotion) -> Done {
@@ -61,9 +61,13 @@ impl Instance {
         // The whole line goes with it: it may have branched off a timeline that never came to be confirmed.
         let timeline = TimelineId(promotion.epoch.0);
         let line = self.history(Position { timeline, lsn: promotion.begin }).await?;
-        let mut known = self.known();
-        known.proofs.promoted_line = Some(line);
-        known.proofs.promoted = Some(promotion);
+        {
+            let mut known = self.known();
+            known.proofs.promoted_line = Some(line);
+            known.proofs.promoted = Some(promotion);
+        }
+        self.tell_proofs();
+        self.beat_now.notify_one();
         Ok(())
     }
 }

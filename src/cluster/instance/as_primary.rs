@@ -109,12 +109,13 @@ fn reign(goal: &PrimaryGoal, primary: &Primary, seen: &Observed, now: Instant) -
     match (goal.confirmed, primary.clients_in, primary.beaten) {
         (false, true, _) => Step::ShutClients,
         (true, false, true) => Step::OpenClients,
-        // Roles are there since the first primary made them, or nobody can have cloned: clients need not wait for a
-        // second look at them, but what is waited for may be a clone.
-        (_, true | false, _) if !primary.roles_ready => Step::ServeStandbys,
         (false, false, _) => Step::wait("the record to take in the promotion"),
+        // What is waited for may be a clone, which takes the roles to log in.
+        (true, false, false) if !primary.roles_ready && goal.sync.names.is_empty() => Step::ServeStandbys,
         // Nothing is proved before: a proof may take seconds, and would keep clients waiting for nothing.
         (true, false, false) => Step::wait("the first synchronous commit of this epoch to come back"),
+        // Every copy of a cluster that was ever open has them: clients need not wait for another look.
+        (true, true, true | false) if !primary.roles_ready => Step::ServeStandbys,
         (true, true, true | false) => prove(goal, seen).unwrap_or(Step::Nothing),
     }
 }
