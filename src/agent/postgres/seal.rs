@@ -29,7 +29,7 @@ impl Server {
         let upstream = "select current_setting('primary_conninfo') || current_setting('restore_command')";
         self.wait_until_fresh(upstream, str::is_empty, until).await?;
         let received = self.still(until).await?;
-        let end = self.wal_end(received.replayed, line).await?;
+        let end = self.find_wal_end(received.replayed, line, true).await?;
         // What the receiver says it flushed is held; less than that would be an error of this room.
         match received.received {
             Some(flushed) if flushed > end.lsn && received.gap_is_more_than_a_record(flushed, end.lsn) => {

@@ -29,10 +29,22 @@ impl Server {
     /// # Errors
     /// `Unknown` wherever the files do not tell: no WAL at the starting point, or an end before what the data need.
     pub async fn wal_end(&self, from: Option<Lsn>, line: Option<&History>) -> Result<Position> {
+        let server = self.clone();
+        let down = blocking(move || Ok(!server.is_running()?)).await?;
+        self.find_wal_end(from, line, down).await
+    }
+
+    /// `mend`: nobody writes to `pg_wal` and nobody can begin to, so a file that hides WAL may be taken out of the way.
+    pub(super) async fn find_wal_end(
+        &self,
+        from: Option<Lsn>,
+        line: Option<&History>,
+        mend: bool,
+    ) -> Result<Position> {
         let control = self.control_data().await?;
         let wal = self.layout().pgdata.join("pg_wal");
         let line = line.cloned();
-        blocking(move || find_end(&wal, &control, from, line.as_ref())).await
+        blocking(move || find_end(&wal, &control, from, line.as_ref(), mend)).await
     }
 }
 
@@ -41,13 +53,14 @@ fn find_end(
     control: &ControlData,
     from: Option<Lsn>,
     line: Option<&History>,
+    mend: bool,
 ) -> Result<Position> {
     let shape = Shape { system: control.system.0, segment: control.segment_size, block: control.wal_block };
     let segments = segments_in(wal, shape)?;
     let mut why_not = Vec::new();
     for candidate in lines(wal, control, &segments, line)? {
         match end_along(wal, shape, &segments, &candidate, control, from)? {
-            Ok(end) => return settle(end),
+            Ok(end) => return settle(end, mend),
             Err(why) => why_not.push(format!("on timeline {}: {why}", candidate.timeline)),
         }
     }
@@ -137,11 +150,11 @@ fn end_along(
 }
 
 /// Makes the WAL that was found last, and keeps recovery from missing any of it.
-fn settle(end: End) -> Result<Position> {
+fn settle(end: End, mend: bool) -> Result<Position> {
     for file in &end.read {
         sync(file)?;
     }
-    for file in &end.hiding {
+    for file in end.hiding.iter().filter(|_| mend) {
         // Its contents are in the older file, too, which now is the one to be read.
         rename(file, &with_suffix(file, ".interrex-hiding"))?;
     }
