@@ -1,1 +1,164 @@
-//! demo
+//! `interrex demo`: three machines' worth of nodes on loopback, a writer, and a kill.
+//!
+//! Everything runs as processes of its own, exactly as on real machines: the demo only makes files, starts programs,
+//! asks the coordinators like any operator, and kills. Nothing of it is left behind, whether it ends well, by Ctrl-C
+//! or by kill -9: a sweeper that was started first clears away. After a failure the directory stays, and is named.
+
+mod args;
+mod cluster_up;
+mod control_group;
+mod directory;
+mod machine;
+mod menu;
+mod patience;
+mod ports;
+mod postgresql;
+mod processes;
+mod progress;
+mod report;
+mod script;
+mod shared_memory;
+mod strike;
+mod sweeper;
+#[cfg(test)]
+mod testing;
+mod traces;
+mod voice;
+mod writer;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cluster_up::Cluster;
+use crate::directory::Directory;
+use crate::report::Report;
+use crate::sweeper::Sweeper;
+use crate::voice::Voice;
+
+pub use args::{DemoArgs, Output, RaftLeader, Script, SweeperArgs};
+pub use sweeper::sweep_main;
+
+/// What a shell says of a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+/// Runs the demo on the caller's tokio runtime. Exit codes: 0, the script did what it promises, or the menu was left
+/// with nothing lost; 1, something was lost or failed to show; 2, the arguments do not fit together; 130, a signal
+/// ended it.
+///
+/// # Errors
+/// One line: what failed, and where the logs are.
+pub async fn main(args: DemoArgs) -> anyhow::Result<ExitCode> {
+    let json = args.output == Output::Json;
+    if json && args.script.is_none() {
+        complain("--output json needs --script: the menu is for people");
+        return Ok(ExitCode::from(2));
+    }
+    let voice = Voice::new(json);
+    let account = postgresql::check()?;
+    // Heard from here on, so that nothing that is made below is left to chance.
+    let mut ended = Ended::listen()?;
+    let directory = Directory::make(args.keep.as_deref())?;
+    let sweeper = match Sweeper::start(&directory.path, directory.named).await {
+        Ok(sweeper) => sweeper,
+        Err(error) => {
+            directory.remove_unused();
+            return Err(error);
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = run(&args, &directory, account, &voice) => Some(outcome),
+        () = ended.heard() => None,
+    };
+    conclude(outcome, sweeper, &directory, &voice).await
+}
+
+/// Success or not, with the right exit code, and nothing left but what is meant to stay.
+async fn conclude(
+    outcome: Option<anyhow::Result<ExitCode>>,
+    sweeper: Sweeper,
+    directory: &Directory,
+    voice: &Voice,
+) -> anyhow::Result<ExitCode> {
+    let shown = directory.path.display();
+    match outcome {
+        None => {
+            voice.say("interrupted; clearing away");
+            sweeper.sweep(false).await?;
+            Ok(ExitCode::from(INTERRUPTED))
+        }
+        Some(Ok(code)) => {
+            let failed = code != ExitCode::SUCCESS;
+            sweeper.sweep(failed).await?;
+            if failed || directory.named {
+                voice.say(&format!("logs, data and the ledger are in {shown}"));
+            }
+            Ok(code)
+        }
+        Some(Err(error)) => {
+            sweeper.sweep(true).await.context(format!("after this: {error:#}"))?;
+            Err(anyhow!("{error:#}; logs, data and the ledger are in {shown}"))
+        }
+    }
+}
+
+async fn run(
+    args: &DemoArgs,
+    directory: &Directory,
+    account: Option<postgresql::Account>,
+    voice: &Voice,
+) -> anyhow::Result<ExitCode> {
+    let mut cluster = Cluster::make(&directory.path, account)?;
+    match args.script {
+        None => menu::serve(&mut cluster, args.raft_leader, voice).await,
+        Some(script) => {
+            let report = script::play(&mut cluster, script, args.raft_leader, voice).await?;
+            show(&report, args.output, voice)
+        }
+    }
+}
+
+fn show(report: &Report, output: Output, voice: &Voice) -> anyhow::Result<ExitCode> {
+    match output {
+        Output::Json => {
+            writeln!(io::stdout(), "{}", serde_json::to_string(report)?).context("write the report")?
+        }
+        Output::Table => report.lines().iter().for_each(|line| voice.say(line)),
+    }
+    let failings = report.failings();
+    failings.iter().for_each(|failing| complain(failing));
+    Ok(if failings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A line for the person, on standard error. With that gone nobody is left to be told.
+fn complain(line: &str) {
+    let _ = writeln!(io::stderr(), "interrex demo: {line}");
+}
+
+/// The signals that end a demo.
+struct Ended {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Ended {
+    fn listen() -> anyhow::Result<Ended> {
+        let listen = |kind| signal(kind).context("listen for signals");
+        Ok(Ended {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn heard(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+}

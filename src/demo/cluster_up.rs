@@ -1,0 +1,216 @@
+//! A cluster of three machines: made, started, watched until it is whole, and asked how it is.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use interrex_api::admin::EventsRequest;
+use interrex_api::client::{Client, ClientOptions};
+use interrex_cluster::event::Event;
+use interrex_cluster::ids::ClusterName;
+use interrex_cluster::status::ClusterStatus;
+use interrex_ledger::{HostSpec, Login};
+
+use crate::machine::Machine;
+use crate::patience::Patience;
+use crate::ports;
+use crate::postgresql::Account;
+use crate::progress::{Progress, missing};
+use crate::traces::Traces;
+use crate::voice::Voice;
+
+/// The cluster's name, and its database's.
+pub(crate) const CLUSTER: &str = "demo";
+/// The application's role.
+pub(crate) const USER: &str = "app";
+const MACHINES: [&str; 3] = ["n1", "n2", "n3"];
+/// A slow machine with a debug build needs a good part of it.
+const COMING_UP: Duration = Duration::from_secs(120);
+
+/// Three machines and the means to ask them.
+pub(crate) struct Cluster {
+    /// The demo's directory.
+    pub(crate) dir: PathBuf,
+    pub(crate) machines: Vec<Machine>,
+    pub(crate) client: Client,
+    pub(crate) login: Login,
+    /// What killed processes may leave.
+    pub(crate) traces: Traces,
+    name: ClusterName,
+}
+
+impl Cluster {
+    /// Makes directories and files; starts nothing.
+    pub(crate) fn make(dir: &Path, account: Option<Account>) -> anyhow::Result<Cluster> {
+        let ports = ports::free(2 * MACHINES.len()).context("find free ports")?;
+        let machines: Vec<Machine> = MACHINES
+            .iter()
+            .zip(ports.chunks(2))
+            .map(|(name, ports)| Machine::new(dir, name, ports[0], ports[1]))
+            .collect();
+        let member = |machine: &Machine| format!("{} = \"{}\"", machine.name, machine.coordinator());
+        let members = machines.iter().map(member).collect::<Vec<_>>().join(", ");
+        let password = draw_password()?;
+        write_password(&password_file(dir), &password)?;
+        for (zone, machine) in (1..).zip(&machines) {
+            machine.make(zone, &members, &password_file(dir), account)?;
+        }
+        let options = ClientOptions {
+            call: Duration::from_secs(1),
+            overall: Duration::from_secs(1),
+            user_agent: "interrex-demo".to_owned(),
+            ..ClientOptions::default()
+        };
+        let client = Client::new(machines.iter().map(Machine::coordinator).collect(), options)?;
+        let login = Login { user: USER.to_owned(), password: Some(password), dbname: CLUSTER.to_owned() };
+        let name = CLUSTER.parse().context("name the cluster")?;
+        Ok(Cluster { dir: dir.to_owned(), machines, client, login, traces: Traces::default(), name })
+    }
+
+    /// Starts every machine and tells how it comes along until the cluster is whole.
+    pub(crate) async fn up(&mut self, voice: &Voice) -> anyhow::Result<ClusterStatus> {
+        for machine in &mut self.machines {
+            machine.start()?;
+        }
+        voice.tell("three nodes were started");
+        let mut progress = Progress::default();
+        let patience = Patience::new("the cluster to come up", COMING_UP);
+        loop {
+            if let Ok(coordinators) = self.client.list_coordinators().await {
+                progress.note_coordinators(&coordinators);
+            }
+            let status = self.status().await?;
+            if let Some(status) = &status {
+                progress.note_cluster(status);
+            }
+            progress.news().iter().for_each(|line| voice.tell(line));
+            let lacks = match status {
+                Some(status) => match missing(&status, MACHINES.len()) {
+                    Some(lacks) => lacks,
+                    None => return Ok(status),
+                },
+                None => "no coordinator leads".to_owned(),
+            };
+            patience.pause(&lacks).await?;
+        }
+    }
+
+    /// How it is; `None` when nobody can say so at the moment.
+    ///
+    /// # Errors
+    /// A node ended that nobody killed.
+    pub(crate) async fn status(&mut self) -> anyhow::Result<Option<ClusterStatus>> {
+        for machine in &mut self.machines {
+            if let Some(status) = machine.ended()? {
+                let (name, words, log) = (&machine.name, machine.last_words(), machine.log());
+                bail!(
+                    "the node of {name} ended by itself ({status}): {words} (its log is {})",
+                    log.display()
+                );
+            }
+        }
+        Ok(self.client.get_cluster(&self.name).await.ok())
+    }
+
+    /// Waits until it lacks nothing.
+    pub(crate) async fn whole(&mut self, at_most: Duration) -> anyhow::Result<ClusterStatus> {
+        let patience = Patience::new("all instances to stream", at_most);
+        loop {
+            let lacks = match self.status().await? {
+                Some(status) => match missing(&status, self.machines.len()) {
+                    Some(lacks) => lacks,
+                    None => return Ok(status),
+                },
+                None => "no coordinator leads".to_owned(),
+            };
+            patience.pause(&lacks).await?;
+        }
+    }
+
+    /// Everything that happened so far, oldest first.
+    pub(crate) async fn events(&self) -> anyhow::Result<Vec<Event>> {
+        let request = EventsRequest { cluster: Some(self.name.clone()), after: 0, follow: false };
+        let mut stream = self.client.events(request).await?;
+        let mut events = Vec::new();
+        while let Some(event) = stream.next().await? {
+            events.push(event);
+        }
+        Ok(events)
+    }
+
+    /// The machine of that name.
+    pub(crate) fn machine(&mut self, name: &str) -> anyhow::Result<&mut Machine> {
+        let found = self.machines.iter_mut().find(|machine| machine.name == name);
+        found.ok_or_else(|| anyhow!("there is no machine {name} in this demo"))
+    }
+
+    /// Where the application's password is.
+    pub(crate) fn password_file(&self) -> PathBuf {
+        password_file(&self.dir)
+    }
+
+    /// Every PostgreSQL.
+    pub(crate) fn hosts(&self) -> Vec<HostSpec> {
+        self.machines.iter().map(Machine::host).collect()
+    }
+
+    /// How an application connects. The password is hexadecimal and needs no escape.
+    pub(crate) fn connection_string(&self) -> String {
+        let hosts = self.hosts().iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let password = self.login.password.as_deref().unwrap_or_default();
+        format!("postgresql://{USER}:{password}@{hosts}/{CLUSTER}?target_session_attrs=read-write")
+    }
+
+    /// The coordinators, as the operator's commands take them.
+    pub(crate) fn coordinators(&self) -> String {
+        self.machines.iter().map(Machine::coordinator).collect::<Vec<_>>().join(",")
+    }
+}
+
+fn password_file(dir: &Path) -> PathBuf {
+    dir.join("password")
+}
+
+/// The kernel draws it.
+fn draw_password() -> anyhow::Result<String> {
+    let uuid = fs::read_to_string("/proc/sys/kernel/random/uuid").context("draw a password")?;
+    Ok(uuid.trim().replace('-', ""))
+}
+
+fn write_password(path: &Path, password: &str) -> anyhow::Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let written = file.and_then(|mut file| writeln!(file, "{password}"));
+    written.with_context(|| format!("write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_machines_are_made_that_know_each_other_and_nothing_runs() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _here = runtime.enter();
+        let mut cluster = Cluster::make(dir.path(), None).unwrap();
+        for name in MACHINES {
+            let text = fs::read_to_string(dir.path().join(name).join("node.toml")).unwrap();
+            assert!(cluster.machines.iter().all(|machine| text.contains(&machine.coordinator())), "{text}");
+            assert_eq!(cluster.machine(name).unwrap().name, name);
+        }
+        assert!(cluster.machine("n4").is_err());
+        let mode = fs::metadata(cluster.password_file()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let password = fs::read_to_string(cluster.password_file()).unwrap();
+        assert_eq!(cluster.login.password.as_deref(), Some(password.trim()));
+        assert!(
+            cluster
+                .connection_string()
+                .starts_with(&format!("postgresql://app:{}@127.0.0.1:", password.trim()))
+        );
+    }
+}

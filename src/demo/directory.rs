@@ -1,0 +1,115 @@
+//! The one directory that a demo lives in: a temporary one that goes with it, or one that a person named and keeps.
+//! PostgreSQL's user has to pass through it, hence mode 0755.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+
+/// Below it lie sockets such as `n1/data/instances/demo/run/.s.PGSQL.65535`, and a socket's path has 107 bytes.
+const LONGEST: usize = 107 - "/n1/data/instances/demo/run/.s.PGSQL.65535".len();
+
+/// Where a demo lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Directory {
+    /// Absolute and free of links, as /proc shows it.
+    pub(crate) path: PathBuf,
+    /// It was named by a person.
+    pub(crate) named: bool,
+}
+
+impl Directory {
+    /// Makes it, or takes the empty one that was named.
+    pub(crate) fn make(named: Option<&Path>) -> anyhow::Result<Directory> {
+        let path = match named {
+            Some(path) => take(path)?,
+            None => temporary()?,
+        };
+        let directory = Directory { path, named: named.is_some() };
+        let length = directory.path.as_os_str().len();
+        if length > LONGEST {
+            let shown = directory.path.display().to_string();
+            directory.remove_unused();
+            bail!(
+                "{shown} has {length} bytes, and the sockets below it leave {LONGEST}; name a shorter one with --keep or TMPDIR"
+            );
+        }
+        Ok(directory)
+    }
+
+    /// For a demo that ends before its sweeper began. A named one is left as it is.
+    pub(crate) fn remove_unused(&self) {
+        if !self.named {
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+fn temporary() -> anyhow::Result<PathBuf> {
+    let base = std::env::temp_dir();
+    let base =
+        fs::canonicalize(&base).with_context(|| format!("find the directory {} (TMPDIR)", base.display()))?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("interrex-demo-").rand_bytes(6).permissions(Permissions::from_mode(0o755));
+    let made =
+        builder.tempdir_in(&base).with_context(|| format!("make a directory in {}", base.display()))?;
+    let path = made.keep();
+    // What the umask took away.
+    fs::set_permissions(&path, Permissions::from_mode(0o755))
+        .with_context(|| format!("open up {}", path.display()))?;
+    Ok(path)
+}
+
+fn take(path: &Path) -> anyhow::Result<PathBuf> {
+    let shown = path.display();
+    if !path.exists() {
+        fs::create_dir_all(path).with_context(|| format!("make {shown}"))?;
+        fs::set_permissions(path, Permissions::from_mode(0o755))
+            .with_context(|| format!("open up {shown}"))?;
+    }
+    let mut entries = fs::read_dir(path).with_context(|| format!("read --keep {shown}"))?;
+    ensure!(
+        entries.next().is_none(),
+        "--keep {shown} is not empty; name an empty directory, or one that is not there yet"
+    );
+    fs::canonicalize(path).with_context(|| format!("find {shown}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_temporary_directory_can_be_passed_through_and_goes() {
+        let directory = Directory::make(None).unwrap();
+        assert!(directory.path.file_name().unwrap().to_str().unwrap().starts_with("interrex-demo-"));
+        assert_eq!((mode(&directory.path), directory.named), (0o755, false));
+        directory.remove_unused();
+        assert!(!directory.path.exists());
+    }
+
+    #[test]
+    fn a_named_directory_must_be_empty_or_absent() {
+        let base = tempfile::tempdir().unwrap();
+        let absent = base.path().join("a/b");
+        assert_eq!(mode(&Directory::make(Some(&absent)).unwrap().path), 0o755);
+        let again = Directory::make(Some(&absent)).unwrap();
+        again.remove_unused();
+        assert!(absent.exists(), "what a person named stays");
+        fs::write(absent.join("precious"), "").unwrap();
+        let error = Directory::make(Some(&absent)).unwrap_err().to_string();
+        assert!(error.contains("is not empty; name an empty directory"), "{error}");
+    }
+
+    #[test]
+    fn a_path_too_long_for_a_socket_is_refused_with_its_length() {
+        let base = tempfile::tempdir().unwrap();
+        let error = Directory::make(Some(&base.path().join("x".repeat(LONGEST)))).unwrap_err().to_string();
+        assert!(error.contains(&format!("leave {LONGEST}")), "{error}");
+    }
+}

@@ -1,0 +1,287 @@
+//! One machine's worth of a cluster: a directory with a node file, the node that runs it, and everything that this
+//! node starts. Here a machine dies, all of it at once, and is started again.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use interrex_ledger::{HostSpec, monotonic_ms, wall_ms};
+use rustix::process::Signal;
+use tokio::process::{Child, Command};
+
+use crate::postgresql::Account;
+use crate::processes::{self, Process};
+use crate::traces::Traces;
+
+/// How long a killed machine's processes may take to vanish.
+const VANISHING: Duration = Duration::from_secs(10);
+
+/// One machine.
+pub(crate) struct Machine {
+    /// Of the machine, and so of its instance.
+    pub(crate) name: String,
+    dir: PathBuf,
+    /// Where its coordinator listens, on loopback.
+    pub(crate) coordinator_port: u16,
+    /// Where its PostgreSQL listens, on loopback.
+    pub(crate) postgres_port: u16,
+    node: Option<Child>,
+}
+
+/// Something died, and when: just before the first signal was sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Killed {
+    /// By the wall clock, milliseconds since 1970, as events are.
+    pub(crate) wall_ms: u64,
+    /// By `CLOCK_MONOTONIC`, as the ledger's times are.
+    pub(crate) mono_ms: u64,
+    /// What was killed.
+    pub(crate) pids: Vec<i32>,
+}
+
+impl Machine {
+    pub(crate) fn new(demo: &Path, name: &str, coordinator_port: u16, postgres_port: u16) -> Machine {
+        Machine { name: name.to_owned(), dir: demo.join(name), coordinator_port, postgres_port, node: None }
+    }
+
+    /// Where its coordinator is reached.
+    pub(crate) fn coordinator(&self) -> String {
+        format!("127.0.0.1:{}", self.coordinator_port)
+    }
+
+    /// Where its PostgreSQL is reached.
+    pub(crate) fn host(&self) -> HostSpec {
+        HostSpec { host: "127.0.0.1".to_owned(), port: self.postgres_port }
+    }
+
+    /// Its node's log.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.dir.join("node.log")
+    }
+
+    fn node_file(&self) -> PathBuf {
+        self.dir.join("node.toml")
+    }
+
+    /// The directory that PostgreSQL's user may write to, and in it the data directory of the cluster.
+    fn pg(&self) -> PathBuf {
+        self.dir.join("pg")
+    }
+
+    fn pgdata(&self) -> PathBuf {
+        self.pg().join(crate::cluster_up::CLUSTER)
+    }
+
+    /// Makes its directories and its node file.
+    pub(crate) fn make(
+        &self,
+        zone: usize,
+        members: &str,
+        password: &Path,
+        account: Option<Account>,
+    ) -> anyhow::Result<()> {
+        let make = |dir: &Path| {
+            let made =
+                fs::create_dir(dir).and_then(|()| fs::set_permissions(dir, Permissions::from_mode(0o755)));
+            made.with_context(|| format!("make {}", dir.display()))
+        };
+        make(&self.dir)?;
+        make(&self.pg())?;
+        if let Some(account) = account {
+            chown(self.pg(), Some(account.uid), Some(account.gid))
+                .with_context(|| format!("give {} to PostgreSQL's user", self.pg().display()))?;
+        }
+        let text = self.node_text(zone, members, password)?;
+        fs::write(self.node_file(), text).with_context(|| format!("write {}", self.node_file().display()))
+    }
+
+    fn node_text(&self, zone: usize, members: &str, password: &Path) -> anyhow::Result<String> {
+        let (name, cluster) = (&self.name, crate::cluster_up::CLUSTER);
+        let (coordinator, host, user) = (self.coordinator(), self.host(), crate::cluster_up::USER);
+        let data_dir = quoted(&self.dir.join("data"))?;
+        let (pgdata, password) = (quoted(&self.pgdata())?, quoted(password)?);
+        Ok(format!(
+            "name = \"{name}\"\nzone = \"zone-{zone}\"\ndata_dir = {data_dir}\n\n\
+             [coordinator]\nlisten = \"{coordinator}\"\nmembers = {{ {members} }}\n\n\
+             [[instance]]\ncluster = \"{cluster}\"\nlisten = \"{host}\"\npgdata = {pgdata}\n\n\
+             [cluster.{cluster}]\ninstances = 3\nuser = \"{user}\"\npassword_file = {password}\n"
+        ))
+    }
+
+    /// Starts its node. A process group of its own: the terminal's signals are for the demo alone.
+    pub(crate) fn start(&mut self) -> anyhow::Result<()> {
+        let exe = std::env::current_exe().context("find the program of this process")?;
+        let log = self.log();
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .with_context(|| format!("open {}", log.display()))?;
+        let mut command = Command::new(exe);
+        command.arg("node").arg("-c").arg(self.node_file()).current_dir(&self.dir).process_group(0);
+        command.stdin(Stdio::null()).stdout(clone(&log)?).stderr(log);
+        self.node = Some(command.spawn().with_context(|| format!("start the node of {}", self.name))?);
+        Ok(())
+    }
+
+    /// How its node ended, if it did without being told to.
+    pub(crate) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        let Some(node) = &mut self.node else { return Ok(None) };
+        node.try_wait().with_context(|| format!("look after the node of {}", self.name))
+    }
+
+    /// The last line of its log.
+    pub(crate) fn last_words(&self) -> String {
+        let text = fs::read(self.log()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing").trim().to_owned()
+    }
+
+    /// Everything that runs on it.
+    pub(crate) fn processes(&self) -> anyhow::Result<Vec<Process>> {
+        processes::of(&self.dir, &processes::self_and_ancestors()).context("read /proc")
+    }
+
+    /// SIGKILL to everything that runs on it, until nothing does.
+    pub(crate) async fn kill(&mut self, demo: &Path, traces: &mut Traces) -> anyhow::Result<Killed> {
+        let mut found = self.processes()?;
+        note(traces, &found, demo)?;
+        let mut killed = Killed { wall_ms: wall_ms(), mono_ms: monotonic_ms(), pids: Vec::new() };
+        let until = std::time::Instant::now() + VANISHING;
+        while !found.is_empty() {
+            for process in &found {
+                process.signal(Signal::KILL).with_context(|| format!("kill process {}", process.pid))?;
+            }
+            killed.pids.extend(found.iter().map(|process| process.pid));
+            processes::wait_gone(&found, Duration::from_millis(200));
+            ensure!(std::time::Instant::now() < until, "processes of {} do not die", self.name);
+            found = self.processes()?;
+        }
+        killed.pids.sort_unstable();
+        killed.pids.dedup();
+        if let Some(mut node) = self.node.take() {
+            node.wait().await.context("reap the node")?;
+        }
+        Ok(killed)
+    }
+
+    /// SIGKILL to its postmaster, and to nothing else.
+    pub(crate) fn kill_postmaster(&self, demo: &Path, traces: &mut Traces) -> anyhow::Result<Killed> {
+        let path = self.pgdata().join("postmaster.pid");
+        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let pid: Option<i32> = text.lines().next().and_then(|line| line.trim().parse().ok());
+        let found = self.processes()?;
+        note(traces, &found, demo)?;
+        let is_it = |process: &&Process| Some(process.pid) == pid && process.program() == "postgres";
+        let Some(postmaster) = found.iter().find(is_it) else {
+            bail!("{} names process {pid:?}, which is no postgres of {}", path.display(), self.name);
+        };
+        let killed = Killed { wall_ms: wall_ms(), mono_ms: monotonic_ms(), pids: vec![postmaster.pid] };
+        postmaster.signal(Signal::KILL).with_context(|| format!("kill process {}", postmaster.pid))?;
+        ensure!(processes::wait_gone([postmaster], VANISHING), "process {} does not die", postmaster.pid);
+        Ok(killed)
+    }
+}
+
+/// On disk before anything dies: the sweeper has to know even if this process is killed next.
+fn note(traces: &mut Traces, processes: &[Process], demo: &Path) -> anyhow::Result<()> {
+    traces.note(processes);
+    traces.save(demo).with_context(|| format!("write to {}", demo.display()))
+}
+
+fn clone(log: &File) -> anyhow::Result<File> {
+    log.try_clone().context("share the node's log")
+}
+
+/// A path as a TOML string. JSON's escapes are a part of TOML's.
+fn quoted(path: &Path) -> anyhow::Result<String> {
+    let text =
+        path.to_str().with_context(|| format!("{} is not UTF-8; name another directory", path.display()))?;
+    Ok(serde_json::to_string(text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_file_names_everything_that_a_machine_needs() {
+        let machine = Machine::new(Path::new("/tmp/de\"mo"), "n2", 15001, 15002);
+        let text = machine.node_text(2, "n2 = \"127.0.0.1:15001\"", Path::new("/tmp/password")).unwrap();
+        let expected = r#"name = "n2"
+zone = "zone-2"
+data_dir = "/tmp/de\"mo/n2/data"
+
+[coordinator]
+listen = "127.0.0.1:15001"
+members = { n2 = "127.0.0.1:15001" }
+
+[[instance]]
+cluster = "demo"
+listen = "127.0.0.1:15002"
+pgdata = "/tmp/de\"mo/n2/pg/demo"
+
+[cluster.demo]
+instances = 3
+user = "app"
+password_file = "/tmp/password"
+"#;
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn the_last_words_of_a_node_are_its_last_line() {
+        let demo = tempfile::tempdir().unwrap();
+        let machine = Machine::new(demo.path(), "n1", 1, 2);
+        assert_eq!(machine.last_words(), "nothing");
+        fs::create_dir(demo.path().join("n1")).unwrap();
+        fs::write(machine.log(), "one\nkey 'data_dir': full\n\n").unwrap();
+        assert_eq!(machine.last_words(), "key 'data_dir': full");
+    }
+
+    #[test]
+    fn a_machine_s_directories_let_postgresql_s_user_pass() {
+        let demo = tempfile::tempdir().unwrap();
+        let machine = Machine::new(demo.path(), "n1", 1, 2);
+        machine.make(1, "n1 = \"127.0.0.1:1\"", Path::new("/password"), None).unwrap();
+        for dir in ["n1", "n1/pg"] {
+            assert_eq!(fs::metadata(demo.path().join(dir)).unwrap().permissions().mode() & 0o055, 0o055);
+        }
+        assert!(machine.node_file().is_file());
+    }
+
+    #[tokio::test]
+    async fn a_killed_machine_has_no_process_left_and_tells_what_died() {
+        let demo = tempfile::tempdir().unwrap();
+        let mut machine = Machine::new(demo.path(), "n1", 1, 2);
+        fs::create_dir(demo.path().join("n1")).unwrap();
+        let mut program = crate::testing::program(demo.path(), "interrex", &machine.dir, "sleep 60; :");
+        let pid = i32::try_from(program.id()).unwrap();
+        let patience = crate::patience::Patience::new("the program to run", Duration::from_secs(10));
+        while machine.processes().unwrap().len() < 2 {
+            patience.pause("").await.unwrap();
+        }
+        let killed = machine.kill(demo.path(), &mut Traces::default()).await.unwrap();
+        assert!(killed.pids.contains(&pid) && killed.pids.len() == 2, "{killed:?}");
+        assert!(machine.processes().unwrap().is_empty());
+        program.wait().unwrap();
+        assert!(machine.ended().unwrap().is_none(), "a machine that was killed did not end by itself");
+    }
+
+    #[test]
+    fn a_postmaster_is_killed_only_when_it_is_one() {
+        let demo = tempfile::tempdir().unwrap();
+        let machine = Machine::new(demo.path(), "n1", 1, 2);
+        fs::create_dir_all(machine.pgdata()).unwrap();
+        let mut traces = Traces::default();
+        let error = machine.kill_postmaster(demo.path(), &mut traces).unwrap_err();
+        assert!(format!("{error:#}").contains("postmaster.pid"), "{error:#}");
+        // Our own number: alive, and no postgres of this machine.
+        fs::write(machine.pgdata().join("postmaster.pid"), format!("{}\n", std::process::id())).unwrap();
+        let error = machine.kill_postmaster(demo.path(), &mut traces).unwrap_err();
+        assert!(format!("{error:#}").contains("which is no postgres of n1"), "{error:#}");
+    }
+}

@@ -1,0 +1,300 @@
+//! What a script found: one JSON object for programs, an account for people, and whether it may be called a success.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use interrex_cluster::event::Event;
+use interrex_cluster::ids::Epoch;
+use serde::Serialize;
+
+use crate::machine::Killed;
+
+/// Fewer acknowledgements prove little.
+pub(crate) const ENOUGH: u64 = 200;
+
+/// One run of a script. Durations in milliseconds.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Report {
+    pub(crate) script: &'static str,
+    /// Writes acknowledged without reservation.
+    pub(crate) acked: u64,
+    /// Acknowledged writes that at least one instance does not have.
+    pub(crate) lost: u64,
+    /// Writes whose answer never came.
+    pub(crate) unknown: u64,
+    /// Writes acknowledged with a warning: nothing was promised.
+    pub(crate) warned: u64,
+    /// The longest time without an acknowledgement since the kill.
+    pub(crate) outage_ms: u64,
+    pub(crate) phases: Phases,
+    /// Until the old primary streamed again: since its machine was started again, or since its postmaster died.
+    pub(crate) rejoined_ms: u64,
+    /// The reign at the end.
+    pub(crate) epoch: u32,
+    pub(crate) old_primary: String,
+    pub(crate) new_primary: String,
+    /// The timeline of each instance at the end.
+    pub(crate) timelines: BTreeMap<String, Option<u32>>,
+    pub(crate) pids_killed: Vec<i32>,
+    /// The coordinators' leader died with the primary.
+    pub(crate) raft_leader_killed: bool,
+    /// Who led the coordinators when the kill came.
+    pub(crate) raft_leader: Option<String>,
+    /// From nothing to three healthy instances.
+    pub(crate) up_ms: u64,
+    /// The machine's load averages at the end, over 1, 5 and 15 minutes.
+    pub(crate) load: Vec<f64>,
+    /// What else is wrong with the rows, by the ledger's verdict, or with the old primary.
+    #[serde(skip)]
+    pub(crate) findings: Vec<String>,
+}
+
+/// The parts of an outage, in their order. Absent: the event that ends it was not told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Phases {
+    /// From the kill until a new epoch began.
+    pub(crate) detect_ms: Option<u64>,
+    /// Until the last seal before the election.
+    pub(crate) seal_ms: Option<u64>,
+    /// Until the election.
+    pub(crate) elect_ms: Option<u64>,
+    /// Until the promotion was in the record.
+    pub(crate) promote_ms: Option<u64>,
+    /// Until the writer's first acknowledgement.
+    pub(crate) first_commit_ms: Option<u64>,
+}
+
+impl Phases {
+    /// Reads them from the events of the reigns after `old_epoch`. Events are dated by wall clock, the ledger by
+    /// `CLOCK_MONOTONIC`; the kill was noted by both.
+    pub(crate) fn read(
+        events: &[Event],
+        old_epoch: Epoch,
+        epoch: Epoch,
+        killed: &Killed,
+        first_ack_mono_ms: u64,
+    ) -> Phases {
+        let newer = |event: &&Event| event.epoch > old_epoch;
+        let at = |event: &Event| event.at.0;
+        let begun = events.iter().filter(newer).find(|event| event.kind == "failover-begun").map(at);
+        let of_reign = |kind: &'static str| {
+            let wanted = move |event: &&Event| event.epoch == epoch && event.kind == kind;
+            events.iter().filter(wanted)
+        };
+        let election = of_reign("elected").next();
+        let before_election = |event: &&Event| election.is_none_or(|election| event.index < election.index);
+        let sealed = of_reign("sealed").rfind(before_election).map(at);
+        let elected = election.map(at);
+        let promoted = of_reign("promoted").next().map(at);
+        let first_ack = Some(killed.wall_ms + first_ack_mono_ms.saturating_sub(killed.mono_ms));
+        let span = |from: Option<u64>, to: Option<u64>| Some(to?.saturating_sub(from?));
+        Phases {
+            detect_ms: span(Some(killed.wall_ms), begun),
+            seal_ms: span(begun, sealed),
+            elect_ms: span(sealed, elected),
+            promote_ms: span(elected, promoted),
+            first_commit_ms: span(promoted, first_ack),
+        }
+    }
+
+    /// A line each.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let parts = [
+            ("detect", self.detect_ms, "the kill was noticed and a new epoch began"),
+            ("seal", self.seal_ms, "enough standbys refuse the old primary"),
+            ("elect", self.elect_ms, "the one that holds most was chosen"),
+            ("promote", self.promote_ms, "it is primary, on a timeline of its own"),
+            ("first commit", self.first_commit_ms, "the writer has its first acknowledgement"),
+        ];
+        let line = |(name, ms, what): (&str, Option<u64>, &str)| match ms {
+            Some(ms) => format!("  {name:<13}{ms:>6} ms  {what}"),
+            None => format!("  {name:<13}     - ms  not told"),
+        };
+        parts.map(line).into()
+    }
+}
+
+impl Report {
+    /// Why this run is no success; empty when it is one.
+    pub(crate) fn failings(&self) -> Vec<String> {
+        let mut failings = self.findings.clone();
+        if self.lost > 0 {
+            failings.push(format!("{} acknowledged writes are lost", self.lost));
+        }
+        if self.acked < ENOUGH {
+            failings.push(format!(
+                "only {} writes were acknowledged, at least {ENOUGH} are needed to judge",
+                self.acked
+            ));
+        }
+        if self.pids_killed.is_empty() {
+            failings.push("nothing was killed, so nothing was shown".to_owned());
+        }
+        if self.new_primary == self.old_primary && self.script == "kill-primary" {
+            failings.push(format!("{} is still the primary", self.new_primary));
+        }
+        failings
+    }
+
+    /// For people.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = vec![String::new(), format!("writes stood still for {} ms:", self.outage_ms)];
+        lines.extend(self.phases.lines());
+        lines.push(format!(
+            "{} is primary of epoch {}, {} was before",
+            self.new_primary, self.epoch, self.old_primary
+        ));
+        lines.push(format!(
+            "{} streams again, {} ms after {}",
+            self.old_primary,
+            self.rejoined_ms,
+            match self.script {
+                "kill-primary" => "its machine was started again",
+                _ => "its postmaster was killed",
+            }
+        ));
+        lines.push(format!(
+            "{} writes acknowledged, {} lost, {} unknown, {} with a warning, on every one of {} instances",
+            self.acked,
+            self.lost,
+            self.unknown,
+            self.warned,
+            self.timelines.len()
+        ));
+        lines
+    }
+}
+
+/// The machine's load averages; none where the machine does not tell.
+pub(crate) fn load() -> Vec<f64> {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().take(3).filter_map(|number| number.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use interrex_cluster::time::WallMs;
+
+    fn event(index: u64, at: u64, epoch: u32, kind: &str) -> Event {
+        let cluster = "demo".parse().unwrap();
+        Event {
+            index,
+            at: WallMs(at),
+            cluster,
+            epoch: Epoch(epoch),
+            kind: kind.to_owned(),
+            text: String::new(),
+        }
+    }
+
+    fn killed() -> Killed {
+        Killed { wall_ms: 100_000, mono_ms: 7_000, pids: vec![1] }
+    }
+
+    fn report() -> Report {
+        Report {
+            script: "kill-primary",
+            acked: 500,
+            lost: 0,
+            unknown: 1,
+            warned: 0,
+            outage_ms: 1_200,
+            phases: Phases::default(),
+            rejoined_ms: 900,
+            epoch: 3,
+            old_primary: "n1".to_owned(),
+            new_primary: "n2".to_owned(),
+            timelines: [("n1".to_owned(), Some(3))].into(),
+            pids_killed: vec![7],
+            raft_leader_killed: true,
+            raft_leader: Some("n1".to_owned()),
+            up_ms: 9_000,
+            load: vec![0.5],
+            findings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn phases_follow_one_another_from_the_kill_to_the_first_acknowledgement() {
+        let events = [
+            event(3, 50_000, 2, "elected"),
+            event(4, 51_000, 2, "promoted"),
+            event(7, 100_600, 3, "failover-begun"),
+            event(8, 100_640, 3, "sealed"),
+            event(9, 100_650, 3, "sealed"),
+            event(10, 100_660, 3, "elected"),
+            event(11, 100_900, 3, "promoted"),
+            event(12, 100_950, 3, "opened"),
+            event(13, 103_000, 3, "sealed"),
+        ];
+        let phases = Phases::read(&events, Epoch(2), Epoch(3), &killed(), 8_000);
+        let expected = Phases {
+            detect_ms: Some(600),
+            seal_ms: Some(50),
+            elect_ms: Some(10),
+            promote_ms: Some(240),
+            first_commit_ms: Some(100),
+        };
+        assert_eq!(phases, expected);
+    }
+
+    #[test]
+    fn with_two_epochs_in_one_outage_detection_ends_with_the_first() {
+        let events = [
+            event(7, 100_600, 3, "failover-begun"),
+            event(8, 100_700, 3, "sealed"),
+            event(9, 101_000, 4, "failover-begun"),
+            event(10, 101_100, 4, "sealed"),
+            event(11, 101_110, 4, "elected"),
+        ];
+        let phases = Phases::read(&events, Epoch(2), Epoch(4), &killed(), 9_000);
+        assert_eq!((phases.detect_ms, phases.seal_ms, phases.elect_ms), (Some(600), Some(500), Some(10)));
+        assert_eq!((phases.promote_ms, phases.first_commit_ms), (None, None));
+        assert!(phases.lines()[3].contains("not told"), "{:?}", phases.lines());
+    }
+
+    #[test]
+    fn the_object_has_the_keys_that_programs_read() {
+        let json = serde_json::to_value(report()).unwrap();
+        for key in [
+            "acked",
+            "lost",
+            "unknown",
+            "outage_ms",
+            "phases",
+            "rejoined_ms",
+            "epoch",
+            "old_primary",
+            "new_primary",
+            "timelines",
+            "pids_killed",
+            "raft_leader_killed",
+            "up_ms",
+            "warned",
+            "script",
+            "load",
+            "raft_leader",
+        ] {
+            assert!(json.get(key).is_some(), "{key}");
+        }
+        for key in ["detect_ms", "seal_ms", "elect_ms", "promote_ms", "first_commit_ms"] {
+            assert!(json["phases"].get(key).is_some(), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_shows_nothing_or_loses_something_is_no_success() {
+        assert_eq!(report().failings(), Vec::<String>::new());
+        for (bad, told) in [
+            (Report { lost: 2, ..report() }, "2 acknowledged writes are lost"),
+            (Report { acked: 199, ..report() }, "only 199 writes"),
+            (Report { pids_killed: Vec::new(), ..report() }, "nothing was killed"),
+            (Report { new_primary: "n1".to_owned(), ..report() }, "n1 is still the primary"),
+            (Report { findings: vec!["row 7 differs".to_owned()], ..report() }, "row 7 differs"),
+        ] {
+            let failings = bad.failings();
+            assert!(failings.len() == 1 && failings[0].contains(told), "{failings:?}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! One script from beginning to end: up, write, kill, fail over, come back, judge.
+
+use std::time::Duration;
+
+use interrex_cluster::status::ClusterStatus;
+use interrex_ledger::{LedgerFile, Verdict, monotonic_ms, verify};
+
+use crate::args::{RaftLeader, Script};
+use crate::cluster_up::Cluster;
+use crate::patience::Patience;
+use crate::report::{ENOUGH, Phases, Report, load};
+use crate::strike::{GoesOn, Struck, gap_since, goes_on, streams_again, strike};
+use crate::voice::Voice;
+use crate::writer::Writer;
+
+/// Written before the kill, so that there is something to lose.
+const WRITING: u64 = 2_000;
+/// Written after the first acknowledgement of the new reign, so that the old primary has something to miss.
+const WRITING_ON: u64 = 1_000;
+const PATIENCE: Duration = Duration::from_secs(60);
+/// For each connect and statement of the final comparison, and for each standby's replay.
+const COMPARING: Duration = Duration::from_secs(10);
+
+/// Plays it on a cluster that is made and not yet started.
+pub(crate) async fn play(
+    cluster: &mut Cluster,
+    script: Script,
+    wish: RaftLeader,
+    voice: &Voice,
+) -> anyhow::Result<Report> {
+    cluster.up(voice).await?;
+    let up_ms = voice.elapsed_ms();
+    voice.tell("three healthy instances");
+    let mut writer = Writer::start(cluster).await?;
+    write_enough(&mut writer).await?;
+    voice.tell(&format!("a writer has {} acknowledgements", writer.acknowledged()?));
+
+    let struck = strike(cluster, script, wish).await?;
+    voice.tell(&in_words(&struck));
+    let goes_on = goes_on(cluster, &mut writer, &struck).await?;
+    voice.tell(&format!("{} takes writes in epoch {}", goes_on.new_primary, goes_on.epoch));
+    writer.acknowledged_after(goes_on.gap.to_ms + WRITING_ON, PATIENCE).await?;
+
+    let rejoined_ms = come_back(cluster, &struck, voice).await?;
+    voice.tell(&format!("{} streams again", struck.old_primary));
+    let status = cluster.whole(PATIENCE).await?;
+    let file = writer.stop().await?;
+    let verdict = verify(&file, &cluster.hosts(), &cluster.login, COMPARING).await?;
+    voice.tell("every instance was compared with the ledger");
+    let (struck, run) = (&struck, Run { up_ms, rejoined_ms, status, goes_on });
+    report(cluster, struck, run, &file, &verdict).await
+}
+
+/// What only the play itself knows.
+struct Run {
+    up_ms: u64,
+    rejoined_ms: u64,
+    status: ClusterStatus,
+    goes_on: GoesOn,
+}
+
+async fn write_enough(writer: &mut Writer) -> anyhow::Result<()> {
+    let first = writer.acknowledged_after(0, PATIENCE).await?;
+    writer.acknowledged_after(first + WRITING, PATIENCE).await?;
+    let patience = Patience::new(format!("{ENOUGH} acknowledged writes"), PATIENCE);
+    while writer.acknowledged()? < ENOUGH {
+        patience.pause("").await?;
+    }
+    Ok(())
+}
+
+/// Starts a killed machine again, and waits until the old primary streams; how long that took.
+async fn come_back(cluster: &mut Cluster, struck: &Struck, voice: &Voice) -> anyhow::Result<u64> {
+    let since = match struck.script {
+        Script::KillPostmaster => struck.killed.mono_ms,
+        Script::KillPrimary => {
+            let since = monotonic_ms();
+            cluster.machine(&struck.old_primary)?.start()?;
+            voice.tell(&format!("{} was started again", struck.old_primary));
+            since
+        }
+    };
+    streams_again(cluster, &struck.old_primary, since).await
+}
+
+/// What died, for people.
+pub(crate) fn in_words(struck: &Struck) -> String {
+    let (name, count) = (&struck.old_primary, struck.killed.pids.len());
+    match struck.script {
+        Script::KillPostmaster => format!("the postmaster of {name} was killed"),
+        Script::KillPrimary if struck.leader_killed() => {
+            format!("all {count} processes on {name} were killed, the coordinators' leader among them")
+        }
+        Script::KillPrimary => format!("all {count} processes on {name} were killed"),
+    }
+}
+
+async fn report(
+    cluster: &Cluster,
+    struck: &Struck,
+    run: Run,
+    file: &LedgerFile,
+    verdict: &Verdict,
+) -> anyhow::Result<Report> {
+    let events = cluster.events().await?;
+    let gap = gap_since(file, struck).unwrap_or(run.goes_on.gap);
+    let (epoch, instances) = (run.status.epoch, &run.status.instances);
+    let count = |set: usize| u64::try_from(set).unwrap_or(u64::MAX);
+    Ok(Report {
+        script: struck.script.name(),
+        acked: verdict.acked,
+        lost: count(verdict.lost.len()),
+        unknown: verdict.unknown_kept + verdict.unknown_gone,
+        warned: verdict.warned_kept + verdict.warned_gone,
+        outage_ms: gap.ms,
+        phases: Phases::read(&events, struck.old_epoch, epoch, &struck.killed, gap.to_ms),
+        rejoined_ms: run.rejoined_ms,
+        epoch: epoch.0,
+        old_primary: struck.old_primary.clone(),
+        new_primary: run.status.primary.map_or(run.goes_on.new_primary, |primary| primary.to_string()),
+        timelines: instances
+            .iter()
+            .map(|i| (i.name.to_string(), i.timeline.map(|timeline| timeline.0)))
+            .collect(),
+        pids_killed: struck.killed.pids.clone(),
+        raft_leader_killed: struck.leader_killed(),
+        raft_leader: struck.leader.clone(),
+        up_ms: run.up_ms,
+        load: load(),
+        findings: findings(verdict),
+    })
+}
+
+/// What is wrong with the rows apart from losses, which are counted.
+pub(crate) fn findings(verdict: &Verdict) -> Vec<String> {
+    let mut findings = Vec::new();
+    let mut find = |count: usize, what: &str| {
+        if count > 0 {
+            findings.push(format!("{count} {what}"));
+        }
+    };
+    find(verdict.failed_kept.len(), "refused writes are there nevertheless");
+    find(verdict.phantom.len(), "rows are there that were never written");
+    find(verdict.divergent.len(), "rows are on some instances and not on others");
+    find(
+        verdict.instances.iter().filter(|instance| !instance.caught_up).count(),
+        "standbys did not catch up",
+    );
+    let primaries = verdict.instances.iter().filter(|instance| instance.primary).count();
+    if primaries != 1 {
+        findings.push(format!("{primaries} instances take writes instead of one"));
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Killed;
+    use interrex_cluster::ids::Epoch;
+    use interrex_ledger::InstanceVerdict;
+
+    fn instance(primary: bool) -> InstanceVerdict {
+        let (host, lost) = ("127.0.0.1:1".to_owned(), [].into());
+        InstanceVerdict { host, primary, caught_up: true, rows: 1, lost }
+    }
+
+    fn verdict() -> Verdict {
+        Verdict {
+            acked: 1,
+            lost: [].into(),
+            warned_kept: 0,
+            warned_gone: 0,
+            unknown_kept: 0,
+            unknown_gone: 0,
+            failed_kept: [].into(),
+            phantom: [].into(),
+            divergent: [].into(),
+            instances: vec![instance(true), instance(false)],
+        }
+    }
+
+    #[test]
+    fn rows_that_should_not_be_there_are_found_though_nothing_is_lost() {
+        assert_eq!(findings(&verdict()), Vec::<String>::new());
+        let odd = Verdict { phantom: [7].into(), divergent: [7, 8].into(), ..verdict() };
+        let found = findings(&odd);
+        assert_eq!(found[0], "1 rows are there that were never written");
+        assert_eq!(found[1], "2 rows are on some instances and not on others");
+        let two = Verdict { instances: vec![instance(true), instance(true)], ..verdict() };
+        assert_eq!(findings(&two), ["2 instances take writes instead of one"]);
+    }
+
+    #[test]
+    fn what_died_is_told_with_the_leader_among_it() {
+        let killed = Killed { wall_ms: 1, mono_ms: 1, pids: vec![1, 2] };
+        let struck = |script, leader: &str| Struck {
+            script,
+            killed: killed.clone(),
+            old_primary: "n1".to_owned(),
+            old_epoch: Epoch(2),
+            leader: Some(leader.to_owned()),
+        };
+        let told = in_words(&struck(Script::KillPrimary, "n1"));
+        assert_eq!(told, "all 2 processes on n1 were killed, the coordinators' leader among them");
+        assert_eq!(in_words(&struck(Script::KillPrimary, "n2")), "all 2 processes on n1 were killed");
+        assert!(!struck(Script::KillPostmaster, "n1").leader_killed());
+    }
+}

@@ -1,0 +1,146 @@
+//! A kill and what follows: where the coordinators' leader is to be, what dies, when writes go on, and when the old
+//! primary streams again. Used by the scripts and by the menu alike.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use interrex_cluster::ids::{Epoch, MachineName};
+use interrex_cluster::status::ClusterStatus;
+use interrex_ledger::{Gap, LedgerFile, longest_gap, monotonic_ms};
+
+use crate::args::{RaftLeader, Script};
+use crate::cluster_up::Cluster;
+use crate::machine::Killed;
+use crate::patience::Patience;
+use crate::progress::{in_words, streams};
+use crate::writer::Writer;
+
+const PLACING: Duration = Duration::from_secs(30);
+/// Far longer than any failover may take: what takes this long has failed.
+const FAILING_OVER: Duration = Duration::from_secs(60);
+const REJOINING: Duration = Duration::from_secs(90);
+
+/// What was done.
+#[derive(Debug, Clone)]
+pub(crate) struct Struck {
+    pub(crate) script: Script,
+    pub(crate) killed: Killed,
+    /// The primary at that moment; its machine has the same name.
+    pub(crate) old_primary: String,
+    pub(crate) old_epoch: Epoch,
+    /// Who led the coordinators at that moment; absent: nobody.
+    pub(crate) leader: Option<String>,
+}
+
+impl Struck {
+    /// The coordinators' leader died along.
+    pub(crate) fn leader_killed(&self) -> bool {
+        self.script == Script::KillPrimary && self.leader.as_ref() == Some(&self.old_primary)
+    }
+}
+
+/// Writes go on.
+#[derive(Debug, Clone)]
+pub(crate) struct GoesOn {
+    pub(crate) new_primary: String,
+    pub(crate) epoch: Epoch,
+    /// The longest time without an acknowledgement since the kill.
+    pub(crate) gap: Gap,
+}
+
+/// Kills the primary of a whole cluster, with the coordinators' leader where it is wanted.
+pub(crate) async fn strike(
+    cluster: &mut Cluster,
+    script: Script,
+    wish: RaftLeader,
+) -> anyhow::Result<Struck> {
+    let status = cluster.whole(FAILING_OVER).await?;
+    let old_primary = status.primary.as_ref().context("a whole cluster has a primary")?.to_string();
+    let leader = place_leader(cluster, wish, &old_primary).await?;
+    let (dir, mut traces) = (cluster.dir.clone(), std::mem::take(&mut cluster.traces));
+    let machine = cluster.machine(&old_primary)?;
+    let killed = match script {
+        Script::KillPrimary => machine.kill(&dir, &mut traces).await,
+        Script::KillPostmaster => machine.kill_postmaster(&dir, &mut traces),
+    };
+    cluster.traces = traces;
+    Ok(Struck { script, killed: killed?, old_primary, old_epoch: status.epoch, leader })
+}
+
+/// Hands leadership over until the leader is where it is wanted; who leads then.
+async fn place_leader(
+    cluster: &mut Cluster,
+    wish: RaftLeader,
+    primary: &str,
+) -> anyhow::Result<Option<String>> {
+    let target = match wish {
+        RaftLeader::Elsewhere => cluster.machines.iter().find(|machine| machine.name != primary),
+        RaftLeader::Any | RaftLeader::WithPrimary => {
+            cluster.machines.iter().find(|machine| machine.name == primary)
+        }
+    };
+    let target: MachineName = target.context("a demo has three machines")?.name.parse()?;
+    let patience = Patience::new(format!("{target} to lead the coordinators"), PLACING);
+    loop {
+        let leader = leader(cluster).await;
+        if leader.as_ref().map_or(wish == RaftLeader::Any, |leader| wish.content_with(leader, primary)) {
+            return Ok(leader);
+        }
+        // A refusal is a reason to look again, nothing more: what counts is who leads.
+        let refusal = cluster.client.transfer_leadership(Some(&target)).await.err();
+        patience.pause(&refusal.map(|refusal| refusal.to_string()).unwrap_or_default()).await?;
+    }
+}
+
+/// Who leads the coordinators.
+pub(crate) async fn leader(cluster: &Cluster) -> Option<String> {
+    let coordinators = cluster.client.list_coordinators().await.ok()?;
+    coordinators.iter().find(|member| member.leader).map(|member| member.machine.to_string())
+}
+
+/// Waits until a new reign is open and a write was acknowledged in it.
+pub(crate) async fn goes_on(
+    cluster: &mut Cluster,
+    writer: &mut Writer,
+    struck: &Struck,
+) -> anyhow::Result<GoesOn> {
+    let status = reign_after(cluster, struck.old_epoch).await?;
+    let new_primary = status.primary.as_ref().context("an open reign has a primary")?.to_string();
+    // The first one of the new reign may be older than our look at it; the gap is read from the ledger itself.
+    writer.acknowledged_after(monotonic_ms(), FAILING_OVER).await?;
+    let gap = gap_since(writer.look()?, struck).context("two acknowledged writes surround the kill")?;
+    Ok(GoesOn { new_primary, epoch: status.epoch, gap })
+}
+
+/// The longest time without an acknowledgement since the kill.
+pub(crate) fn gap_since(file: &LedgerFile, struck: &Struck) -> Option<Gap> {
+    longest_gap(file, Some(struck.killed.mono_ms))
+}
+
+async fn reign_after(cluster: &mut Cluster, old: Epoch) -> anyhow::Result<ClusterStatus> {
+    let patience = Patience::new(format!("a new primary after epoch {old}"), FAILING_OVER);
+    loop {
+        let status = cluster.status().await?;
+        let seen = match status {
+            Some(status) if status.epoch > old && status.open => return Ok(status),
+            Some(status) => [vec![status.operation], status.waits].concat().join("; "),
+            None => "no coordinator leads".to_owned(),
+        };
+        patience.pause(&seen).await?;
+    }
+}
+
+/// Waits until `name` streams as a standby of the present reign; milliseconds since `since` (`CLOCK_MONOTONIC`).
+pub(crate) async fn streams_again(cluster: &mut Cluster, name: &str, since: u64) -> anyhow::Result<u64> {
+    let patience = Patience::new(format!("{name} to stream again"), REJOINING);
+    loop {
+        let status = cluster.status().await?;
+        let instance = status.iter().flat_map(|status| &status.instances).find(|i| i.name.as_str() == name);
+        let seen = match instance {
+            Some(instance) if streams(instance) => return Ok(monotonic_ms().saturating_sub(since)),
+            Some(instance) => in_words(instance),
+            None => "no coordinator leads".to_owned(),
+        };
+        patience.pause(&seen).await?;
+    }
+}
