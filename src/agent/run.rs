@@ -27,6 +27,8 @@ pub(crate) struct Run {
     pub(crate) replaying: Option<TimelineId>,
     /// Commits did not wait before the setting that is to be proved (F7).
     pub(crate) from_async: bool,
+    /// It is out of recovery: promoted since it was started. There is no way back for this process.
+    pub(crate) promoted: bool,
     /// When it last answered; absent before it ever did.
     pub(crate) answered: Option<Instant>,
     /// When the process was first seen.

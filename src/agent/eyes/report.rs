@@ -17,12 +17,14 @@ const NEARLY_FULL: u64 = 128 << 20;
 impl Instance {
     /// Tells the coordinators, unless a newer look was told already.
     pub(super) fn tell(&self, number: u64, seen: &Observed, raw: Option<&Raw>, goal: Option<&Goal>) {
+        // A look that began before the promotion ended, and ended after it.
+        let outdated = self.run().promoted && matches!(seen.server, Seen::Standby(_));
         let report = self.report_of(seen, raw, goal);
         let wants_lease = match goal {
             Some(Goal::Primary(goal)) => Some(goal.epoch),
             _ => None,
         };
-        if self.looks.load(Ordering::SeqCst) == number {
+        if self.looks.load(Ordering::SeqCst) == number && !outdated {
             self.report.send_replace(Some(Outgoing { report, wants_lease }));
         }
     }

@@ -4,7 +4,7 @@
 use super::Done;
 use crate::instance::Instance;
 use crate::session::now;
-use interrex_cluster::goal::PrimaryGoal;
+use interrex_cluster::goal::{Goal, PrimaryGoal};
 use interrex_cluster::ids::Stamp;
 use interrex_cluster::report::Promotion;
 use interrex_cluster::wal::{Position, TimelineId};
@@ -61,13 +61,16 @@ impl Instance {
         // The whole line goes with it: it may have branched off a timeline that never came to be confirmed.
         let timeline = TimelineId(promotion.epoch.0);
         let line = self.history(Position { timeline, lsn: promotion.begin }).await?;
+        // First, so that no look at the standby that it was is told with the proof.
+        self.run().promoted = true;
         {
             let mut known = self.known();
             known.proofs.promoted_line = Some(line);
             known.proofs.promoted = Some(promotion);
         }
-        self.tell_proofs();
         self.beat_now.notify_one();
+        // Proof and server are told together: a standby with a promotion to tell would be one that lost it again.
+        self.look(Some(&Goal::Primary(goal.clone()))).await;
         Ok(())
     }
 }
