@@ -8,6 +8,7 @@ mod node;
 
 use clap::{Parser, Subcommand};
 use interrex_ctl::Common;
+use interrex_demo::{DemoArgs, SweeperArgs};
 use interrex_ledger::LedgerArgs;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -25,6 +26,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Three nodes on loopback, a writer, and a menu: kill the primary and watch.
+    Demo(DemoArgs),
     /// Run what a node file names: coordinator, agent, PostgreSQL.
     Node {
         /// The node file.
@@ -44,6 +47,9 @@ enum Command {
     /// The writer that the demo, the benchmark and the tests judge by.
     #[command(hide = true)]
     Ledger(LedgerArgs),
+    /// Clears away what a demo leaves, however that ended.
+    #[command(hide = true)]
+    DemoSweeper(SweeperArgs),
 }
 
 /// What went wrong, and what to exit with.
@@ -72,6 +78,15 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<ExitCode, Failed> {
     match cli.command {
+        Command::Demo(mut args) => {
+            args.output = match cli.common.output {
+                interrex_ctl::Output::Table => interrex_demo::Output::Table,
+                interrex_ctl::Output::Json => interrex_demo::Output::Json,
+            };
+            let done = runtime()?.block_on(interrex_demo::main(args));
+            done.map_err(|e| Failed::new(1, format!("{e:#}")))
+        }
+        Command::DemoSweeper(args) => Ok(interrex_demo::sweep_main(args)),
         Command::RaftLog { dir } => {
             let dump = interrex_coordinator::raft::dump(&dir, &mut io::stdout().lock());
             dump.map(|()| ExitCode::SUCCESS).map_err(|e| Failed::new(1, e))
