@@ -35,6 +35,7 @@ impl Instance {
         let wal_gone = self.wal_gone(&server);
         let observed = {
             let known = self.known();
+            let wal_gone = known.endless.clone().or(wal_gone);
             Observed {
                 memory: self.memory(),
                 data,
@@ -84,5 +85,6 @@ impl Instance {
         known.exit = exit;
         known.data = None;
         known.end = None;
+        known.endless = None;
     }
 }

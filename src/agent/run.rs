@@ -46,6 +46,8 @@ pub(crate) struct Known {
     pub(crate) data: Option<Data>,
     /// Where the copy ends.
     pub(crate) end: Option<End>,
+    /// Why its WAL does not tell where it ends: damaged, or not all there. Void as soon as `end` is.
+    pub(crate) endless: Option<String>,
     /// How the server ended, when it was not stopped on purpose.
     pub(crate) exit: Option<String>,
     /// What was proved.

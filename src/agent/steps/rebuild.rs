@@ -57,6 +57,7 @@ impl Instance {
         let mut known = self.known();
         known.data = None;
         known.end = None;
+        known.endless = None;
         known.proofs = Default::default();
         drop(known);
         tracing::info!(cluster = %self.config.cluster, %incarnation, "the copy is given up: {}", verb(how));

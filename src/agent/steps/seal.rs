@@ -53,7 +53,15 @@ impl Instance {
         if stopped && self.running().is_some() {
             return Err(StepError::NotYet("the server still runs".to_owned()));
         }
-        let position = self.server.wal_end(None, line).await?;
+        let position = match (self.server.wal_end(None, line).await, epoch) {
+            (Ok(position), _) => position,
+            // No seal can be made of it, and nothing is to be followed with it: only a new copy helps.
+            (Err(postgres::Error::Unknown(why)), None) => {
+                self.known().endless = Some(why);
+                return Ok(());
+            }
+            (Err(error), _) => return Err(error.into()),
+        };
         let history = match epoch {
             Some(epoch) => self.prove_seal(stamp, epoch, position, stopped).await?,
             None => self.history(position).await?,

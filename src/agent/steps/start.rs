@@ -34,6 +34,7 @@ impl Instance {
             let mut known = self.known();
             known.exit = None;
             known.end = None;
+            known.endless = None;
             if goal.is_some() {
                 known.proofs.sealed = None;
             }

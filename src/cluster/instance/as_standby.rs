@@ -54,7 +54,11 @@ fn start(goal: &StandbyGoal, seen: &Observed) -> Step {
         // Sealed in this epoch at or below the winner, by the record: on the line by construction.
         return Step::StartAsStandby { follow: true };
     };
-    let Some(end) = &seen.end else { return Step::ScanEnd { epoch: None, stopped: true } };
+    let end = match (&seen.end, &seen.wal_gone) {
+        (Some(end), _) => end,
+        (None, Some(why)) => return Step::ask(Rebuild::Clone, goal.incarnation, why.clone()),
+        (None, None) => return Step::ScanEnd { epoch: None, stopped: true },
+    };
     if let Some(why) = rolled_back(seen) {
         return Step::ask(Rebuild::Clone, goal.incarnation, why);
     }

@@ -32,7 +32,8 @@ pub struct Observed {
     pub deadline: Option<Instant>,
     /// Since when the goal of the current epoch has had `k = 0` without a break; absent while it asks for standbys.
     pub async_since: Option<Instant>,
-    /// The upstream said that WAL which this copy needs is gone; in its words.
+    /// WAL that this copy needs is gone: the upstream said so, in its words, or the copy's own WAL does not tell where
+    /// it ends.
     pub wal_gone: Option<String>,
 }
 

@@ -508,6 +508,15 @@ mod standby {
     }
 
     #[test]
+    fn a_stopped_copy_whose_own_wal_does_not_tell_where_it_ends_is_cloned_anew() {
+        let mut seen = seen(Server::Gone);
+        assert_eq!(to_standby(&seen), Step::ScanEnd { epoch: None, stopped: true });
+        let why = "WAL ends at 0/4000028, but the latest checkpoint begins at 0/4000060";
+        seen.wal_gone = Some(why.to_owned());
+        assert_eq!(to_standby(&seen), Step::ask(Rebuild::Clone, Incarnation(1), why));
+    }
+
+    #[test]
     fn without_a_directory_it_asks_for_a_clone_and_makes_it_when_granted() {
         let missing = Observed { data: Data::Missing, ..seen(Server::Gone) };
         assert_eq!(to_standby(&missing), Step::ask(Rebuild::Clone, Incarnation(1), "no data directory"));
