@@ -17,6 +17,9 @@ pub(crate) use server::history_of;
 
 /// A server that has not answered an observation after this long is silent.
 const ANSWER_WITHIN: Duration = Duration::from_millis(1_000);
+/// Before a server is started again that ended while it was starting; doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// What replay checks is compared at every so-manieth look: it takes a process to read pg_control.
 const PARAMETERS_EVERY: u64 = 32;
 
@@ -79,9 +82,14 @@ impl Instance {
     /// The server is gone: what was known of its run is void, and what it was doing has ended.
     pub(crate) async fn forget_process(&self, exit: Option<String>) {
         self.process.send_replace(None);
+        let answered = self.run().answered.is_some();
         *self.run() = crate::run::Run::begun();
         self.keeper.disarm().await;
         let mut known = self.known();
+        // One that ends by itself before it ever answered is not started over and over in a hurry.
+        known.early_ends = if exit.is_some() && !answered { known.early_ends.saturating_add(1) } else { 0 };
+        let pause = FIRST_PAUSE * 2u32.saturating_pow(known.early_ends.min(8)) / 2;
+        known.start_after = (known.early_ends > 0).then(|| now().plus(pause.min(LONGEST_PAUSE)));
         known.exit = exit;
         known.data = None;
         known.end = None;

@@ -48,6 +48,10 @@ pub(crate) struct Known {
     pub(crate) end: Option<End>,
     /// Why its WAL does not tell where it ends: damaged, or not all there. Void as soon as `end` is.
     pub(crate) endless: Option<String>,
+    /// How often in a row the server ended before it answered anything.
+    pub(crate) early_ends: u32,
+    /// No further start before this.
+    pub(crate) start_after: Option<Instant>,
     /// How the server ended, when it was not stopped on purpose.
     pub(crate) exit: Option<String>,
     /// What was proved.

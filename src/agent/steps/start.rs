@@ -1,17 +1,19 @@
 //! Starting: always as a standby, with its settings and `standby.signal` in place before the process exists. A server
 //! becomes a primary by promotion only (F27).
 
-use super::Done;
+use super::{Done, StepError};
 use crate::instance::Instance;
 use crate::postgres::{Clients, Role, Settings, Upstream};
 use crate::process::{StartSpec, start};
 use crate::run::Run;
+use crate::session::now;
 use interrex_cluster::goal::StandbyGoal;
 use interrex_cluster::ids::Stamp;
 
 impl Instance {
     /// Starts it, following `goal`'s upstream or receiving from nobody.
     pub(super) async fn start(&self, stamp: Stamp, goal: Option<&StandbyGoal>) -> Done {
+        self.not_in_a_hurry()?;
         let role = goal.map_or(Role::Sealed, |goal| Role::Standby { upstream: upstream(goal) });
         // Who follows may be read from; who may be promoted next lets clients in when it has.
         let clients = if goal.is_some() { Clients::In } else { Clients::Out };
@@ -44,6 +46,19 @@ impl Instance {
         Ok(())
     }
 
+    fn not_in_a_hurry(&self) -> Done {
+        let known = self.known();
+        match known.start_after {
+            Some(after) if now() < after => Err(StepError::NotYet(format!(
+                "it ended {} times in a row while it was starting{}; its reason stands in {}",
+                known.early_ends,
+                known.exit.as_ref().map(|exit| format!(" ({exit})")).unwrap_or_default(),
+                self.rooms.log().display()
+            ))),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     fn start_spec(&self) -> StartSpec {
         let (program, args) = self.server.start_args();
         StartSpec {
@@ -57,7 +72,7 @@ impl Instance {
     }
 
     /// Writes the settings of a role; true when the server has to be told.
-    pub(super) async fn write_role(&self, role: &Role) -> Result<bool, super::StepError> {
+    pub(super) async fn write_role(&self, role: &Role) -> Result<bool, StepError> {
         let written = self.server.write_settings(&Settings { role: role.clone() }).await?;
         for key in &written.stray {
             tracing::warn!(
