@@ -1,0 +1,268 @@
+//! `interrex demo` as a person and as a program run it, on real PostgreSQL; and that nothing of it is left behind,
+//! however it ends. Each scene has a temporary directory of its own, by which everything that belongs to it is known.
+
+use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// Far longer than anything takes, on a busy machine with a debug build.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// A demo is three machines' worth of work: one at a time is enough.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+#[test]
+fn a_killed_primary_s_machine_costs_no_acknowledged_write_and_the_report_says_so() {
+    let scene = Scene::new();
+    let arguments = ["--script", "kill-primary", "--raft-leader", "with-primary", "--output", "json"];
+    let mut demo = scene.start(&arguments);
+    let left = scene.watch_until_it_ends(&mut demo);
+    let output = demo.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {told}", output.status);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["lost"], 0, "{report}");
+    assert!(report["acked"].as_u64().unwrap() >= 200, "{report}");
+    assert!(
+        report["pids_killed"].as_array().unwrap().len() >= 4,
+        "node, guard, postmaster and backends: {report}"
+    );
+    assert_eq!(report["raft_leader_killed"], true, "{report}");
+    assert_ne!(report["old_primary"], report["new_primary"], "{report}");
+    assert!(report["timelines"].as_object().unwrap().values().all(|t| *t == report["epoch"]), "{report}");
+    for phase in ["detect_ms", "seal_ms", "elect_ms", "promote_ms", "first_commit_ms"] {
+        assert!(report["phases"][phase].is_u64(), "{phase}: {report}");
+    }
+    scene.nothing_is_left(&left);
+}
+
+#[test]
+fn a_killed_postmaster_s_story_is_told_to_people_and_a_named_directory_is_kept() {
+    let scene = Scene::new();
+    let kept = scene.dir.join("kept");
+    let mut demo = scene.start(&["--script", "kill-postmaster", "--keep", kept.to_str().unwrap()]);
+    let left = scene.watch_until_it_ends(&mut demo);
+    let output = demo.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}: {told}{}", output.status, String::from_utf8_lossy(&output.stderr));
+    for line in
+        ["three healthy instances", "writes stood still for", "  detect ", " 0 lost,", "streams again"]
+    {
+        assert!(told.contains(line), "no '{line}' in: {told}");
+    }
+    for file in ["ledger", "writer.log", "n1/node.log", "n3/pg/demo/PG_VERSION"] {
+        assert!(kept.join(file).is_file(), "{file}");
+    }
+    let again = scene.start(&["--keep", kept.to_str().unwrap()]).wait_with_output().unwrap();
+    assert_eq!(again.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("is not empty; name an empty directory"));
+    fs::remove_dir_all(&kept).unwrap();
+    scene.nothing_is_left(&left);
+}
+
+#[test]
+fn an_interrupt_while_the_cluster_comes_up_leaves_nothing() {
+    let scene = Scene::new();
+    let mut demo = scene.start(&[]);
+    until("a first PostgreSQL", || scene.processes().iter().any(|(_, name)| name == "postgres"));
+    let left = scene.look();
+    signal(&demo, Signal::INT);
+    assert_eq!(demo.wait().unwrap().code(), Some(130));
+    scene.nothing_is_left(&left);
+}
+
+#[test]
+fn a_demo_that_is_killed_in_the_middle_of_a_failover_leaves_nothing() {
+    let scene = Scene::new();
+    let mut demo = scene.start(&[]);
+    let (mut keys, mut told) = (demo.stdin.take().unwrap(), BufReader::new(demo.stdout.take().unwrap()));
+    hear(&mut told, "q quit");
+    writeln!(keys, "3").unwrap();
+    hear(&mut told, "leads the coordinators");
+    writeln!(keys, "1").unwrap();
+    let mut left = scene.look();
+    hear(&mut told, "were killed");
+    left.join(scene.look());
+    signal(&demo, Signal::KILL);
+    demo.wait().unwrap();
+    until("the sweeper to be done", || scene.processes().is_empty() && scene.is_empty());
+    scene.nothing_is_left(&left);
+}
+
+#[test]
+fn json_is_for_scripts() {
+    let scene = Scene::new();
+    let output = scene.start(&["--output", "json"]).wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--output json needs --script"));
+    assert!(scene.is_empty());
+}
+
+/// A demo's surroundings.
+struct Scene {
+    dir: PathBuf,
+    _alone: MutexGuard<'static, ()>,
+    /// Last, so that it goes last.
+    _dir: tempfile::TempDir,
+}
+
+/// What a demo holds beside its directory and processes.
+#[derive(Debug, Default)]
+struct Held {
+    ports: BTreeSet<u16>,
+    segments: BTreeSet<String>,
+    files: BTreeSet<PathBuf>,
+}
+
+impl Held {
+    fn join(&mut self, other: Held) {
+        self.ports.extend(other.ports);
+        self.segments.extend(other.segments);
+        self.files.extend(other.files);
+    }
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let dir = tempfile::Builder::new().prefix("ix").tempdir().unwrap();
+        // PostgreSQL's user has to pass.
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
+        Scene { dir: fs::canonicalize(dir.path()).unwrap(), _alone: alone, _dir: dir }
+    }
+
+    fn start(&self, arguments: &[&str]) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_interrex"));
+        command.arg("demo").args(arguments).env("TMPDIR", &self.dir);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        command.spawn().unwrap()
+    }
+
+    /// Collects what it holds for as long as it runs. Its output is small enough to wait in the pipes.
+    fn watch_until_it_ends(&self, demo: &mut Child) -> Held {
+        let mut held = Held::default();
+        until("the demo to end", || {
+            held.join(self.look());
+            demo.try_wait().unwrap().is_some()
+        });
+        held
+    }
+
+    /// Everything that works in the scene's directory or names it, but the demo itself and its sweeper.
+    fn processes(&self) -> Vec<(u32, String)> {
+        let pids =
+            fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        pids.filter_map(|pid: u32| self.belongs(pid).map(|name| (pid, name))).collect()
+    }
+
+    fn belongs(&self, pid: u32) -> Option<String> {
+        let at = PathBuf::from(format!("/proc/{pid}"));
+        let command_line = fs::read(at.join("cmdline")).ok()?;
+        let command_line = String::from_utf8_lossy(&command_line).into_owned();
+        let here = fs::read_link(at.join("cwd")).is_ok_and(|cwd| cwd.starts_with(&self.dir));
+        let named = command_line.contains(self.dir.to_str().unwrap());
+        let demo = command_line.split('\0').nth(1).is_some_and(|word| word.starts_with("demo"));
+        let name = fs::read_to_string(at.join("comm")).ok()?.trim().to_owned();
+        ((here || named) && !demo).then_some(name)
+    }
+
+    fn look(&self) -> Held {
+        let mut held = Held { ports: self.ports(), ..Held::default() };
+        for (pid, _) in self.processes().iter().filter(|(_, name)| name == "postgres") {
+            let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+            for line in maps.lines() {
+                let fields: Vec<&str> = line.split_whitespace().collect();
+                match fields[..] {
+                    [.., inode, path, "(deleted)"] if path.starts_with("/SYSV") => {
+                        held.segments.insert(inode.to_owned());
+                    }
+                    [.., path] if path.starts_with("/dev/shm/PostgreSQL.") => {
+                        held.files.insert(path.into());
+                    }
+                    _ => {}
+                }
+            }
+        }
+        held
+    }
+
+    /// The ports that the node files name.
+    fn ports(&self) -> BTreeSet<u16> {
+        let demos = fs::read_dir(&self.dir).into_iter().flatten().flatten().map(|entry| entry.path());
+        let files =
+            demos.flat_map(|demo| ["n1", "n2", "n3"].map(|machine| demo.join(machine).join("node.toml")));
+        let texts: String = files.filter_map(|file| fs::read_to_string(file).ok()).collect();
+        let listens = texts.lines().filter_map(|line| line.strip_prefix("listen = "));
+        listens.filter_map(|address| address.trim_matches('"').rsplit_once(':')?.1.parse().ok()).collect()
+    }
+
+    fn is_empty(&self) -> bool {
+        fs::read_dir(&self.dir).unwrap().next().is_none()
+    }
+
+    fn nothing_is_left(&self, held: &Held) {
+        assert!(
+            !held.ports.is_empty() && !held.segments.is_empty(),
+            "nothing was seen to begin with: {held:?}"
+        );
+        assert_eq!(self.processes(), []);
+        assert!(self.is_empty(), "{:?} is not empty", self.dir);
+        for port in &held.ports {
+            assert!(TcpListener::bind(("127.0.0.1", *port)).is_ok(), "port {port} is taken");
+        }
+        let table = fs::read_to_string("/proc/sysvipc/shm").unwrap();
+        let there: BTreeSet<&str> = table.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+        for segment in &held.segments {
+            assert!(!there.contains(segment.as_str()), "shared memory segment {segment} is left");
+        }
+        for file in &held.files {
+            assert!(!Path::new(file).exists(), "{} is left", file.display());
+        }
+    }
+}
+
+impl Drop for Scene {
+    /// A scene that failed must not leave a cluster behind either.
+    fn drop(&mut self) {
+        for (pid, _) in self.processes() {
+            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+    }
+}
+
+fn signal(demo: &Child, signal: Signal) {
+    kill_process(Pid::from_child(demo), signal).unwrap();
+}
+
+/// Reads on until a line holds `text`.
+fn hear(told: &mut BufReader<ChildStdout>, text: &str) {
+    let mut all = String::new();
+    loop {
+        let mut line = String::new();
+        let count = told.read_line(&mut line).unwrap();
+        assert!(count > 0, "the demo ended before it said '{text}': {all}");
+        if line.contains(text) {
+            return;
+        }
+        all.push_str(&line);
+    }
+}
+
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited for {what} in vain");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
