@@ -1,1 +1,18 @@
-//! it
+//! The whole path on real PostgreSQL and with the real binary: what the README promises, tried.
+//!
+//! A file is a scene. Every scene has a town of its own ([`support::Town`]): three machines' worth of `interrex node`
+//! on free loopback ports. They run side by side, two at a time.
+
+mod agent_kill_returns;
+mod bad_input;
+mod bootstrap;
+mod coordinator_leader_kill;
+mod everything_killed;
+mod failover_node_kill;
+mod failover_postmaster_kill;
+mod full_stop_and_start;
+mod rejoin_clone;
+mod rejoin_rewind;
+mod second_failover;
+mod support;
+mod wrong_arguments;

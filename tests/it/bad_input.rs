@@ -1,0 +1,314 @@
+//! Wrong files and wrong machines: one line that says what, where and the way out; exit 2 where a file is to be edited,
+//! 1 where the world refuses; and nothing on disk changes. One of each kind, through the real binary; the
+//! configuration's own scenes know the many texts.
+
+use crate::support::{Town, Tree, free, is_root, of_postgres, run, temporary, tree};
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// One machine that is ready to run a node.
+struct Ready {
+    root: TempDir,
+    text: String,
+    port: u16,
+    postgres_port: u16,
+}
+
+impl Ready {
+    fn new() -> Self {
+        let root = temporary();
+        let (port, postgres_port) = (free(), free());
+        of_postgres(&root.path().join("pg"), 0o755);
+        let at = root.path().display();
+        let text = format!(
+            "name = \"n1\"\ndata_dir = \"{at}/node\"\n[coordinator]\nlisten = \"127.0.0.1:{port}\"\n\
+             members = {{ n1 = \"127.0.0.1:{port}\" }}\n[[instance]]\ncluster = \"demo\"\n\
+             listen = \"127.0.0.1:{postgres_port}\"\npgdata = \"{at}/pg/data\"\n",
+        );
+        fs::write(root.path().join("node.toml"), &text).unwrap();
+        Self { root, text, port, postgres_port }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn pgdata(&self, mode: u32) -> PathBuf {
+        let path = self.at("pg/data");
+        of_postgres(&path, mode);
+        path
+    }
+
+    fn edit(&self, old: &str, new: &str) {
+        assert!(self.text.contains(old), "no '{old}' in {}", self.text);
+        fs::write(self.at("node.toml"), self.text.replacen(old, new, 1)).unwrap();
+    }
+
+    /// Runs the node, which has to refuse with exactly these lines and leave everything as it was. `/…` stands for the
+    /// machine's directory.
+    async fn refuses(&self, code: i32, lines: &str) {
+        let before = tree(self.root.path());
+        let answer = run(["node".as_ref(), "-c".as_ref(), self.at("node.toml").as_os_str()]).await;
+        let said = answer.err.replace(&self.root.path().display().to_string(), "/…");
+        assert_eq!((answer.code, said.as_str(), answer.out.as_str()), (code, lines, ""));
+        unchanged(&before, &tree(self.root.path()));
+    }
+}
+
+fn unchanged(before: &Tree, after: &Tree) {
+    let names = |tree: &Tree| tree.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(before), names(after), "a refusal made or removed files");
+    for (path, was) in before {
+        assert!(after.get(path) == Some(was), "a refusal changed {}", path.display());
+    }
+}
+
+#[tokio::test]
+async fn a_file_to_be_edited_is_refused_with_exit_2() {
+    let ready = Ready::new();
+    ready.edit("data_dir", "data-dir");
+    ready
+        .refuses(
+            2,
+            "interrex: /…/node.toml:2: key 'data-dir': unknown key; did you mean 'data_dir'? known at the top of the \
+             file: name, zone, data_dir, http, log_format, tls, coordinator, agent, instance, cluster, endpoint\n",
+        )
+        .await;
+    ready.edit("name = \"n1\"\n", "");
+    ready.refuses(2, "interrex: /…/node.toml:1: key 'name': missing; write name = \"n1\"\n").await;
+    ready.edit(&format!("listen = \"127.0.0.1:{}\"", ready.port), "listen = \"127.0.0.1:1\"");
+    let contradiction = format!(
+        "interrex: /…/node.toml:4: key 'coordinator.listen': \"127.0.0.1:1\", but members has n1 = \"127.0.0.1:{}\"; \
+         make both the same\n",
+        ready.port
+    );
+    ready.refuses(2, &contradiction).await;
+    let second = format!(
+        "[[instance]]\ncluster = \"demo\"\nlisten = \"127.0.0.1:1\"\npgdata = \"/pg/2\"\n{}",
+        "[[instance]]"
+    );
+    ready.edit("[[instance]]", &second);
+    ready
+        .refuses(
+            2,
+            "interrex: /…/node.toml:10: key 'instance.name': a second instance 'n1' of cluster 'demo'; give one of them \
+             its own name = \"…\"\n",
+        )
+        .await;
+    fs::remove_file(ready.at("node.toml")).unwrap();
+    ready
+        .refuses(
+            2,
+            "interrex: /…/node.toml: cannot be read: No such file or directory (os error 2); name a readable node file \
+             with -c FILE\n",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_refused() {
+    let ready = Ready::new();
+    for (port, key) in [(ready.port, "coordinator.listen"), (ready.postgres_port, "instance.listen")] {
+        let _taken = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        let line = format!(
+            "interrex: /…/node.toml: key '{key}': \"127.0.0.1:{port}\" is in use by another program; stop it, or take \
+             another port\n"
+        );
+        ready.refuses(1, &line).await;
+    }
+}
+
+#[tokio::test]
+async fn directories_of_others_are_refused() {
+    let ready = Ready::new();
+    let node = ready.at("node");
+    fs::create_dir(&node).unwrap();
+    fs::set_permissions(&node, fs::Permissions::from_mode(0o711)).unwrap();
+    fs::write(node.join("format"), "1\n").unwrap();
+    fs::write(node.join("identity"), "n2 00000000-0000-4000-8000-000000000000\n").unwrap();
+    ready
+        .refuses(
+            1,
+            "interrex: /…/node.toml: key 'data_dir': \"/…/node\" belongs to machine 'n2', this node is 'n1'; correct \
+             'name', or name another directory\n",
+        )
+        .await;
+    fs::remove_dir_all(&node).unwrap();
+
+    let pgdata = ready.pgdata(0o755);
+    ready
+        .refuses(
+            1,
+            "interrex: /…/node.toml: key 'instance.pgdata': \"/…/pg/data\" has mode 0755, PostgreSQL wants 0700 or \
+             0750; chmod 0700 /…/pg/data\n",
+        )
+        .await;
+    ready.pgdata(0o700);
+    fs::write(pgdata.join("PG_VERSION"), "9.6\n").unwrap();
+    let major = installed_major();
+    let other = format!(
+        "interrex: /…/node.toml: key 'instance.pgdata': \"/…/pg/data\" is of PostgreSQL 9.6, the programs are of \
+         {major}; name those of 9.6 with bin_dir, or upgrade the directory (pg_upgrade)\n"
+    );
+    ready.refuses(1, &other).await;
+    if is_root() {
+        chown(&pgdata, Some(0), Some(0)).unwrap();
+        let owned = "interrex: /…/node.toml: key 'instance.pgdata': \"/…/pg/data\" is owned by user 0, not postgres; \
+                     chown -R postgres /…/pg/data\n";
+        ready.refuses(1, owned).await;
+    } else {
+        eprintln!("skipped: only root can give a directory to somebody else");
+    }
+}
+
+#[tokio::test]
+async fn a_machine_without_postgresql_is_refused() {
+    let ready = Ready::new();
+    let bin = ready.at("bin");
+    fs::create_dir(&bin).unwrap();
+    ready.edit("pgdata =", &format!("bin_dir = \"{}\"\npgdata =", bin.display()));
+    ready
+        .refuses(
+            1,
+            "interrex: /…/node.toml: key 'instance.bin_dir': \"/…/bin\" holds no PostgreSQL; correct the path, or install \
+             the server package (Debian, Ubuntu: apt-get install postgresql)\n",
+        )
+        .await;
+}
+
+/// A small file system in memory, unmounted when dropped.
+struct Small(PathBuf);
+
+impl Small {
+    fn mount(at: &Path) -> Option<Self> {
+        let mut command = Command::new("mount");
+        let done = command.args(["-t", "tmpfs", "-o", "size=8m,mode=0755", "tmpfs"]).arg(at).output().ok()?;
+        done.status.success().then(|| Small(at.to_owned()))
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_refused() {
+    let ready = Ready::new();
+    let disk = ready.at("disk");
+    fs::create_dir(&disk).unwrap();
+    let Some(_mounted) = Small::mount(&disk) else {
+        eprintln!("skipped: only root can mount a small file system, and not in every container");
+        return;
+    };
+    ready.edit("/node\"", "/disk/node\"");
+    ready
+        .refuses(
+            1,
+            "interrex: /…/node.toml: key 'data_dir': \"/…/disk/node\" has 8 MB free, at least 64 MB are needed; free \
+             some, or name another disk\n",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn a_second_node_on_one_directory_is_refused_and_the_first_goes_on() {
+    let mut town = Town::of(&["n1"]).await;
+    town.machines[0].start();
+    town.healthy("a cluster of one").await;
+    let file = town.machines[0].file();
+    let (port, postgres_port) = (town.machines[0].port, town.machines[0].postgres_port);
+    let text = fs::read_to_string(&file).unwrap();
+    let elsewhere = town.dir().join("second.toml");
+    let text = text.replace(&format!(":{port}\""), &format!(":{}\"", free()));
+    fs::write(&elsewhere, text.replace(&format!(":{postgres_port}\""), &format!(":{}\"", free()))).unwrap();
+    let answer = run(["node".as_ref(), "-c".as_ref(), elsewhere.as_os_str()]).await;
+    let line = format!(
+        "interrex: {}: key 'data_dir': \"{}/data\": another node runs on it; stop that one, or name another directory\n",
+        elsewhere.display(),
+        town.machines[0].dir.display()
+    );
+    assert_eq!((answer.code, answer.err), (1, line));
+    town.sql("n1", "select 1::text").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_member_that_does_not_answer_is_named_until_it_does() {
+    let mut town = Town::planned().await;
+    for name in ["n1", "n2"] {
+        town.machine(name).start();
+    }
+    let missing = format!(
+        "the group forms once all its machines answer; missing: n3 at {}: ",
+        town.machine("n3").coordinator()
+    );
+    town.eventually("n1 to say whom it waits for", async || {
+        town.machines[0].log().contains(&missing).then_some(())
+    })
+    .await;
+    let answer = town.ctl(&["list"]).await;
+    assert_eq!((answer.code, answer.out.as_str()), (1, ""));
+    assert!(answer.err.starts_with("interrex: no coordinator can do this at the moment: "), "{answer:?}");
+    assert_eq!(answer.err.lines().count(), 1, "{answer:?}");
+    assert!(!town.machines[0].pgdata().exists(), "nothing is made before the group is there");
+}
+
+#[tokio::test]
+async fn data_of_another_cluster_is_never_touched() {
+    let mut town = Town::of(&["n1"]).await;
+    let pgdata = town.machines[0].pgdata();
+    town.refuses_the_data_with("and cluster demo is new; move the directory away to begin with an empty one")
+        .await;
+    fs::remove_dir_all(&pgdata).unwrap();
+    town.machines[0].start();
+    town.healthy("a cluster of one").await;
+    town.machines[0].stop();
+    town.machines[0].stopped().await;
+
+    fs::remove_dir_all(&pgdata).unwrap();
+    town.refuses_the_data_with("move it away to let n1 clone").await;
+}
+
+impl Town {
+    /// Makes a directory as somebody else would, and waits until the node says that it is not its own.
+    async fn refuses_the_data_with(&mut self, words: &str) {
+        let pgdata = self.machines[0].pgdata();
+        initdb(&pgdata);
+        let before = tree(&pgdata);
+        self.machines[0].start();
+        self.eventually("the node to refuse the directory", async || {
+            let log = self.machines[0].log();
+            log.lines().any(|line| line.contains("system identifier ") && line.contains(words)).then_some(())
+        })
+        .await;
+        self.machines[0].stop();
+        self.machines[0].stopped().await;
+        unchanged(&before, &tree(&pgdata));
+    }
+}
+
+fn installed_major() -> u32 {
+    let numbers = fs::read_dir("/usr/lib/postgresql").unwrap();
+    let numbers = numbers.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    numbers.max().expect("PostgreSQL is installed")
+}
+
+/// A directory that somebody else made.
+fn initdb(pgdata: &Path) {
+    let program = format!("/usr/lib/postgresql/{}/bin/initdb", installed_major());
+    let mut command = if is_root() {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    let done =
+        command.args(["--no-sync", "--auth=trust", "-D"]).arg(pgdata).current_dir("/").output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}

@@ -1,0 +1,27 @@
+//! What the scenes stand on: a town of machines on loopback, with a clean slate before and after.
+//!
+//! A [`Town`] is three machines' worth of the real `interrex node` on real PostgreSQL, each below its own directory on
+//! its own ports. Scenes wait with [`Town::until`] and [`eventually`], which say what they waited for. When a scene
+//! fails its town's logs stay, and the message says where; otherwise no process, directory or shared memory is left.
+
+mod cli;
+mod diverge;
+mod ledger;
+mod machine;
+mod ports;
+mod processes;
+mod shared_memory;
+mod status;
+mod town;
+mod tree;
+mod wait;
+
+pub(crate) use cli::{Answer, run};
+pub(crate) use ledger::{Writer, now_ms};
+pub(crate) use machine::Machine;
+pub(crate) use ports::free;
+pub(crate) use processes::below;
+pub(crate) use status::{healthy, instance, primary};
+pub(crate) use town::{CLUSTER, Town};
+pub(crate) use tree::{Tree, is_root, of_postgres, temporary, tree};
+pub(crate) use wait::PATIENCE;

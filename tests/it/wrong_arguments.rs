@@ -1,0 +1,91 @@
+//! Commands used wrongly, and commands without anybody to ask: exit 2 where an argument is to be edited, 1 where the
+//! world refuses, one clear line on stderr, nothing on stdout.
+
+use crate::support::{free, run, temporary};
+
+#[tokio::test]
+async fn wrong_arguments_are_refused_with_exit_2_and_one_line_that_says_which() {
+    let cases: &[(&[&str], &str)] = &[
+        (&["frobnicate"], "error: unrecognized subcommand 'frobnicate'"),
+        (&["list", "--frobnicate"], "error: unexpected argument '--frobnicate' found"),
+        (&["status", "extra"], "error: unexpected argument 'extra' found"),
+        (&["list", "--output", "xml"], "error: invalid value 'xml' for '--output <OUTPUT>'"),
+        (&["node"], "error: the following required arguments were not provided:"),
+        (&["show"], "error: the following required arguments were not provided:"),
+        (&["explain"], "error: the following required arguments were not provided:"),
+        (&["failover"], "error: the following required arguments were not provided:"),
+        (
+            &["show", "Orders"],
+            "error: invalid value 'Orders' for '<CLUSTER>': 'Orders' is not a name: use 1 to 24 of a-z, 0-9 and '-', and begin with a letter or digit",
+        ),
+        (
+            &["create", "orders", "--instances", "many"],
+            "error: invalid value 'many' for '--instances <INSTANCES>': invalid digit found in string",
+        ),
+        (
+            &["create", "orders", "--when-alone", "panic"],
+            "error: invalid value 'panic' for '--when-alone <WHEN_ALONE>'",
+        ),
+        (
+            &["create", "orders", "--password-file", "/p"],
+            "error: the following required arguments were not provided:",
+        ),
+        (
+            &["events", "--after", "x"],
+            "error: invalid value 'x' for '--after <AFTER>': invalid digit found in string",
+        ),
+        (
+            &["failover", "orders", "--fenced", "n1"],
+            "error: the following required arguments were not provided:",
+        ),
+        (
+            &["failover", "orders", "--dry-run", "--accept-loss"],
+            "error: the argument '--dry-run' cannot be used with '--accept-loss'",
+        ),
+        (&["coordinator", "depose"], "error: unrecognized subcommand 'depose'"),
+        (&["raft-log"], "error: the following required arguments were not provided:"),
+    ];
+    for (args, line) in cases {
+        let answer = run(args.iter().copied()).await;
+        let first = answer.err.lines().next().unwrap_or_default();
+        assert_eq!((answer.code, first, answer.out.as_str()), (2, *line, ""), "{args:?}: {answer:#?}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_coordinator_every_command_says_so_in_one_line() {
+    let nobody = format!("127.0.0.1:{}", free());
+    let line =
+        format!("interrex: no coordinator answered: {nobody}: connection refused: try --coordinators\n");
+    let commands: &[&[&str]] = &[
+        &["list"],
+        &["status"],
+        &["show", "orders"],
+        &["events"],
+        &["explain", "orders"],
+        &["failover", "orders", "--dry-run"],
+        &["failover", "orders"],
+        &["create", "orders"],
+        &["coordinator", "list"],
+        &["coordinator", "transfer"],
+    ];
+    for args in commands {
+        for output in ["table", "json"] {
+            let rest = ["--coordinators", nobody.as_str(), "--output", output];
+            let answer = run(args.iter().copied().chain(rest)).await;
+            assert_eq!(
+                (answer.code, answer.err.as_str(), answer.out.as_str()),
+                (1, line.as_str(), ""),
+                "{args:?}"
+            );
+        }
+    }
+    let answer = run(["list", "--coordinators", "nonsense"]).await;
+    let line = "interrex: 'nonsense' is not the address of a coordinator: expected host:port, such as 10.0.0.1:7400\n";
+    assert_eq!((answer.code, answer.err.as_str()), (1, line));
+    let missing = temporary();
+    let dir = missing.path().join("raft");
+    let answer = run(["raft-log".as_ref(), dir.as_os_str()]).await;
+    assert_eq!((answer.code, answer.err.lines().count()), (1, 1), "{answer:#?}");
+    assert!(answer.err.contains(&dir.display().to_string()) && !dir.exists(), "{answer:#?}");
+}
