@@ -158,7 +158,8 @@ impl Instance {
             if !may_be_interrupted(step) {
                 pending::<()>().await;
             }
-            let newer = |told: &Told| told.goal.as_ref().is_some_and(|newest| newest.stamp != goal.stamp);
+            // A higher stamp on the same goal (another instance joined, say) is no reason to begin a clone anew.
+            let newer = |told: &Told| told.goal.as_ref().is_some_and(|newest| newest.goal != goal.goal);
             tokio::select! {
                 _ = told.wait_for(newer) => {}
                 () = self.ended() => {}

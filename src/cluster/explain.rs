@@ -3,9 +3,8 @@
 use crate::decide::Decision;
 use crate::diagnose::standby::{in_short, in_words};
 use crate::ids::InstanceName;
-use crate::memory::Memory;
 use crate::record::{Cluster, Copy, Operation};
-use crate::report::{Report, Server};
+use crate::report::{Report, Server, Standby};
 use crate::status::{ClusterStatus, InstanceStatus, ProblemLine};
 use crate::time::span;
 use crate::view::View;
@@ -27,7 +26,7 @@ pub fn lines(decision: &Decision) -> Vec<String> {
 }
 
 /// One cluster on one screen.
-pub fn status(view: &View<'_>, memory: &Memory, decision: &Decision) -> ClusterStatus {
+pub fn status(view: &View<'_>, decision: &Decision) -> ClusterStatus {
     let record = view.record;
     ClusterStatus {
         name: record.name.clone(),
@@ -41,7 +40,7 @@ pub fn status(view: &View<'_>, memory: &Memory, decision: &Decision) -> ClusterS
         open: record.primary.as_ref().is_some_and(|reign| reign.open),
         rule: record.rules.last().map_or_else(|| "none yet".to_owned(), ToString::to_string),
         rules: record.rules.iter().map(ToString::to_string).collect(),
-        instances: record.instances.keys().map(|name| instance(view, memory, name)).collect(),
+        instances: record.instances.keys().map(|name| instance(view, name)).collect(),
         problems: decision.problems.iter().map(problem_line).collect(),
         waits: decision.waits.iter().map(ToString::to_string).collect(),
         paused: record.paused,
@@ -70,7 +69,7 @@ fn operation(record: &Cluster) -> String {
     }
 }
 
-fn instance(view: &View<'_>, memory: &Memory, name: &InstanceName) -> InstanceStatus {
+fn instance(view: &View<'_>, name: &InstanceName) -> InstanceStatus {
     let record = view.record;
     let member = &record.instances[name];
     let is_primary = record.primary.as_ref().is_some_and(|reign| reign.instance == *name);
@@ -90,7 +89,7 @@ fn instance(view: &View<'_>, memory: &Memory, name: &InstanceName) -> InstanceSt
             (_, false) => "joining",
         }
         .to_owned(),
-        server: server_in_words(view, memory, name, report),
+        server: server_in_words(view, name, report),
         priority: member.priority,
         timeline,
         lsn,
@@ -131,17 +130,18 @@ fn place(server: &Server) -> (Option<TimelineId>, Option<Lsn>) {
     }
 }
 
-fn server_in_words(
-    view: &View<'_>,
-    _memory: &Memory,
-    name: &InstanceName,
-    report: Option<&Report>,
-) -> String {
+fn server_in_words(view: &View<'_>, name: &InstanceName, report: Option<&Report>) -> String {
     let Some(report) = report else { return format!("silent for {}", span(view.silence(name))) };
     let copy = view.member(name).map(|member| &member.copy);
-    match copy {
-        Some(copy @ Copy::Rebuilding { .. }) => in_words(copy).to_owned(),
-        _ => in_short(&report.server),
+    match (copy, &report.server) {
+        (Some(copy @ Copy::Rebuilding { .. }), _) => in_words(copy).to_owned(),
+        // Still on its way to the fork of this epoch: what it acknowledges there counts for nothing.
+        (_, Server::Standby(Standby { receiver: Some(receiver), .. }))
+            if receiver.streaming && receiver.timeline.0 != view.record.epoch.0 =>
+        {
+            format!("streaming timeline {}", receiver.timeline)
+        }
+        (_, server) => in_short(server),
     }
 }
 

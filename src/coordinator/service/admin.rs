@@ -153,7 +153,7 @@ pub(super) fn look(core: &Core, cluster: &ClusterName) -> Result<Look, Refused> 
 }
 
 fn status(core: &Core, look: &Look) -> ClusterStatus {
-    explain::status(&look.view(&core.policy), &look.memory, &look.decision)
+    explain::status(&look.view(&core.policy), &look.decision)
 }
 
 fn no_cluster(name: &ClusterName) -> Refused {
