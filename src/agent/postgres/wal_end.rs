@@ -34,6 +34,23 @@ impl Server {
         self.find_wal_end(from, line, down).await
     }
 
+    /// How far the data of a stopped copy reach: what decides whom it may follow, and proof of nothing.
+    ///
+    /// A copy that was just rewound holds less WAL than its data need: pg_rewind fetches the control file last, and
+    /// the source wrote on meanwhile. The rest is streamed; until then `backup_label` says so, and the copy's data are
+    /// on whatever line contains that point.
+    ///
+    /// # Errors
+    /// As [`Server::wal_end`].
+    pub async fn data_end(&self, line: Option<&History>) -> Result<Position> {
+        let label = self.layout().pgdata.join("backup_label");
+        let just_made = blocking(move || Ok(label.exists())).await?;
+        match self.control_data().await?.min_recovery {
+            Some(needed) if just_made => Ok(needed),
+            Some(_) | None => self.wal_end(None, line).await,
+        }
+    }
+
     /// `mend`: nobody writes to `pg_wal` and nobody can begin to, so a file that hides WAL may be taken out of the way.
     pub(super) async fn find_wal_end(
         &self,

@@ -53,7 +53,11 @@ impl Instance {
         if stopped && self.running().is_some() {
             return Err(StepError::NotYet("the server still runs".to_owned()));
         }
-        let position = match (self.server.wal_end(None, line).await, epoch) {
+        let end = match epoch {
+            Some(_) => self.server.wal_end(None, line).await,
+            None => self.server.data_end(line).await,
+        };
+        let position = match (end, epoch) {
             (Ok(position), _) => position,
             // No seal can be made of it, and nothing is to be followed with it: only a new copy helps.
             (Err(postgres::Error::Unknown(why)), None) => {
