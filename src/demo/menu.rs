@@ -82,7 +82,12 @@ pub(crate) async fn serve(
 fn introduce(cluster: &Cluster, voice: &Voice) {
     voice.say("");
     voice.say(&format!("connect   {}", cluster.connection_string()));
-    voice.say(&format!("commands  INTERREX_COORDINATORS={} interrex status", cluster.coordinators()));
+    let program = std::env::current_exe().unwrap_or_else(|_| "interrex".into());
+    voice.say(&format!(
+        "commands  INTERREX_COORDINATORS={} {} status",
+        cluster.coordinators(),
+        program.display()
+    ));
     voice.say(&format!("logs      {}", cluster.dir.display()));
     voice.say("a writer inserts a row every 10 ms into the table ledger");
     voice.say("");
