@@ -46,6 +46,8 @@ struct Round {
     tried: Vec<Tried>,
     /// Somebody was alive: another round may bring more.
     alive: bool,
+    /// Somebody was asked; where time was up before that, a round says nothing.
+    asked: bool,
 }
 
 impl Client {
@@ -104,9 +106,14 @@ impl Client {
         F: AsyncFn(AdminClient<Channel>, Request<P>) -> Result<Response<R>, Status>,
     {
         let deadline = Instant::now() + self.options.overall;
+        let mut tried_before = Vec::new();
         loop {
             let round = match self.round(repeat, deadline, &request, &call).await? {
                 Ok(answer) => return Ok(answer),
+                // Another round follows only on one in which somebody was alive.
+                Err(round) if !round.asked && !tried_before.is_empty() => {
+                    return Err(ClientError::NotNow { tried: tried_before });
+                }
                 Err(round) => round,
             };
             if !round.alive {
@@ -115,6 +122,7 @@ impl Client {
             if self.options.relayed || Instant::now() + BETWEEN_ROUNDS >= deadline {
                 return Err(ClientError::NotNow { tried: round.tried });
             }
+            tried_before = round.tried;
             tokio::time::sleep(BETWEEN_ROUNDS).await;
         }
     }
@@ -151,6 +159,7 @@ impl Client {
                     continue;
                 }
             };
+            round.asked = true;
             let answer = tokio::time::timeout(left, call(AdminClient::new(channel), request(left))).await;
             let failure = match answer {
                 Ok(Ok(answer)) => {
