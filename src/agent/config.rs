@@ -7,7 +7,7 @@ use interrex_cluster::policy::Policy;
 use interrex_cluster::record::Address;
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// One machine's agent.
@@ -121,7 +121,11 @@ impl Rooms {
 fn directory(path: &Path, mode: u32, owner: Option<&RunAs>) -> io::Result<()> {
     match DirBuilder::new().mode(mode).create(path) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-        made => made?,
+        made => {
+            made?;
+            // What a strict umask took away: without it PostgreSQL's user cannot pass.
+            fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        }
     }
     match owner {
         Some(user) => std::os::unix::fs::chown(path, Some(user.uid), Some(user.gid)),

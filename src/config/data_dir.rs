@@ -7,9 +7,9 @@
 //! `<data_dir>/format` is a number in one line; `<data_dir>/identity` is `MACHINE UUID` in one line. Both
 //! are written to a temporary name, synced and renamed: they are whole or absent.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
@@ -84,7 +84,8 @@ fn make(node: &Node) -> io::Result<()> {
     }
     match DirBuilder::new().mode(mode).create(&node.data_dir) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        other => other,
+        // What a strict umask took away: without it PostgreSQL's user cannot pass.
+        made => made.and_then(|()| fs::set_permissions(&node.data_dir, Permissions::from_mode(mode))),
     }
 }
 
