@@ -13,6 +13,7 @@ mod control_data;
 mod error;
 mod files;
 mod hba;
+mod heard;
 mod history;
 mod initdb;
 mod layout;

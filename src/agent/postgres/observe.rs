@@ -1,7 +1,11 @@
 //! One look at a live server, in one round trip on the kept connection.
+//!
+//! Times that PostgreSQL shows are wall clocks, a standby's even of another machine: they are only compared with
+//! themselves ([`super::heard`]).
 
 use super::control_data::REPLAY_CHECKS;
 use super::error::{Error, Result};
+use super::heard::Who;
 use super::layout::{REPLICATION, SUPERUSER};
 use super::observed::{InRecovery, NotInRecovery, Observed, ObservedReceiver, ObservedRole, ObservedSender};
 use super::remote::timeline_of;
@@ -23,7 +27,8 @@ impl Server {
     pub async fn observe(&self, deadline: Duration) -> Result<Observed> {
         let rows = self.ask(&question(), deadline).await?;
         let receiver_process = self.has_receiver_process()?;
-        Answer(&rows).observed(receiver_process)
+        let ages = self.heard().look(stamps(&rows));
+        Answer { rows: &rows, ages }.observed(receiver_process)
     }
 }
 
@@ -43,25 +48,43 @@ fn question() -> String {
                 and usename is distinct from '{SUPERUSER}' and usename is distinct from '{REPLICATION}')::text
             from (select pg_is_in_recovery() as recovery) as r;
         select 'receiver', status, received_tli::text, coalesce(flushed_lsn, receive_start_lsn)::text,
-            {age}, sender_host, sender_port::text from pg_stat_wal_receiver;
-        select 'sender', application_name, state, flush_lsn::text, replay_lsn::text, {reply}
-            from pg_stat_replication;
+            sender_host, pid::text, extract(epoch from last_msg_receipt_time)::text, sender_port::text
+            from pg_stat_wal_receiver;
+        select 'sender', application_name, state, flush_lsn::text, replay_lsn::text,
+            pid::text, extract(epoch from reply_time)::text from pg_stat_replication;
         {settings}",
-        age = milliseconds_since("last_msg_receipt_time"),
-        reply = milliseconds_since("reply_time"),
         settings = settings.join(" union all "),
     )
 }
 
-fn milliseconds_since(column: &str) -> String {
-    format!("greatest(0, extract(epoch from clock_timestamp() - {column}) * 1000)::bigint::text")
+/// Who spoke when, by clocks that say nothing here but whether they differ from before.
+fn stamps(rows: &[Row]) -> BTreeMap<Who, String> {
+    rows.iter().filter_map(|row| Some((who(row)?, field(row, 6)?.to_owned()))).collect()
 }
 
-struct Answer<'a>(&'a [Row]);
+/// The walreceiver, or the walsender of a name.
+fn who(row: &Row) -> Option<Who> {
+    let name = match field(row, 0)? {
+        "receiver" => "",
+        "sender" => field(row, 1)?,
+        _ => return None,
+    };
+    Some((field(row, 5)?.to_owned(), name.to_owned()))
+}
+
+struct Answer<'a> {
+    rows: &'a [Row],
+    ages: BTreeMap<Who, u64>,
+}
 
 impl Answer<'_> {
     fn rows<'b>(&'b self, about: &'b str) -> impl Iterator<Item = &'b Row> {
-        self.0.iter().filter(move |row| row.first().and_then(Option::as_deref) == Some(about))
+        self.rows.iter().filter(move |row| field(row, 0) == Some(about))
+    }
+
+    /// Nothing heard yet is quiet without end.
+    fn age(&self, row: &Row) -> u64 {
+        who(row).and_then(|who| self.ages.get(&who).copied()).unwrap_or(u64::MAX)
     }
 
     fn observed(&self, receiver_process: bool) -> Result<Observed> {
@@ -71,14 +94,14 @@ impl Answer<'_> {
                 replayed: lsn(row, 5)?,
                 received: lsn(row, 6)?,
                 paused: field(row, 7).is_some_and(|state| state != "not paused"),
-                receiver: self.rows("receiver").next().map(receiver).transpose()?,
+                receiver: self.rows("receiver").next().map(|row| receiver(row, self.age(row))).transpose()?,
                 receiver_process,
             })
         } else {
             ObservedRole::Primary(NotInRecovery {
                 timeline: timeline_of(field(row, 3).unwrap_or_default())?,
                 flushed: lsn(row, 4)?.ok_or_else(|| missing("flush LSN"))?,
-                senders: self.rows("sender").map(sender).collect::<Result<_>>()?,
+                senders: self.rows("sender").map(|row| sender(row, self.age(row))).collect::<Result<_>>()?,
             })
         };
         let settings: BTreeMap<_, _> = self
@@ -94,25 +117,24 @@ impl Answer<'_> {
     }
 }
 
-fn receiver(row: &Row) -> Result<ObservedReceiver> {
+fn receiver(row: &Row, quiet_ms: u64) -> Result<ObservedReceiver> {
     Ok(ObservedReceiver {
         streaming: field(row, 1) == Some("streaming"),
         timeline: TimelineId(number(row, 2).and_then(|n| u32::try_from(n).ok()).unwrap_or_default()),
         flushed: lsn(row, 3)?.unwrap_or_default(),
-        // Nothing heard yet is quiet without end.
-        quiet_ms: number(row, 4).unwrap_or(u64::MAX),
-        host: field(row, 5).unwrap_or_default().to_owned(),
-        port: number(row, 6).and_then(|n| u16::try_from(n).ok()).unwrap_or_default(),
+        quiet_ms,
+        host: field(row, 4).unwrap_or_default().to_owned(),
+        port: number(row, 7).and_then(|n| u16::try_from(n).ok()).unwrap_or_default(),
     })
 }
 
-fn sender(row: &Row) -> Result<ObservedSender> {
+fn sender(row: &Row, reply_age_ms: u64) -> Result<ObservedSender> {
     Ok(ObservedSender {
         name: field(row, 1).unwrap_or_default().to_owned(),
         streaming: field(row, 2) == Some("streaming"),
         flushed: lsn(row, 3)?,
         replayed: lsn(row, 4)?,
-        reply_age_ms: number(row, 5).unwrap_or(u64::MAX),
+        reply_age_ms,
     })
 }
 
@@ -132,4 +154,35 @@ fn lsn(row: &Row, at: usize) -> Result<Option<Lsn>> {
 
 fn missing(what: &str) -> Error {
     Error::Unknown(format!("the observation has no {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_question_compares_a_clock_with_another() {
+        let question = question();
+        assert!(
+            !["now()", "clock_timestamp", "current_timestamp"].iter().any(|clock| question.contains(clock))
+        );
+    }
+
+    #[test]
+    fn ages_are_of_the_process_and_name_that_spoke() {
+        let row = |cells: &[&str]| -> Row {
+            cells.iter().map(|c| (!c.is_empty()).then(|| (*c).to_owned())).collect()
+        };
+        let rows = [
+            row(&["receiver", "streaming", "7", "0/1", "h", "11", "1.5", "5432"]),
+            row(&["sender", "ix_b", "streaming", "0/1", "0/1", "12", "2.5"]),
+            row(&["sender", "ix_c", "catchup", "", "", "13", ""]),
+        ];
+        let stamps = stamps(&rows);
+        let who = |pid: &str, name: &str| (pid.to_owned(), name.to_owned());
+        assert_eq!(stamps.keys().cloned().collect::<Vec<_>>(), [who("11", ""), who("12", "ix_b")]);
+        let answer = Answer { rows: &rows, ages: BTreeMap::from([(who("12", "ix_b"), 40)]) };
+        let ages: Vec<u64> = answer.rows("sender").map(|row| answer.age(row)).collect();
+        assert_eq!(ages, [40, u64::MAX], "who never answered is quiet without end");
+    }
 }

@@ -21,7 +21,8 @@ fn waldump_end(node: &Node, timeline: u32, from: Lsn) -> Lsn {
     let dump = dump.args(["-t", &timeline.to_string(), "-s", &from.to_string()]).output().expect("it runs");
     let said = String::from_utf8_lossy(&dump.stderr).into_owned();
     // "error in WAL record at 0/3000110: invalid record length at 0/3000148: wanted 24, got 0"
-    let mut lsns = said.split([' ', ':']).filter(|word| word.contains('/')).filter_map(|word| word.parse().ok());
+    let mut lsns =
+        said.split([' ', ':']).filter(|word| word.contains('/')).filter_map(|word| word.parse().ok());
     lsns.next_back().unwrap_or_else(|| panic!("pg_waldump says {said}"))
 }
 

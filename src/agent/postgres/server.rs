@@ -2,6 +2,7 @@
 
 use super::error::{Error, Result};
 use super::files::{blocking, text};
+use super::heard::Heard;
 use super::layout::{Credentials, Layout};
 use super::notices::Notices;
 use super::session::Session;
@@ -19,8 +20,8 @@ pub(super) const TOOL_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a connection or a small statement may take where the caller names no deadline of its own.
 pub(super) const PATIENCE: Duration = Duration::from_millis(1_500);
 
-/// A handle on one server, cheap to clone. Holds connections, but no state that matters: a new handle on the same
-/// layout does as well.
+/// A handle on one server, cheap to clone. Holds connections and when peers were last heard, but no state that
+/// matters: a new handle on the same layout does as well, a look later.
 #[derive(Clone)]
 pub struct Server {
     inner: Arc<Inner>,
@@ -31,6 +32,7 @@ struct Inner {
     credentials: Credentials,
     probe: Mutex<Option<Session>>,
     beat: Mutex<Beater>,
+    heard: std::sync::Mutex<Heard>,
 }
 
 /// What the beat keeps between calls.
@@ -69,8 +71,8 @@ pub enum DataDir {
 impl Server {
     /// A handle; touches nothing yet.
     pub fn new(layout: Layout, credentials: Credentials) -> Self {
-        let inner = Inner { layout, credentials, probe: Mutex::default(), beat: Mutex::default() };
-        Self { inner: Arc::new(inner) }
+        let (probe, beat, heard) = Default::default();
+        Self { inner: Arc::new(Inner { layout, credentials, probe, beat, heard }) }
     }
 
     /// Where its things lie.
@@ -89,6 +91,11 @@ impl Server {
 
     pub(super) fn beater(&self) -> &Mutex<Beater> {
         &self.inner.beat
+    }
+
+    /// When peers were last heard. Locked for one look only: whoever panicked in it left whole values.
+    pub(super) fn heard(&self) -> std::sync::MutexGuard<'_, Heard> {
+        self.inner.heard.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Major version of the binaries in `bin_dir`.
