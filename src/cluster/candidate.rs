@@ -8,7 +8,7 @@ use crate::ids::InstanceName;
 use crate::problem::Refusal;
 use crate::quorum::{self, Seals};
 use crate::record::{Copy, Failover, Instance};
-use crate::report::{Seal, Server};
+use crate::report::{Seal, Server, Unfit};
 use crate::view::View;
 use crate::wal::{Ancestor, History, Position};
 use std::cmp::Reverse;
@@ -30,6 +30,7 @@ pub fn choose(view: &View<'_>, failover: &Failover, lossy: bool) -> Choice {
     let best = failover.seals.values().map(|seal| seal.position).max();
     let mut refusals = Vec::new();
     let mut fit: Vec<(&InstanceName, &Instance, Seal)> = Vec::new();
+    let astray = |name: &InstanceName| failover.astray.contains(name);
     for (name, member) in &view.record.instances {
         let instance = name.clone();
         let Some(seal) = failover.seals.get(name).copied() else {
@@ -42,6 +43,10 @@ pub fn choose(view: &View<'_>, failover: &Failover, lossy: bool) -> Choice {
         };
         match objection(view, name, member) {
             Some(refusal) => refusals.push(refusal),
+            None if astray(name) => {
+                let why = "it stands on a timeline that nobody was elected to open".to_owned();
+                refusals.push(Refusal::Unfit { instance, why });
+            }
             None if !lawful(name) => {
                 let best = best.unwrap_or(seal.position);
                 refusals.push(Refusal::Behind { instance, best, own: seal.position });
@@ -53,9 +58,12 @@ pub fn choose(view: &View<'_>, failover: &Failover, lossy: bool) -> Choice {
     let order = |(name, member, seal): &(&InstanceName, &Instance, Seal)| {
         let running = !matches!(view.server(name), Some(Server::Stopped { .. }));
         (
+            // Where something will be lost, nothing weighs as much as how little.
+            lossy.then_some(Reverse(seal.position)),
             // A running standby takes over more quickly than a stopped server recovers, and may as lawfully.
             Reverse(running),
             Reverse(seal.position),
+            view.fresh(name).is_some_and(|report| !report.unfit.is_empty()),
             failover.wanted.as_ref() != Some(*name),
             member.priority,
             !member.zone.is_empty() && old_zone.as_ref() == Some(&member.zone),
@@ -90,17 +98,32 @@ fn objection(view: &View<'_>, name: &InstanceName, member: &Instance) -> Option<
     if matches!(report.server, Server::Silent { .. } | Server::NoData) {
         return Some(Refusal::Unfit { instance, why: "its server does not answer".to_owned() });
     }
-    report.unfit.first().map(|unfit| Refusal::Unfit { instance, why: unfit.to_string() })
+    report
+        .unfit
+        .iter()
+        .find(|unfit| forbids(unfit))
+        .map(|unfit| Refusal::Unfit { instance, why: unfit.to_string() })
+}
+
+/// True where a promotion would fail or be worthless. Anything else only makes an instance the last choice: promotion
+/// resumes a paused replay (F24), and a disk that is nearly full is better than no primary.
+fn forbids(unfit: &Unfit) -> bool {
+    match unfit {
+        Unfit::ParameterTooLow { .. } | Unfit::NotDurable { .. } => true,
+        Unfit::ReplayPaused | Unfit::DiskNearlyFull { .. } => false,
+    }
 }
 
 /// Who may acknowledge from the first moment of the new epoch: whole, reachable, sealed in this epoch with a position
 /// that is not above the winner's and lies on its line. Anybody else may be diverged, and a diverged standby reports
 /// its *replay* LSN as flushed (F17).
-pub fn first_standbys(view: &View<'_>, seals: &Seals, winner: &InstanceName) -> BTreeSet<InstanceName> {
+pub fn first_standbys(view: &View<'_>, failover: &Failover, winner: &InstanceName) -> BTreeSet<InstanceName> {
+    let seals: &Seals = &failover.seals;
     let Some(won) = seals.get(winner) else { return BTreeSet::new() };
     let line = line_of(view, won);
     let follows = |name: &InstanceName, at: Position| {
         name != winner
+            && !failover.astray.contains(name)
             && at <= won.position
             && line.as_ref().is_some_and(|line| line.contains(at))
             && view.member(name).is_some_and(|member| member.copy == Copy::Whole)
@@ -114,17 +137,14 @@ pub fn first_standbys(view: &View<'_>, seals: &Seals, winner: &InstanceName) -> 
 
 /// The line that the winner will branch off: the record's, extended by an unconfirmed timeline that it may stand on.
 fn line_of(view: &View<'_>, won: &Seal) -> Option<History> {
-    let line = view.record.line()?;
-    match won.fork {
-        Some(fork) if won.position.timeline > line.timeline => {
-            let known = line.branch_end(fork.parent)?;
-            let mut ancestors: Vec<Ancestor> =
-                line.ancestors.into_iter().take_while(|a| a.timeline < fork.parent).collect();
-            ancestors.push(Ancestor { timeline: fork.parent, end: fork.begin.min(known) });
-            Some(History { timeline: won.position.timeline, ancestors })
-        }
-        _ => Some(line),
+    let timeline = won.position.timeline;
+    if let Some(line) = view.record.line_to(timeline) {
+        return Some(line);
     }
+    let fork = won.fork.filter(|fork| fork.epoch.0 == timeline.0)?;
+    let mut ancestors = view.record.line_to(fork.parent)?.ancestors;
+    ancestors.push(Ancestor { timeline: fork.parent, end: fork.begin });
+    Some(History { timeline, ancestors })
 }
 
 impl std::fmt::Display for crate::report::Unfit {

@@ -6,6 +6,7 @@ use crate::record::{Cluster, Copy};
 use crate::report::{Server, Standby};
 use crate::time::Instant;
 use crate::view::View;
+use crate::wal::Lsn;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub struct Memory {
     unable: BTreeMap<InstanceName, Instant>,
     /// Since when nobody has been able to acknowledge.
     alone: Option<Instant>,
+    /// How far the elected instance had come with its recovery, and since when it has not moved.
+    recovery: Option<(Option<Lsn>, Instant)>,
 }
 
 /// What tells one phase of an operation from the next.
@@ -49,7 +52,9 @@ impl Memory {
             self.phase = Some((phase, view.now));
             self.unable.clear();
             self.alone = None;
+            self.recovery = None;
         }
+        self.watch_recovery(view);
         let mut anybody = false;
         for (name, member) in view.record.instances.iter().filter(|(_, m)| m.copy != Copy::Empty) {
             if able_to_acknowledge(view, name) {
@@ -62,12 +67,33 @@ impl Memory {
         // A silent primary says nothing about its standbys: that it is alone is known only from itself.
         let primary_speaks = view.record.primary.as_ref().is_some_and(|r| view.fresh(&r.instance).is_some());
         // A cluster that was never open is not alone, it is not finished: its first standby is still being cloned.
-        let unfinished =
+        // Once nobody else speaks, it is alone all the same.
+        let never_open =
             view.record.epoch == Epoch(2) && !view.record.primary.as_ref().is_some_and(|r| r.open);
+        let mut others = view.record.instances.keys().filter(|name| !is_primary(view.record, name));
+        let unfinished = never_open && others.any(|name| view.fresh(name).is_some());
         match (anybody, primary_speaks && !unfinished) {
             (true, _) | (_, false) => self.alone = None,
             (false, true) => self.alone = self.alone.or(Some(view.now)),
         }
+    }
+
+    /// An elected instance that recovers is not stuck while replay moves, or while it does not let anybody in yet.
+    fn watch_recovery(&mut self, view: &View<'_>) {
+        let server = view.record.primary.as_ref().and_then(|reign| view.server(&reign.instance));
+        let at = match server {
+            Some(Server::Standby(standby)) => Some(standby.replayed),
+            _ => None,
+        };
+        let moves = matches!(server, Some(Server::Starting { .. }));
+        if moves || self.recovery.is_none_or(|(known, _)| known != at) {
+            self.recovery = Some((at, view.now));
+        }
+    }
+
+    /// How long the elected instance has made no progress on its way to being promoted.
+    pub fn stuck_for(&self, now: Instant) -> Duration {
+        self.recovery.map_or(Duration::ZERO, |(_, since)| now.since(since))
     }
 
     /// How long the current phase (an election outstanding, a promotion outstanding, …) has lasted, seen from here.
@@ -84,6 +110,10 @@ impl Memory {
     pub fn alone_for(&self, now: Instant) -> Duration {
         self.alone.map_or(Duration::ZERO, |since| now.since(since))
     }
+}
+
+fn is_primary(record: &Cluster, name: &InstanceName) -> bool {
+    record.primary.as_ref().is_some_and(|reign| reign.instance == *name)
 }
 
 /// True when the primary says that the instance streams from it under its present name and answers.

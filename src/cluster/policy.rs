@@ -88,6 +88,8 @@ pub struct Policy {
     /// How long an election waits for standbys that are still to be sealed, when the rules are satisfied only by the
     /// stopped old primary: a running standby takes over more quickly than a crashed server recovers.
     pub standby_grace: Duration,
+    /// Silence of the instance that makes the first copy after which another one is asked to.
+    pub bootstrap_patience: Duration,
     /// How long an election that could be held waits for reachable standbys that are not sealed yet, so that the new
     /// primary has somebody to acknowledge its first commit.
     pub seal_grace: Duration,
@@ -110,6 +112,7 @@ impl Default for Policy {
             joins_within_bytes: 16 << 20,
             promotion_patience: ms(10_000),
             standby_grace: ms(1_500),
+            bootstrap_patience: ms(60_000),
             seal_grace: ms(400),
             hung_after: ms(4_000),
         }

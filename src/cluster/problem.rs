@@ -50,6 +50,11 @@ pub enum ProblemKind {
         /// The primary.
         instance: InstanceName,
     },
+    /// Its standbys are there, whole and within reach, and none streams from it: it is cut off from them.
+    PrimaryCutOff {
+        /// The primary.
+        instance: InstanceName,
+    },
     /// Promotion was granted and does not come about.
     PromotionStuck {
         /// The elected instance.
@@ -104,6 +109,7 @@ impl ProblemKind {
             Self::PrimaryUnreachable { .. } => "primary-unreachable",
             Self::PrimarySilent { .. } => "primary-silent",
             Self::PrimaryHung { .. } => "primary-hung",
+            Self::PrimaryCutOff { .. } => "primary-cut-off",
             Self::PromotionStuck { .. } => "promotion-stuck",
             Self::AgentSilent { .. } => "agent-silent",
             Self::StandbyAway { .. } => "standby-away",
@@ -136,6 +142,7 @@ impl fmt::Display for ProblemKind {
             Self::PrimaryUnreachable { instance } => write!(f, "primary {instance} is unreachable"),
             Self::PrimarySilent { instance } => write!(f, "primary {instance} is silent past its lease"),
             Self::PrimaryHung { instance } => write!(f, "PostgreSQL on primary {instance} does not answer"),
+            Self::PrimaryCutOff { instance } => write!(f, "primary {instance} is cut off from its standbys"),
             Self::PromotionStuck { instance } => write!(f, "the promotion of {instance} does not come about"),
             Self::AgentSilent { instance } => write!(f, "the agent of primary {instance} is silent"),
             Self::StandbyAway { instance } => write!(f, "standby {instance} does not stream"),

@@ -105,6 +105,9 @@ pub struct Failover {
     pub wanted: Option<InstanceName>,
     /// Seals of this epoch. One counts even when its instance has died since, if the winner is not behind it.
     pub seals: BTreeMap<InstanceName, Seal>,
+    /// Sealed instances that stand on a timeline which nobody was ever elected to open (a promotion by hand). They
+    /// count for what they share with the line, and are never elected.
+    pub astray: BTreeSet<InstanceName>,
     /// Set when an operator accepted loss: the members that they assert to be stopped (may be none).
     pub loss_accepted: Option<BTreeSet<InstanceName>>,
     /// When each phase ended, by the proposing leader's wall clock: for people and figures only.
@@ -257,6 +260,11 @@ impl Cluster {
     /// Ancestry of the newest confirmed timeline.
     pub fn line(&self) -> Option<History> {
         self.timelines.last().map(|fork| self.history_of(fork))
+    }
+
+    /// Ancestry of any confirmed timeline.
+    pub fn line_to(&self, timeline: TimelineId) -> Option<History> {
+        self.timelines.iter().find(|fork| fork.epoch.0 == timeline.0).map(|fork| self.history_of(fork))
     }
 
     /// Ancestry of the current primary's timeline, once its fork is in the record.

@@ -47,6 +47,7 @@ impl Wire for Failover {
                 .iter()
                 .map(|(instance, seal)| Sealed { instance: instance.to_string(), seal: Some(seal.to_pb()) })
                 .collect(),
+            astray: texts(&self.astray),
             loss_accepted: self.loss_accepted.as_ref().map(|fenced| LossAccepted { fenced: texts(fenced) }),
             begun_ms: self.times.begun.0,
             sealed_ms: self.times.sealed.0,
@@ -66,6 +67,7 @@ impl Wire for Failover {
             reason: pb.reason,
             wanted: maybe_name(pb.wanted, "wanted")?,
             seals: unique(seals, "seals")?,
+            astray: names(pb.astray, "astray")?,
             loss_accepted: pb
                 .loss_accepted
                 .map(|loss| names(loss.fenced, "loss_accepted.fenced"))

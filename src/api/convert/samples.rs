@@ -194,6 +194,7 @@ fn operations() -> Vec<Operation> {
         reason: "PostgreSQL on primary n1 is down".to_owned(),
         wanted: Some(instance("n3")),
         seals: BTreeMap::from([(instance("n2"), seal()), (instance("n3"), Seal { fork: None, ..seal() })]),
+        astray: BTreeSet::new(),
         loss_accepted: Some(BTreeSet::new()),
         times: PhaseTimes { begun: WallMs(1), sealed: WallMs(2), elected: WallMs(3), promoted: WallMs(4) },
     };
@@ -201,6 +202,7 @@ fn operations() -> Vec<Operation> {
         from: None,
         wanted: None,
         seals: BTreeMap::new(),
+        astray: set(&["n3"]),
         loss_accepted: None,
         times: PhaseTimes::default(),
         ..failover.clone()

@@ -41,6 +41,7 @@ pub(super) fn begin(
         reason: reason.to_owned(),
         wanted: wanted.cloned(),
         seals: BTreeMap::new(),
+        astray: BTreeSet::new(),
         loss_accepted: None,
         times: PhaseTimes { begun: at, ..PhaseTimes::default() },
     });
@@ -64,6 +65,7 @@ pub(super) fn record_seal(
             "the copy on {instance} (incarnation {incarnation}) does not count"
         ));
     }
+    let counted = granted_position(cluster, seal);
     let Operation::Failover(failover) = &mut cluster.operation else {
         return Rejected::because("no failover is under way");
     };
@@ -74,10 +76,65 @@ pub(super) fn record_seal(
         Some(known) if known.stopped || !seal.stopped => return Ok(Vec::new()),
         _ => {}
     }
-    failover.seals.insert(instance.clone(), seal);
-    failover.times.sealed = at;
     let how = if seal.stopped { "stopped" } else { "sealed" };
-    Ok(vec![("sealed", format!("{instance} is {how} at {}", seal.position))])
+    let (position, text) = match counted {
+        Counted::As(position) if position == seal.position => {
+            failover.astray.remove(instance);
+            (position, format!("{instance} is {how} at {position}"))
+        }
+        Counted::As(position) => {
+            failover.astray.insert(instance.clone());
+            let stands = seal.position;
+            (
+                position,
+                format!(
+                    "{instance} is {how} at {stands}, which nobody was elected to open; counts for {position}"
+                ),
+            )
+        }
+        Counted::Nothing => {
+            return Rejected::because(format!(
+                "{instance} stands at {}, off every line of this cluster",
+                seal.position
+            ));
+        }
+    };
+    failover.seals.insert(instance.clone(), Seal { position, ..seal });
+    failover.times.sealed = at;
+    Ok(vec![("sealed", text)])
+}
+
+/// What a seal counts for.
+enum Counted {
+    /// This position.
+    As(Position),
+    /// Nothing: it shares no known timeline with the cluster.
+    Nothing,
+}
+
+/// A position counts as it stands when its timeline is in the record, or was opened by somebody who was elected for
+/// it and holds what the rules before that election protect. Anything else is a promotion by hand, whose number says
+/// nothing about a reign: it counts for what it shares with its parent.
+fn granted_position(cluster: &Cluster, seal: Seal) -> Counted {
+    let timeline = seal.position.timeline;
+    let known = |timeline: TimelineId| cluster.timelines.iter().find(|fork| fork.epoch.0 == timeline.0);
+    let Some(fork) = seal.fork.filter(|fork| fork.epoch.0 == timeline.0) else {
+        return if known(timeline).is_some() { Counted::As(seal.position) } else { Counted::Nothing };
+    };
+    let origin = Position { timeline: fork.parent, lsn: fork.begin };
+    let granted = match known(timeline) {
+        Some(recorded) => recorded.parent == fork.parent && recorded.begin == fork.begin,
+        None => {
+            let elected = cluster.rules.iter().any(|rule| rule.epoch.0 == timeline.0);
+            let before = cluster.rules.iter().filter(|rule| rule.epoch.0 < timeline.0);
+            elected && before.filter_map(|rule| rule.covered_at).all(|covered| origin >= covered)
+        }
+    };
+    match (granted, known(fork.parent)) {
+        (true, _) => Counted::As(seal.position),
+        (false, Some(_)) => Counted::As(origin),
+        (false, None) => Counted::Nothing,
+    }
 }
 
 pub(super) fn accept_loss(
@@ -125,6 +182,9 @@ pub(super) fn elect(cluster: &mut Cluster, election: &Election<'_>, at: WallMs) 
     let Some(won) = failover.seals.get(instance).copied() else {
         return Rejected::because(format!("{instance} is not sealed in epoch {epoch}"));
     };
+    if failover.astray.contains(instance) {
+        return Rejected::because(format!("{instance} stands on a timeline that nobody was elected to open"));
+    }
     let accepted = failover.loss_accepted.is_some() || cluster.spec.max_data_loss > 0;
     let lossless = quorum::may_win(&cluster.rules, &failover.seals, instance);
     let lawful = lossless || (accepted && loss.is_some());
@@ -132,7 +192,9 @@ pub(super) fn elect(cluster: &mut Cluster, election: &Election<'_>, at: WallMs) 
         return Rejected::because(format!("electing {instance} could lose acknowledged commits"));
     }
     let below = quorum::below(&failover.seals, won.position);
-    if let Some(other) = standbys.iter().find(|s| *s == instance || !below.contains_key(*s)) {
+    let may_follow =
+        |s: &InstanceName| s != instance && below.contains_key(s) && !failover.astray.contains(s);
+    if let Some(other) = standbys.iter().find(|s| !may_follow(s)) {
         return Rejected::because(format!(
             "{other} may not acknowledge for {instance} before the fork is known"
         ));
@@ -221,6 +283,16 @@ pub(super) fn confirm(
         return Rejected::because(format!(
             "the history of timeline {} does not tell this promotion",
             line.timeline
+        ));
+    }
+    // Recovery that ended below what was sealed has lost commits: it is not opened, and its timeline never counts.
+    if let Operation::Failover(failover) = &cluster.operation
+        && let Some(sealed) = failover.seals.get(instance)
+        && !line.contains(sealed.position)
+    {
+        return Rejected::because(format!(
+            "{instance} was promoted at {}, below {} where it was sealed: acknowledged commits may be missing",
+            promotion.begin, sealed.position
         ));
     }
     reign.fork = Some(promotion);

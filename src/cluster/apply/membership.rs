@@ -126,8 +126,9 @@ fn take_over(cluster: &mut Cluster, new: &Registration) -> Done {
     let before = cluster.instances.get(&new.instance).map(|i| i.incarnation).unwrap_or_default();
     cluster.instances.insert(new.instance.clone(), member(new, before.next()));
     if let Operation::Failover(failover) = &mut cluster.operation {
-        // A recorded seal of a running server died with its directory; only what it *had* is still true of others.
-        failover.seals.remove(&new.instance);
+        // What it held when it was sealed is still true, and still counts for the others (PROTOCOL.md clause 14); the
+        // new directory itself holds nothing and is elected for nothing.
+        failover.astray.insert(new.instance.clone());
     }
     cluster.revision = cluster.revision.next();
     Ok(vec![(
@@ -137,7 +138,12 @@ fn take_over(cluster: &mut Cluster, new: &Registration) -> Done {
 }
 
 pub(super) fn begin_bootstrap(cluster: &mut Cluster, on: &InstanceName) -> Done {
-    if cluster.operation != Operation::Gather || cluster.system.is_some() {
+    let may_begin = match &cluster.operation {
+        Operation::Gather => true,
+        Operation::Bootstrap { on: before } => before != on,
+        Operation::None | Operation::Failover(_) => false,
+    };
+    if !may_begin || cluster.system.is_some() {
         return Rejected::because("the first copy was begun before");
     }
     if !cluster.instances.contains_key(on) {
@@ -186,6 +192,7 @@ pub(super) fn end_bootstrap(
         reason: "the cluster is new".to_owned(),
         wanted: None,
         seals: BTreeMap::new(),
+        astray: BTreeSet::new(),
         loss_accepted: None,
         times: PhaseTimes::default(),
     });

@@ -24,16 +24,8 @@ pub(super) fn grant(
     if !source_whole {
         return Rejected::because("the last whole copy is never touched");
     }
-    let busy = |(name, member): (&InstanceName, &crate::record::Instance)| {
-        let other = name != instance && matches!(member.copy, Copy::Rebuilding { done: false, .. });
-        other.then(|| name.clone())
-    };
-    if let Some(other) = cluster.instances.iter().find_map(busy) {
-        return Rejected::because(format!("{other} is being rebuilt: one at a time from one source"));
-    }
-    let listed = cluster.sync.standbys.contains(instance)
-        || cluster.rules.iter().any(|rule| rule.epoch == cluster.epoch && rule.standbys.contains(instance));
-    if listed {
+    // An older rule may list it still; the primary, live and whole, holds all that was acknowledged under that.
+    if cluster.sync.standbys.contains(instance) {
         return Rejected::because(format!("{instance} still acknowledges commits; it leaves the rule first"));
     }
     let Some(member) = cluster.instances.get_mut(instance) else {

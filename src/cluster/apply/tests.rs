@@ -114,7 +114,7 @@ fn an_unconfirmed_timeline_enters_the_record_with_its_descendant() {
         epoch: Epoch(3),
         position: Position { timeline: TimelineId(2), lsn: Lsn(300) },
         stopped: true,
-        fork: None,
+        fork: Some(Promotion { epoch: Epoch(2), parent: TimelineId(1), begin: Lsn(100) }),
     };
     let incarnation = log.cluster().instances[&n("n1")].incarnation;
     log.entry(Command::RecordSeal { instance: n("n1"), incarnation, seal }).unwrap();

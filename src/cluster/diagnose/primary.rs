@@ -54,9 +54,12 @@ fn first_hand(view: &View<'_>, memory: &Memory, reign: &Reign, report: &Report) 
                 Server::NoData => Some("the data directory is gone".to_owned()),
                 _ => None,
             };
-            let waited = memory.in_phase_for(view.now);
-            let late = waited >= view.policy.promotion_patience;
-            let what = died.or_else(|| late.then(|| format!("not promoted after {}", span(waited))))?;
+            // Late is only who makes no progress, and only where somebody else could do better.
+            let waited = memory.stuck_for(view.now);
+            let another = view.whole_and_fresh().any(|other| *other != instance);
+            let late = waited >= view.policy.promotion_patience && another;
+            let what =
+                died.or_else(|| late.then(|| format!("no progress toward promotion for {}", span(waited))))?;
             Some(Problem {
                 kind: ProblemKind::PromotionStuck { instance: instance.clone() },
                 evidence: says(what),

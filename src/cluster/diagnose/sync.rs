@@ -1,7 +1,10 @@
 //! Can commits be acknowledged as they are meant to be?
 
+use crate::ids::InstanceName;
 use crate::memory::{Memory, able_to_acknowledge};
+use crate::operation::failover::hopeless;
 use crate::problem::{Problem, ProblemKind};
+use crate::report::Server;
 use crate::time::span;
 use crate::view::View;
 
@@ -15,6 +18,13 @@ pub fn ask(view: &View<'_>, memory: &Memory) -> Vec<Problem> {
     let able = record.sync.standbys.iter().filter(|standby| able_to_acknowledge(view, standby)).count();
     let alone = memory.alone_for(view.now);
     if able == 0 && view.fresh(&reign.instance).is_some() && !(alone.is_zero() && record.sync.k > 0) {
+        if record.sync.k > 0 && alone >= view.policy.alone_after && another_could_reign(view, &reign.instance)
+        {
+            let instance = reign.instance.clone();
+            let evidence =
+                vec![format!("for {}: standbys are up and within reach, none streams from it", span(alone))];
+            return vec![Problem { kind: ProblemKind::PrimaryCutOff { instance }, evidence }];
+        }
         let now = if record.sync.k == 0 { "commits are asynchronous" } else { "writes wait" };
         let evidence = vec![format!("for {}: {now}", span(alone))];
         return vec![Problem { kind: ProblemKind::Alone, evidence }];
@@ -24,4 +34,14 @@ pub fn ask(view: &View<'_>, memory: &Memory) -> Vec<Problem> {
         return vec![Problem { kind: ProblemKind::FewerAcks { wanted, in_force }, evidence: Vec::new() }];
     }
     Vec::new()
+}
+
+/// True when at least two whole standbys are up and speak, so that a failover would leave somebody to acknowledge:
+/// then an isolated primary is failed over rather than made asynchronous (PROTOCOL.md clause 5).
+fn another_could_reign(view: &View<'_>, primary: &InstanceName) -> bool {
+    let up = |name: &&InstanceName| {
+        view.fresh(name).is_some_and(|r| matches!(r.server, Server::Standby(_)) && r.needs.is_none())
+    };
+    let ready = view.whole_and_fresh().filter(|name| *name != primary).filter(up).count();
+    ready >= 2 && hopeless(view).is_none()
 }

@@ -30,12 +30,25 @@ pub fn gather(view: &View<'_>) -> Advance {
     }
 }
 
+/// The chosen one has been silent for long: another one begins. What the first may have made is of another system
+/// identifier then, and is refused when it comes back.
+fn another(view: &View<'_>, on: &InstanceName) -> Option<InstanceName> {
+    if view.silence(on) < view.policy.bootstrap_patience {
+        return None;
+    }
+    let empty = |name: &&InstanceName| view.server(name).is_some_and(|server| *server == Server::NoData);
+    view.record.instances.keys().filter(|name| *name != on).find(empty).cloned()
+}
+
 /// The chosen one reports the copy that it made.
 pub fn created(view: &View<'_>, on: &InstanceName) -> Advance {
     match view.fresh(on).and_then(|report| report.proofs.created) {
         Some((system, position)) => {
             Advance::command(Command::EndBootstrap { instance: on.clone(), system, position })
         }
-        None => Advance::wait(Wait::Bootstrap { on: on.clone() }),
+        None => match another(view, on) {
+            Some(on) => Advance::command(Command::BeginBootstrap { on }),
+            None => Advance::wait(Wait::Bootstrap { on: on.clone() }),
+        },
     }
 }

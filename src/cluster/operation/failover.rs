@@ -19,7 +19,8 @@ pub fn begin(view: &View<'_>, problem: &Problem) -> Advance {
         ProblemKind::PrimaryDown { .. } | ProblemKind::PromotionStuck { .. } => true,
         ProblemKind::PrimaryUnreachable { .. }
         | ProblemKind::PrimarySilent { .. }
-        | ProblemKind::PrimaryHung { .. } => false,
+        | ProblemKind::PrimaryHung { .. }
+        | ProblemKind::PrimaryCutOff { .. } => false,
         _ => return Advance::nothing(),
     };
     if !first_hand && let Some(wait) = hopeless(view) {
@@ -42,9 +43,11 @@ pub fn hopeless(view: &View<'_>) -> Option<Wait> {
     if imagined.is_empty() {
         return view.record.rules.last().and_then(|rule| seals_missing(rule, &imagined));
     }
-    if let (true, 0, Some(holder)) =
-        (view.record.rules.iter().any(|rule| rule.k == 0), view.record.spec.max_data_loss, primary)
-    {
+    if let (true, 0, Some(holder)) = (
+        view.record.rules.iter().any(|rule| rule.k == 0 && rule.covered_at.is_none()),
+        view.record.spec.max_data_loss,
+        primary,
+    ) {
         return Some(Wait::LossUnbounded { holder: holder.clone() });
     }
     // Positions are unknown before the seal, so a covered rule is judged by its arithmetic alone.
@@ -67,19 +70,31 @@ pub fn elect(view: &View<'_>, memory: &Memory, failover: &Failover) -> Advance {
     }
     let unsatisfied: Vec<&CommitRule> =
         view.record.rules.iter().filter(|rule| !quorum::satisfied(rule, &failover.seals)).collect();
-    let loss = match unsatisfied.is_empty() {
-        true => None,
-        false => match loss_allowed(view, failover, &unsatisfied) {
-            Ok(loss) => Some(loss),
-            Err(waits) => return Advance { commands: Vec::new(), waits },
-        },
+    let missing: Vec<Wait> =
+        unsatisfied.iter().filter(|r| r.k > 0).filter_map(|r| seals_missing(r, &failover.seals)).collect();
+    if failover.loss_accepted.is_none() && !missing.is_empty() {
+        return Advance { commands: Vec::new(), waits: missing };
+    }
+    let lossless = unsatisfied.is_empty().then(|| candidate::choose(view, failover, false));
+    let (winner, loss) = match lossless {
+        Some(Choice { winner: Some(winner), .. }) => (winner, None),
+        // What is sealed satisfies the rules and is out of reach by now: an operator may go on without it.
+        Some(Choice { winner: None, refusals }) if failover.loss_accepted.is_none() => {
+            return Advance::wait(Wait::NoCandidate { refusals });
+        }
+        _ => {
+            let Choice { winner, refusals } = candidate::choose(view, failover, true);
+            let Some(winner) = winner else { return Advance::wait(Wait::NoCandidate { refusals }) };
+            match loss_allowed(view, failover, &unsatisfied, &winner) {
+                Ok(loss) => (winner, Some(loss)),
+                Err(waits) => return Advance { commands: Vec::new(), waits },
+            }
+        }
     };
-    let Choice { winner, refusals } = candidate::choose(view, failover, loss.is_some());
-    let Some(winner) = winner else { return Advance::wait(Wait::NoCandidate { refusals }) };
     if let Some(wait) = grace(view, memory, failover, &winner) {
         return Advance::wait(wait);
     }
-    let standbys = candidate::first_standbys(view, &failover.seals, &winner);
+    let standbys = candidate::first_standbys(view, failover, &winner);
     let k = acks_for(view, failover, &winner, &standbys);
     Advance::command(Command::Elect { epoch: view.record.epoch, instance: winner, k, standbys, loss })
 }
@@ -103,50 +118,62 @@ fn seals(view: &View<'_>, failover: &Failover) -> Vec<Command> {
 }
 
 /// Electing without satisfying every rule: only by an operator's override, or, for asynchronous commits, within
-/// `max_data_loss` and after the old lease has surely run out (PROTOCOL.md step 4).
+/// `max_data_loss`; and, where commits were asynchronous, after the old lease has surely run out (PROTOCOL.md step 4).
 fn loss_allowed(
     view: &View<'_>,
     failover: &Failover,
     unsatisfied: &[&CommitRule],
+    winner: &InstanceName,
 ) -> Result<String, Vec<Wait>> {
-    let rules: Vec<String> = unsatisfied.iter().map(ToString::to_string).collect();
-    if let Some(fenced) = &failover.loss_accepted {
-        let unsealed = unsatisfied.iter().flat_map(|rule| rule.standbys.iter().chain([&rule.primary]));
-        let loose: BTreeSet<&str> = unsealed
-            .filter(|name| !failover.seals.contains_key(*name) && !fenced.contains(*name))
-            .map(InstanceName::as_str)
-            .collect();
-        let loose: Vec<&str> = loose.into_iter().collect();
-        return Ok(format!(
-            "elected by an operator's override without satisfying: {}; not sealed: {}",
-            rules.join("; "),
-            if loose.is_empty() { "nobody".to_owned() } else { loose.join(", ") }
-        ));
+    let asynchronous = unsatisfied.iter().any(|rule| rule.k == 0);
+    let asserted =
+        |holder: &InstanceName| failover.loss_accepted.as_ref().is_some_and(|f| f.contains(holder));
+    if let Some(holder) = failover.from.clone().filter(|holder| asynchronous && !asserted(holder)) {
+        let left = view.last_grant.plus(view.policy.surely_over_after()).since(view.now);
+        if !left.is_zero() {
+            return Err(vec![Wait::LeaseRunning { holder, left }]);
+        }
     }
-    let synchronous: Vec<Wait> =
-        unsatisfied.iter().filter(|r| r.k > 0).filter_map(|r| seals_missing(r, &failover.seals)).collect();
-    if !synchronous.is_empty() {
-        return Err(synchronous);
+    if let Some(fenced) = &failover.loss_accepted {
+        return Ok(override_in_words(failover, unsatisfied, fenced, winner));
     }
     let Some(holder) = failover.from.clone() else { return Err(Vec::new()) };
-    let over = view.last_grant.plus(view.policy.surely_over_after());
-    let left = over.since(view.now);
-    if !left.is_zero() {
-        return Err(vec![Wait::LeaseRunning { holder, left }]);
-    }
-    let best = failover.seals.values().map(|seal| seal.position).max();
+    let held = failover.seals.get(winner).map(|seal| seal.position);
     let gap = view
         .last_position(&holder)
-        .zip(best)
-        .and_then(|(last, best)| (last.timeline == best.timeline).then(|| last.lsn.bytes_since(best.lsn)));
+        .zip(held)
+        .and_then(|(last, held)| (last.timeline == held.timeline).then(|| last.lsn.bytes_since(held.lsn)));
     match gap {
         Some(gap) if view.record.spec.max_data_loss > 0 && gap <= view.record.spec.max_data_loss => {
             Ok(format!(
-                "asynchronous commits of {holder} may be lost: {gap} bytes behind the last position that it told"
+                "asynchronous commits of {holder} may be lost: {winner} is {gap} bytes behind the last position that it told"
             ))
         }
         _ => Err(vec![Wait::LossUnbounded { holder }]),
     }
+}
+
+/// What an operator's override goes without: rules, members that are not sealed, and seals above the winner's.
+fn override_in_words(
+    failover: &Failover,
+    unsatisfied: &[&CommitRule],
+    fenced: &BTreeSet<InstanceName>,
+    winner: &InstanceName,
+) -> String {
+    let rules: BTreeSet<String> = unsatisfied.iter().map(ToString::to_string).collect();
+    let members = unsatisfied.iter().flat_map(|rule| rule.standbys.iter().chain([&rule.primary]));
+    let loose = members.filter(|name| !failover.seals.contains_key(*name) && !fenced.contains(*name));
+    let loose: BTreeSet<String> = loose.map(ToString::to_string).collect();
+    let held = failover.seals.get(winner).map(|seal| seal.position);
+    let above = failover.seals.iter().filter(|(_, seal)| Some(seal.position) > held);
+    let above: BTreeSet<String> = above.map(|(name, _)| name.to_string()).collect();
+    let mut text = "elected by an operator's override".to_owned();
+    for (what, names) in [("without satisfying", rules), ("not sealed", loose), ("sealed above it", above)] {
+        if !names.is_empty() {
+            text.push_str(&format!("; {what}: {}", names.into_iter().collect::<Vec<_>>().join(", ")));
+        }
+    }
+    text
 }
 
 /// A short wait for reachable standbys that are not sealed yet: so that the winner has company, and so that a running

@@ -9,7 +9,7 @@ use crate::record::{Cluster, Failover, Operation, PhaseTimes};
 use crate::report::{Report, Seal, Server};
 use crate::view::View;
 use crate::wal::{Position, TimelineId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The answer to a dry run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,6 +43,7 @@ pub fn failover(view: &View<'_>, wanted: Option<&InstanceName>) -> Preview {
         reason: "dry run".to_owned(),
         wanted: wanted.cloned(),
         seals,
+        astray: BTreeSet::new(),
         loss_accepted: None,
         times: PhaseTimes::default(),
     };

@@ -18,28 +18,43 @@ pub fn advance(view: &View<'_>, reign: &Reign) -> Advance {
     if !commands.is_empty() {
         return Advance { commands, waits: Vec::new() };
     }
-    let busy = others().find(|(_, member)| matches!(member.copy, Copy::Rebuilding { done: false, .. }));
-    let asking: Vec<(&InstanceName, &Instance, Rebuild)> = others()
-        .filter_map(|(name, member)| Some((name, member, asks(member, view.fresh(name)?)?)))
+    let busy = others().find(|(name, member)| {
+        matches!(member.copy, Copy::Rebuilding { done: false, .. }) && view.fresh(name).is_some()
+    });
+    let mut asking: Vec<(&InstanceName, &Instance, Rebuild)> = others()
+        .filter_map(|(name, member)| Some((name, member, asks(view, member, view.fresh(name)?)?)))
         .collect();
+    // A rewind brings back more in less time: first come those.
+    asking.sort_by_key(|(name, _, how)| (*how == Rebuild::Clone, (*name).clone()));
     match busy {
         // The one at work may give up on a rewind and ask for a clone instead.
         Some((name, member)) => match asking.iter().find(|(asker, ..)| *asker == name) {
             Some((_, _, how)) => grant(view, reign, name, member, *how),
             None => Advance::wait(Wait::Rebuild { instance: name.clone() }),
         },
-        // A rewind brings back more in less time: first come those.
-        None => match asking.iter().min_by_key(|(name, _, how)| (*how == Rebuild::Clone, (*name).clone())) {
-            Some((name, member, how)) => grant(view, reign, name, member, *how),
-            None => Advance::nothing(),
-        },
+        None => {
+            let grants = asking.iter().map(|(name, member, how)| grant(view, reign, name, member, *how));
+            let mut waits = Advance::nothing();
+            for grant in grants {
+                if !grant.commands.is_empty() {
+                    return grant;
+                }
+                waits = grant;
+            }
+            waits
+        }
     }
 }
 
 /// What the instance asks for, by a report about the copy that the record knows.
-fn asks(member: &Instance, report: &Report) -> Option<Rebuild> {
+fn asks(view: &View<'_>, member: &Instance, report: &Report) -> Option<Rebuild> {
     match (&member.copy, &report.needs) {
         (Copy::Empty, _) if report.server == Server::NoData => Some(Rebuild::Clone),
+        // An agent that lost its own directory, beside a copy of this cluster: nobody knows what that is worth.
+        (Copy::Empty, _) => match &report.server {
+            Server::Stopped { system, .. } if view.record.system == Some(*system) => Some(Rebuild::Clone),
+            _ => None,
+        },
         (_, Some(need)) if need.incarnation == member.incarnation => Some(need.rebuild),
         _ => None,
     }
@@ -53,7 +68,10 @@ fn grant(view: &View<'_>, reign: &Reign, name: &InstanceName, member: &Instance,
     }
     // An older rule may need this very copy: it is kept until the newest rule is proved, unless nobody else could
     // prove it (PROTOCOL.md clause 11).
-    let somebody_else = view.whole_and_fresh().any(|other| other != name && *other != reign.instance);
+    let could_prove = |other: &InstanceName| {
+        other != name && *other != reign.instance && view.fresh(other).is_some_and(|r| r.needs.is_none())
+    };
+    let somebody_else = view.whole_and_fresh().any(could_prove);
     if member.copy == Copy::Whole && !record.sync.proved && somebody_else {
         return Advance::wait(Wait::RuleProof { instance: reign.instance.clone() });
     }

@@ -10,6 +10,7 @@ use crate::record::{Copy, Instance, Reign};
 use crate::report::Server;
 use crate::view::View;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// Retire what was proved, then change what no longer fits.
 pub fn advance(view: &View<'_>, memory: &Memory, reign: &Reign) -> Advance {
@@ -47,8 +48,14 @@ fn wanted(view: &View<'_>, memory: &Memory, reign: &Reign) -> (u32, BTreeSet<Ins
     let patient = memory.alone_for(view.now) < view.policy.alone_after;
     if able == 0 {
         return match (spec.may_be_asynchronous(), patient) {
-            // Nobody could acknowledge anyway: an empty set would gain nothing, and the old one may come back.
-            (false, _) | (true, true) => unchanged(),
+            // Nobody could acknowledge anyway: an empty set would gain nothing, and the old one may come back. But a
+            // copy that has to be made anew is let go, or nobody could ever rebuild it.
+            (false, _) | (true, true) => {
+                let asks =
+                    |name: &InstanceName| view.fresh(name).is_some_and(|report| report.needs.is_some());
+                let (k, standbys) = unchanged();
+                (k, standbys.into_iter().filter(|name| !asks(name)).collect())
+            }
             (true, false) => (0, BTreeSet::new()),
         };
     }
@@ -68,10 +75,19 @@ fn shortest_absence(
     memory: &Memory,
     standbys: &BTreeSet<InstanceName>,
     reign: &Reign,
-) -> std::time::Duration {
-    let missing =
-        view.record.instances.keys().filter(|name| **name != reign.instance && !standbys.contains(*name));
-    missing.map(|name| memory.unable_for(name, view.now)).min().unwrap_or_default()
+) -> Duration {
+    let missing = view
+        .record
+        .instances
+        .iter()
+        .filter(|(name, _)| **name != reign.instance && !standbys.contains(*name));
+    let absence = |(name, member): (&InstanceName, &Instance)| match member.copy {
+        // A new cluster waits for its first clones as long as their agents are at it.
+        Copy::Empty if view.fresh(name).is_some() && !reign.open => Duration::ZERO,
+        Copy::Empty => memory.in_phase_for(view.now),
+        _ => memory.unable_for(name, view.now),
+    };
+    missing.map(absence).min().unwrap_or_default()
 }
 
 /// Stays while it acknowledges, or has only just stopped; joins once it streams this epoch's timeline, whole, by its

@@ -64,5 +64,7 @@ scenes! {
     nobody_left_to_acknowledge => "alone.txt";
     a_new_cluster_comes_to_be => "bootstrap.txt";
     everything_was_off => "total_outage.txt";
+    a_promotion_by_hand_is_no_reign => "rogue_promotion.txt";
+    a_primary_cut_off_from_two_standbys_is_failed_over => "cut_off.txt";
     old_commands_change_nothing => "old_commands.txt";
 }
