@@ -8,6 +8,7 @@ use crate::knock::knock_forever;
 use crate::postgres::{self, Credentials, DataDir, Server};
 use crate::process::{FindError, LeftoverError, Running, find, leftovers, stop_unguarded};
 use crate::reconcile::reconcile;
+use crate::serial::Serials;
 use crate::session::Lines;
 use crate::state::{Owner, State, StateError};
 use crate::steps::stop_for_good;
@@ -49,6 +50,9 @@ pub enum AgentError {
         /// The system's words.
         source: io::Error,
     },
+    /// The system gives no random number, by which this run of the agent is known.
+    #[error("the system gave no random number: {0}; start the agent again")]
+    Random(io::Error),
     /// PostgreSQL's programs or files.
     #[error("instance {instance}: {source}")]
     Postgres {
@@ -140,10 +144,11 @@ impl Agent {
     /// # Errors
     /// The first instance that cannot go on; the others are left under their guards.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), AgentError> {
+        let serials = Arc::new(Serials::begin(&self.config.data_dir).map_err(AgentError::Random)?);
         let (stop, stopping) = watch::channel(false);
         let mut instances = JoinSet::new();
         for config in self.instances {
-            instances.spawn(run_instance(self.config.clone(), config, stopping.clone()));
+            instances.spawn(run_instance(self.config.clone(), config, serials.clone(), stopping.clone()));
         }
         let shutdown = async {
             shutdown.await;
@@ -169,6 +174,7 @@ impl Agent {
 async fn run_instance(
     agent: Arc<AgentConfig>,
     config: InstanceConfig,
+    serials: Arc<Serials>,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), AgentError> {
     let name = format!("{} of {}", config.name, config.cluster);
@@ -197,6 +203,7 @@ async fn run_instance(
         report.subscribe(),
         told.clone(),
         grants,
+        serials,
     )?;
     let registration = registration(&name, &agent, &config, &unregistered, &state).await?;
     let welcome = tokio::select! {

@@ -28,6 +28,7 @@ pub mod postgres;
 pub mod process;
 mod reconcile;
 mod run;
+mod serial;
 mod session;
 mod state;
 mod steps;

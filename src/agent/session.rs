@@ -4,12 +4,14 @@
 //! call is under way newer ones replace one another, and the newest goes out next. A broken line means *unknown*; it
 //! is tried again for ever. Nothing is decided here.
 
+use crate::serial::Serials;
 use crate::told::{Granted, Outgoing, Told};
 use interrex_api::client::{ClientError, ClientOptions, SessionClient};
 use interrex_api::session::{RegisterRequest, Registered, ReportRequest, WatchRequest, Welcome};
 use interrex_cluster::command::Registration;
 use interrex_cluster::ids::ClusterName;
 use interrex_cluster::time::Instant;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
@@ -32,6 +34,7 @@ pub(crate) struct Lines {
     told: watch::Sender<Told>,
     grants: mpsc::Sender<Granted>,
     heartbeat: Duration,
+    serials: Arc<Serials>,
 }
 
 impl Lines {
@@ -43,6 +46,7 @@ impl Lines {
         report: watch::Receiver<Option<Outgoing>>,
         told: watch::Sender<Told>,
         grants: mpsc::Sender<Granted>,
+        serials: Arc<Serials>,
     ) -> Result<Self, ClientError> {
         let options = ClientOptions {
             call: REPORT_WITHIN,
@@ -51,16 +55,18 @@ impl Lines {
             ..ClientOptions::default()
         };
         let clients = coordinators.iter().map(|address| SessionClient::new(address, options.clone()));
-        Ok(Self { clients: clients.collect::<Result<_, _>>()?, cluster, report, told, grants, heartbeat })
+        let clients = clients.collect::<Result<_, _>>()?;
+        Ok(Self { clients, cluster, report, told, grants, heartbeat, serials })
     }
 
     /// Registers, through whichever coordinator answers, until it is a member. Logs once what it waits for.
     pub(crate) async fn register(&self, registration: Registration) -> Welcome {
-        let request = RegisterRequest { cluster: self.cluster.clone(), registration };
         let mut logged = String::new();
         loop {
             let mut problem = None;
             for client in &self.clients {
+                let (cluster, registration) = (self.cluster.clone(), registration.clone());
+                let request = RegisterRequest { cluster, registration, serial: self.serials.next() };
                 match client.register(&request).await {
                     Ok(Registered::Welcome(welcome)) => {
                         let floor = welcome.floor;
@@ -99,10 +105,11 @@ impl Lines {
         let mut talks = Talk::new(client.address());
         loop {
             let outgoing = self.report.borrow_and_update().clone();
-            if let Some(Outgoing { report, wants_lease }) = outgoing {
-                let request = ReportRequest { cluster: self.cluster.clone(), report, wants_lease };
+            if let Some(Outgoing { report, wants_lease, seen }) = outgoing {
                 // The lease counts from before the request left.
                 let sent = now();
+                let (cluster, serial, age) = (self.cluster.clone(), self.serials.next(), sent.since(seen));
+                let request = ReportRequest { cluster, report, wants_lease, serial, age };
                 match client.report(&request).await {
                     Ok(reported) => {
                         talks.well();

@@ -54,6 +54,8 @@ pub(crate) struct Outgoing {
     pub(crate) report: Report,
     /// The epoch to serve in as primary.
     pub(crate) wants_lease: Option<Epoch>,
+    /// When the agent last looked.
+    pub(crate) seen: Instant,
 }
 
 /// A lease as it came in.

@@ -9,6 +9,17 @@ use interrex_cluster::report::Report;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// Which word of its agent a message is: messages of one agent are ordered by it, whatever way they came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Serial {
+    /// How often the agent was started, this time included. May begin anew when its file was lost.
+    pub start: u64,
+    /// Drawn at this start.
+    pub run: u64,
+    /// Rises with each message of the run.
+    pub number: u64,
+}
+
 /// An instance presents itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegisterRequest {
@@ -16,6 +27,8 @@ pub struct RegisterRequest {
     pub cluster: ClusterName,
     /// How it presents itself. `replaces` is the leader's to set: it arrives as `None`, whatever was sent.
     pub registration: Registration,
+    /// Which word of the agent this is.
+    pub serial: Serial,
 }
 
 /// What the leader says to that.
@@ -54,6 +67,10 @@ pub struct ReportRequest {
     pub report: Report,
     /// Epoch to serve in as its primary; absent: wants no lease.
     pub wants_lease: Option<Epoch>,
+    /// Which word of the agent this is.
+    pub serial: Serial,
+    /// How long ago the agent last looked when it sent this, by its own boot clock. Whole milliseconds on the wire.
+    pub age: Duration,
 }
 
 /// What a coordinator says to that.

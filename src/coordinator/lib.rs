@@ -31,6 +31,7 @@ pub mod raft;
 mod reports;
 mod secrets;
 mod service;
+mod voices;
 mod yielding;
 
 #[cfg(test)]

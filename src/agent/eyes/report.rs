@@ -25,7 +25,7 @@ impl Instance {
             _ => None,
         };
         if self.looks.load(Ordering::SeqCst) == number && !outdated {
-            self.report.send_replace(Some(Outgoing { report, wants_lease }));
+            self.report.send_replace(Some(Outgoing { report, wants_lease, seen: now() }));
         }
     }
 

@@ -5,7 +5,7 @@ use super::{ClientError, ClientOptions, SessionClient};
 use crate::convert::samples;
 use crate::pb;
 use crate::refused::Refused;
-use crate::session::{RegisterRequest, Registered, ReportRequest, WatchRequest};
+use crate::session::{RegisterRequest, Registered, ReportRequest, Serial, WatchRequest};
 use interrex_cluster::ids::{ClusterName, DirectoryId, Epoch};
 use std::time::Duration;
 
@@ -19,7 +19,13 @@ fn line(address: &str) -> SessionClient {
 }
 
 fn report() -> ReportRequest {
-    ReportRequest { cluster: orders(), report: samples::reports().remove(0), wants_lease: Some(Epoch(8)) }
+    ReportRequest {
+        cluster: orders(),
+        report: samples::reports().remove(0),
+        wants_lease: Some(Epoch(8)),
+        serial: Serial::default(),
+        age: Duration::ZERO,
+    }
 }
 
 fn watch() -> WatchRequest {
@@ -34,7 +40,8 @@ fn watch() -> WatchRequest {
 async fn an_agent_registers_reports_and_gets_its_lease() {
     let coordinator = play(|_, _| Ok(()));
     let line = line(&coordinator.address);
-    let request = RegisterRequest { cluster: orders(), registration: samples::registration() };
+    let (registration, serial) = (samples::registration(), Serial::default());
+    let request = RegisterRequest { cluster: orders(), registration, serial };
     let why = "unknown cluster: interrex create orders".to_owned();
     assert_eq!(line.register(&request).await, Ok(Registered::Waiting { why }));
     assert_eq!(line.report(&report()).await.unwrap().lease.unwrap().epoch, Epoch(8));

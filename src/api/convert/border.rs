@@ -9,7 +9,7 @@ use crate::admin::{
 use crate::pb;
 use crate::session::{
     GoalUpdate, LeaderHint, LeaseGrant, PrimaryPlace, RegisterRequest, Registered, ReportRequest, Reported,
-    WatchRequest, Welcome,
+    Serial, WatchRequest, Welcome,
 };
 use interrex_cluster::goal::StampedGoal;
 use interrex_cluster::ids::{ClusterId, DirectoryId, Epoch, Stamp};
@@ -50,7 +50,8 @@ fn what_agents_and_coordinators_say_comes_back_as_it_went() {
     let cluster = || "orders".parse().unwrap();
     let peers = BTreeMap::from([(instance("n1"), address()), (instance("n2"), address())]);
     let registration = interrex_cluster::command::Registration { replaces: None, ..samples::registration() };
-    comes_back([RegisterRequest { cluster: cluster(), registration }]);
+    let serial = Serial { start: 3, run: u64::MAX, number: 41 };
+    comes_back([RegisterRequest { cluster: cluster(), registration, serial }]);
     let welcome = Welcome {
         cluster_id: ClusterId(7),
         floor: Stamp::default(),
@@ -65,6 +66,8 @@ fn what_agents_and_coordinators_say_comes_back_as_it_went() {
         cluster: cluster(),
         report: report(),
         wants_lease,
+        serial,
+        age: Duration::from_millis(1_250),
     }));
     let leader = LeaderHint { machine: "host-1".parse().unwrap(), address: "10.0.0.1:7400".to_owned() };
     let lease = LeaseGrant { epoch: Epoch(8), ttl: Duration::from_millis(3_000) };
@@ -132,7 +135,8 @@ fn what_operators_ask_and_hear_comes_back_as_it_went() {
 #[test]
 fn a_directory_does_not_decide_for_itself_whose_name_it_takes_over() {
     let cluster = || "orders".parse().unwrap();
-    let sent = RegisterRequest { cluster: cluster(), registration: samples::registration() };
+    let (registration, serial) = (samples::registration(), Serial::default());
+    let sent = RegisterRequest { cluster: cluster(), registration, serial };
     assert!(sent.registration.replaces.is_some());
     assert_eq!(RegisterRequest::from_pb(sent.to_pb()).unwrap().registration.replaces, None);
 }

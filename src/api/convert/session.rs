@@ -5,7 +5,7 @@ use super::{BadMessage, Wire, maybe, need, set, unique};
 use crate::pb;
 use crate::session::{
     GoalUpdate, LeaderHint, LeaseGrant, PrimaryPlace, RegisterRequest, Registered, ReportRequest, Reported,
-    WatchRequest, Welcome,
+    Serial, WatchRequest, Welcome,
 };
 use interrex_cluster::command::Registration;
 use interrex_cluster::ids::{ClusterId, DirectoryId, Epoch, InstanceName};
@@ -20,6 +20,7 @@ impl Wire for RegisterRequest {
         pb::RegisterRequest {
             cluster: self.cluster.to_string(),
             registration: Some(self.registration.to_pb()),
+            serial: Some(self.serial.to_pb()),
         }
     }
 
@@ -29,7 +30,20 @@ impl Wire for RegisterRequest {
             cluster: name(pb.cluster, "cluster")?,
             // Only the leader knows how long the other directory was silent; an agent's word on it is void.
             registration: Registration { replaces: None, ..registration },
+            serial: need(pb.serial, "serial")?,
         })
+    }
+}
+
+impl Wire for Serial {
+    type Pb = pb::Serial;
+
+    fn to_pb(&self) -> pb::Serial {
+        pb::Serial { start: self.start, run: self.run, number: self.number }
+    }
+
+    fn from_pb(pb: pb::Serial) -> Result<Self, BadMessage> {
+        Ok(Serial { start: pb.start, run: pb.run, number: pb.number })
     }
 }
 
@@ -105,6 +119,8 @@ impl Wire for ReportRequest {
             cluster: self.cluster.to_string(),
             report: Some(self.report.to_pb()),
             wants_lease: self.wants_lease.map(|epoch| epoch.0),
+            serial: Some(self.serial.to_pb()),
+            age_ms: u64::try_from(self.age.as_millis()).unwrap_or(u64::MAX),
         }
     }
 
@@ -113,6 +129,8 @@ impl Wire for ReportRequest {
             cluster: name(pb.cluster, "cluster")?,
             report: need(pb.report, "report")?,
             wants_lease: pb.wants_lease.map(Epoch),
+            serial: need(pb.serial, "serial")?,
+            age: Duration::from_millis(pb.age_ms),
         })
     }
 }

@@ -3,6 +3,7 @@
 use super::{CONFIRMATION, goals, unconfirmed};
 use crate::core::{Core, NotDone};
 use crate::lease::{self, Wish};
+use crate::reports::Came;
 use interrex_api::refused::Refused;
 use interrex_api::serve::{Answers, Caller, SessionHandler};
 use interrex_api::session::{
@@ -13,6 +14,7 @@ use interrex_cluster::goal::goal;
 use interrex_cluster::ids::{ClusterName, DirectoryId, InstanceName, Stamp};
 use interrex_cluster::record::Cluster;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Answers agents.
 pub(crate) struct Session {
@@ -33,6 +35,15 @@ impl SessionHandler for Session {
             );
             return Ok(Registered::Waiting { why });
         };
+        let known = record.instances.get(&request.registration.instance);
+        if let Some(member) = known.filter(|known| known.directory == request.registration.directory) {
+            // An old one would set an old address back.
+            let came = Came { serial: request.serial, stale: Duration::ZERO, at: core.awake() };
+            let (name, patience) = (&request.registration.instance, core.takeover_after());
+            if !core.reports.hears(cluster, name, &member.directory, patience, came) {
+                return Err(overtaken(name));
+            }
+        }
         let registration =
             Registration { replaces: replaced(core, &record, &request.registration), ..request.registration };
         let (instance, directory) = (registration.instance.clone(), registration.directory.clone());
@@ -53,10 +64,16 @@ impl SessionHandler for Session {
         let core = &*self.core;
         let (cluster, report) = (&request.cluster, request.report);
         let (instance, directory) = (report.instance.clone(), report.directory.clone());
-        let now = core.awake();
+        let at = core.awake();
+        // An agent that looks now and then is alive; one that has not looked for long has nothing fresh to tell.
+        let stale = if request.age > core.policy.fresh { request.age } else { Duration::ZERO };
+        let came = Came { serial: request.serial, stale, at };
         // Who is no member has nothing to testify; and memory is kept for members alone.
         if let Some(registered) = registered(core, cluster, &instance) {
-            core.reports.take(cluster, report, &registered, core.takeover_after(), now);
+            let patience = core.takeover_after();
+            if !core.reports.take(cluster, report, &registered, patience, came) {
+                return Err(overtaken(&instance));
+            }
         }
         let lease = match request.wants_lease {
             Some(epoch) => {
@@ -71,6 +88,14 @@ impl SessionHandler for Session {
     async fn watch(&self, _: Caller, request: WatchRequest) -> Result<Answers<GoalUpdate>, Refused> {
         Ok(goals::follow(self.core.clone(), request))
     }
+}
+
+/// Nobody waits for this answer any more, unless an agent lost count of its starts: that one reads it in its log.
+fn overtaken(instance: &InstanceName) -> Refused {
+    Refused::Unavailable(format!(
+        "a newer word of {instance}'s agent is known; if its data directory was put back, it is heard again after three \
+         leases of silence"
+    ))
 }
 
 fn registered(core: &Core, cluster: &ClusterName, instance: &InstanceName) -> Option<DirectoryId> {

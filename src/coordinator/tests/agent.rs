@@ -3,7 +3,7 @@
 use super::postgres::World;
 use interrex_api::client::{ClientOptions, SessionClient};
 use interrex_api::session::{
-    GoalUpdate, LeaseGrant, RegisterRequest, Registered, ReportRequest, WatchRequest,
+    GoalUpdate, LeaseGrant, RegisterRequest, Registered, ReportRequest, Serial, WatchRequest,
 };
 use interrex_cluster::command::Registration;
 use interrex_cluster::goal::{Goal, StampedGoal};
@@ -11,6 +11,7 @@ use interrex_cluster::ids::{ClusterName, DirectoryId, Epoch, InstanceName, Stamp
 use interrex_cluster::record::Address;
 use interrex_cluster::report::{Knock, Report};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -33,9 +34,19 @@ pub(crate) struct Who {
     pub(crate) name: InstanceName,
     pub(crate) directory: DirectoryId,
     pub(crate) coordinators: Vec<SessionClient>,
+    said: Arc<AtomicU64>,
+    run: u64,
 }
 
+/// Agents of one test process have runs of their own.
+static RUNS: AtomicU64 = AtomicU64::new(1);
+
 impl Who {
+    /// The next word.
+    pub(crate) fn serial(&self) -> Serial {
+        Serial { start: self.run, run: self.run, number: self.said.fetch_add(1, Ordering::SeqCst) }
+    }
+
     pub(crate) fn new(cluster: &str, name: &str, coordinators: &[String]) -> Self {
         let client = |address: &String| {
             let options = ClientOptions { call: Duration::from_secs(1), ..ClientOptions::default() };
@@ -46,11 +57,14 @@ impl Who {
             name: name.parse().expect("a name"),
             directory: DirectoryId(format!("directory of {name}")),
             coordinators: coordinators.iter().map(client).collect(),
+            said: Arc::default(),
+            run: RUNS.fetch_add(1, Ordering::SeqCst),
         }
     }
 
     pub(crate) fn registration(&self) -> RegisterRequest {
         RegisterRequest {
+            serial: self.serial(),
             cluster: self.cluster.clone(),
             registration: Registration {
                 instance: self.name.clone(),
@@ -80,7 +94,9 @@ impl Who {
 
     /// One report, to one coordinator.
     pub(crate) async fn report(&self, to: usize, report: Report, wants: Option<Epoch>) -> Option<LeaseGrant> {
-        let request = ReportRequest { cluster: self.cluster.clone(), report, wants_lease: wants };
+        let (serial, age) = (self.serial(), Duration::ZERO);
+        let cluster = self.cluster.clone();
+        let request = ReportRequest { cluster, report, wants_lease: wants, serial, age };
         self.coordinators[to].report(&request).await.ok()?.lease
     }
 
