@@ -11,6 +11,7 @@ mod everything_killed;
 mod failover_node_kill;
 mod failover_postmaster_kill;
 mod full_stop_and_start;
+mod neighbours;
 mod rejoin_clone;
 mod rejoin_rewind;
 mod second_failover;

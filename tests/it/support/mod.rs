@@ -1,14 +1,16 @@
 //! What the scenes stand on: a town of machines on loopback, with a clean slate before and after.
 //!
 //! A [`Town`] is three machines' worth of the real `interrex node` on real PostgreSQL, each below its own directory on
-//! its own ports. Scenes wait with [`Town::until`] and [`eventually`], which say what they waited for. When a scene
+//! its own ports. Scenes wait with [`Town::until`] and [`Town::eventually`], which say what they waited for. When a scene
 //! fails its town's logs stay, and the message says where; otherwise no process, directory or shared memory is left.
+//! `INTERREX_IT_KEEP=1` keeps the logs of scenes that succeed, too.
 
 mod cli;
 mod diverge;
 mod ledger;
 mod machine;
 mod ports;
+mod postgresql;
 mod processes;
 mod shared_memory;
 mod status;
@@ -20,8 +22,9 @@ pub(crate) use cli::{Answer, run};
 pub(crate) use ledger::{Writer, now_ms};
 pub(crate) use machine::Machine;
 pub(crate) use ports::free;
+pub(crate) use postgresql::{initdb, installed_major};
 pub(crate) use processes::below;
 pub(crate) use status::{healthy, instance, primary};
 pub(crate) use town::{CLUSTER, Town};
-pub(crate) use tree::{Tree, is_root, of_postgres, temporary, tree};
+pub(crate) use tree::{is_root, of_postgres, temporary, tree, unchanged};
 pub(crate) use wait::PATIENCE;

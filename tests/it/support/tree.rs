@@ -55,3 +55,12 @@ pub(crate) fn tree(root: &Path) -> Tree {
     }
     seen
 }
+
+/// Holds the second look against the first.
+pub(crate) fn unchanged(before: &Tree, after: &Tree) {
+    let names = |tree: &Tree| tree.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(before), names(after), "a refusal made or removed files");
+    for (path, was) in before {
+        assert!(after.get(path) == Some(was), "a refusal changed {}", path.display());
+    }
+}

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Far longer than anything takes on a busy machine with debug builds; whoever waits this long has failed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Between two looks: short against what is measured, long against what a look costs.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -1,0 +1,84 @@
+//! A node among others: one on its directory already, one that never comes, and a directory that somebody else made. It
+//! says so and waits or refuses, and touches nothing.
+
+use crate::support::{Town, free, initdb, run, tree, unchanged};
+use std::fs;
+
+#[tokio::test]
+async fn a_second_node_on_one_directory_is_refused_and_the_first_goes_on() {
+    let mut town = Town::of(&["n1"]).await;
+    town.machines[0].start();
+    town.healthy("a cluster of one").await;
+    let file = town.machines[0].file();
+    let (port, postgres_port) = (town.machines[0].port, town.machines[0].postgres_port);
+    let text = fs::read_to_string(&file).unwrap();
+    let elsewhere = town.dir().join("second.toml");
+    let text = text.replace(&format!(":{port}\""), &format!(":{}\"", free()));
+    fs::write(&elsewhere, text.replace(&format!(":{postgres_port}\""), &format!(":{}\"", free()))).unwrap();
+    let answer = run(["node".as_ref(), "-c".as_ref(), elsewhere.as_os_str()]).await;
+    let line = format!(
+        "interrex: {}: key 'data_dir': \"{}/data\": another node runs on it; stop that one, or name another directory\n",
+        elsewhere.display(),
+        town.machines[0].dir.display()
+    );
+    assert_eq!((answer.code, answer.err), (1, line));
+    town.sql("n1", "select 1::text").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_member_that_does_not_answer_is_named_until_it_does() {
+    let mut town = Town::planned().await;
+    for name in ["n1", "n2"] {
+        town.machine(name).start();
+    }
+    let missing = format!(
+        "the group forms once all its machines answer; missing: n3 at {}: ",
+        town.machine("n3").coordinator()
+    );
+    town.eventually("n1 to say whom it waits for", async || {
+        town.machines[0].log().contains(&missing).then_some(())
+    })
+    .await;
+    let answer = town.ctl(&["list"]).await;
+    assert_eq!((answer.code, answer.out.as_str()), (1, ""));
+    assert!(answer.err.starts_with("interrex: no coordinator can do this at the moment: "), "{answer:?}");
+    assert_eq!(answer.err.lines().count(), 1, "{answer:?}");
+    assert!(!town.machines[0].pgdata().exists(), "nothing is made before the group is there");
+}
+
+#[tokio::test]
+async fn data_of_another_cluster_is_never_touched() {
+    let mut town = Town::of(&["n1"]).await;
+    let pgdata = town.machines[0].pgdata();
+    town.refuses_the_data_with("and cluster demo is new; move the directory away to begin with an empty one")
+        .await;
+    fs::remove_dir_all(&pgdata).unwrap();
+    town.machines[0].start();
+    town.healthy("a cluster of one").await;
+    town.machines[0].stop();
+    town.machines[0].stopped().await;
+
+    fs::remove_dir_all(&pgdata).unwrap();
+    town.refuses_the_data_with(
+        "there is data that Interrex did not make (interrex.identity is missing); move it away",
+    )
+    .await;
+}
+
+impl Town {
+    /// Makes a directory as somebody else would, and waits until the node says that it is not its own.
+    async fn refuses_the_data_with(&mut self, words: &str) {
+        let pgdata = self.machines[0].pgdata();
+        initdb(&pgdata);
+        let before = tree(&pgdata);
+        self.machines[0].start();
+        self.eventually("the node to refuse the directory", async || {
+            let log = self.machines[0].log();
+            log.contains(words).then_some(())
+        })
+        .await;
+        self.machines[0].stop();
+        self.machines[0].stopped().await;
+        unchanged(&before, &tree(&pgdata));
+    }
+}
