@@ -12,8 +12,9 @@ use crate::serial::Serials;
 use crate::session::Lines;
 use crate::state::{Owner, State, StateError};
 use crate::steps::stop_for_good;
+use crate::tend::tend;
 use crate::told::{Granted, Told};
-use interrex_api::client::ClientError;
+use interrex_api::client::{ClientError, ClientOptions, SessionClient};
 use interrex_api::session::WatchRequest;
 use interrex_cluster::command::Registration;
 use interrex_cluster::record::Secrets;
@@ -139,16 +140,21 @@ impl Agent {
         Builder { config, instances: Vec::new() }
     }
 
-    /// Runs until `shutdown`, then stops every PostgreSQL, as a standby.
+    /// Runs until `shutdown`, then stops every PostgreSQL, as a standby. An instance that cannot go on is tried again
+    /// and again; it never ends the others.
     ///
     /// # Errors
-    /// The first instance that cannot go on; the others are left under their guards.
+    /// What the configuration has wrong, before anything was begun; and at the end the first instance that could not
+    /// be ended in good order, or had not been going on.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), AgentError> {
+        for address in &self.config.coordinators {
+            drop(SessionClient::new(address, ClientOptions::default())?);
+        }
         let serials = Arc::new(Serials::begin(&self.config.data_dir).map_err(AgentError::Random)?);
         let (stop, stopping) = watch::channel(false);
         let mut instances = JoinSet::new();
         for config in self.instances {
-            instances.spawn(run_instance(self.config.clone(), config, serials.clone(), stopping.clone()));
+            instances.spawn(tend(self.config.clone(), config, serials.clone(), stopping.clone()));
         }
         let shutdown = async {
             shutdown.await;
@@ -156,12 +162,14 @@ impl Agent {
             std::future::pending::<()>().await;
         };
         let ended = async {
+            let mut outcome = Ok(());
             while let Some(ended) = instances.join_next().await {
-                ended.unwrap_or_else(|panic| {
+                let ended = ended.unwrap_or_else(|panic| {
                     Err(AgentError::Broken { instance: "?".to_owned(), why: panic.to_string() })
-                })?;
+                });
+                outcome = outcome.and(ended);
             }
-            Ok(())
+            outcome
         };
         tokio::select! {
             ended = ended => ended,
@@ -171,7 +179,7 @@ impl Agent {
 }
 
 /// One instance, from the first look to the last.
-async fn run_instance(
+pub(crate) async fn run_instance(
     agent: Arc<AgentConfig>,
     config: InstanceConfig,
     serials: Arc<Serials>,
@@ -236,7 +244,7 @@ async fn run_instance(
 }
 
 /// Until the agent is to end; also when its owner is gone.
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
+pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 

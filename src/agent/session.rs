@@ -101,6 +101,12 @@ impl Lines {
         futures::future::join_all(lines).await;
     }
 
+    /// Reports alone, on every line, for ever: of an instance that cannot go on, and so has nothing to be told.
+    pub(crate) async fn speak(self) {
+        let lines = self.clients.iter().map(|client| self.clone().report_on(client.clone()));
+        futures::future::join_all(lines).await;
+    }
+
     async fn report_on(mut self, client: SessionClient) {
         let mut talks = Talk::new(client.address());
         loop {
