@@ -13,8 +13,6 @@ use interrex_cluster::instance::observed::Observed;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-pub(crate) use server::history_of;
-
 /// A server that has not answered an observation after this long is silent.
 const ANSWER_WITHIN: Duration = Duration::from_millis(1_000);
 /// Before a server is started again that ended while it was starting; doubled each time.

@@ -75,11 +75,11 @@ impl Instance {
         };
         let upstream = upstream(role.as_ref(), raw);
         let histories = match goal {
-            Some(Goal::Primary(_) | Goal::Standby(_)) => self.server.histories().await.unwrap_or_default(),
+            Some(Goal::Primary(_)) => self.server.histories().await.unwrap_or_default(),
             _ => BTreeMap::new(),
         };
         let (replayed, history) = match goal {
-            Some(Goal::Standby(goal)) => self.replayed(standby, &upstream, &receiver, goal, &histories).await,
+            Some(Goal::Standby(goal)) => self.replayed(standby, &upstream, &receiver, goal).await,
             Some(Goal::Primary(_)) => {
                 let history = newest(&histories);
                 let timeline = history.as_ref().map_or(TimelineId(1), |history| history.timeline);
@@ -111,7 +111,6 @@ impl Instance {
         upstream: &Upstream,
         receiver: &Option<Receiver>,
         goal: &StandbyGoal,
-        histories: &BTreeMap<TimelineId, HistoryFile>,
     ) -> (Position, Option<History>) {
         let lsn = standby.replayed.unwrap_or_default();
         let unknown = (Position { timeline: TimelineId(0), lsn }, None);
@@ -132,7 +131,8 @@ impl Instance {
                 Err(_) => return unknown,
             },
         };
-        (Position { timeline, lsn }, history_of(timeline, histories))
+        let history = self.server.history(timeline, goal.line.as_ref()).await;
+        (Position { timeline, lsn }, history.unwrap_or_default())
     }
 
     async fn primary(&self, raw: &Raw, primary: &NotInRecovery, goal: Option<&Goal>) -> Primary {
@@ -199,18 +199,6 @@ fn newest(histories: &BTreeMap<TimelineId, HistoryFile>) -> Option<History> {
     })
 }
 
-/// Ancestry of a timeline by its own file. Timeline 1 has neither.
-pub(crate) fn history_of(
-    timeline: TimelineId,
-    histories: &BTreeMap<TimelineId, HistoryFile>,
-) -> Option<History> {
-    match histories.get(&timeline) {
-        Some(HistoryFile::Real(history)) => Some(history.clone()),
-        None if timeline == TimelineId(1) => Some(History { timeline, ancestors: Vec::new() }),
-        Some(HistoryFile::Placeholder | HistoryFile::Damaged(_)) | None => None,
-    }
-}
-
 /// `synchronous_standby_names` as shown, understood: `''`, `ANY k (a, "b")`, or something else.
 fn sync_shown(raw: &Raw) -> SyncShown {
     let Some(shown) = raw.settings.get("synchronous_standby_names") else { return SyncShown::Other };
@@ -258,13 +246,5 @@ mod tests {
             Some("requested WAL segment 000000010000000000000003 has already been removed")
         );
         assert_eq!(gone_in("LOG:  started streaming WAL from primary\n"), None);
-    }
-
-    #[test]
-    fn only_the_first_timeline_needs_no_history() {
-        assert_eq!(history_of(TimelineId(1), &BTreeMap::new()).unwrap().ancestors, []);
-        assert_eq!(history_of(TimelineId(2), &BTreeMap::new()), None);
-        let placeholder = BTreeMap::from([(TimelineId(2), HistoryFile::Placeholder)]);
-        assert_eq!(history_of(TimelineId(2), &placeholder), None);
     }
 }

@@ -1,7 +1,7 @@
 //! Timeline history files and `standby.signal`: the small files that decide where a recovery goes.
 
 use super::error::{Error, Result};
-use super::files::{blocking, replace, text};
+use super::files::{blocking, remove_file, replace, sync, text};
 use super::server::Server;
 use interrex_cluster::wal::{History, TimelineId};
 use std::collections::BTreeMap;
@@ -54,6 +54,15 @@ fn judge(timeline: TimelineId, contents: &str) -> HistoryFile {
     }
 }
 
+/// Ancestry of one of the timelines that `line` is made of; none when that timeline is not on it.
+pub(crate) fn cut_to(line: &History, timeline: TimelineId) -> Option<History> {
+    if line.timeline == timeline {
+        return Some(line.clone());
+    }
+    let at = line.ancestors.iter().position(|ancestor| ancestor.timeline == timeline)?;
+    Some(History { timeline, ancestors: line.ancestors[..at].to_vec() })
+}
+
 impl Server {
     fn wal_file(&self, name: &str) -> PathBuf {
         self.layout().pgdata.join("pg_wal").join(name)
@@ -66,6 +75,27 @@ impl Server {
     pub async fn histories(&self) -> Result<BTreeMap<TimelineId, HistoryFile>> {
         let wal = self.layout().pgdata.join("pg_wal");
         blocking(move || histories_in(&wal)).await
+    }
+
+    /// Ancestry of a timeline that this copy is on: by its own file, or, where that is missing, damaged or only a
+    /// placeholder, by the record's `line`; then the file is given what it lacks. (A walreceiver fetches no history
+    /// whose number has a file: without the record the copy would be stuck for ever.) None: neither tells.
+    ///
+    /// # Errors
+    /// The directory cannot be read, or the file not be written.
+    pub async fn history(&self, timeline: TimelineId, line: Option<&History>) -> Result<Option<History>> {
+        match self.histories().await?.remove(&timeline) {
+            Some(HistoryFile::Real(history)) => return Ok(Some(history)),
+            None if timeline == TimelineId(1) => {
+                return Ok(Some(History { timeline, ancestors: Vec::new() }));
+            }
+            Some(HistoryFile::Placeholder | HistoryFile::Damaged(_)) | None => {}
+        }
+        let told = line.and_then(|line| cut_to(line, timeline)).filter(|told| !told.ancestors.is_empty());
+        if let Some(told) = &told {
+            self.write_history(told).await?;
+        }
+        Ok(told)
     }
 
     /// Puts a history in place. A placeholder or a damaged file under its number gives way.
@@ -103,6 +133,25 @@ impl Server {
         blocking(move || match text(&path)? {
             Some(_) => Ok(()),
             None => replace(&layout, &path, PLACEHOLDER.as_bytes(), 0o600).map(|_| ()),
+        })
+        .await
+    }
+
+    /// Gives back the numbers above every real history. A server that starts takes the newest number for its target,
+    /// and gives up on one that says of no ancestor ("requested timeline is not a child of this server's history").
+    /// They are taken again before a promotion. For a server that is down.
+    ///
+    /// # Errors
+    /// The directory cannot be read, or a file not be removed.
+    pub async fn free_numbers(&self) -> Result<()> {
+        let server = self.clone();
+        blocking(move || {
+            let wal = server.layout().pgdata.join("pg_wal");
+            let newest_first = histories_in(&wal)?.into_iter().rev();
+            for (timeline, _) in newest_first.take_while(|(_, file)| *file == HistoryFile::Placeholder) {
+                remove_file(&wal.join(history_name(timeline)))?;
+            }
+            sync(&wal)
         })
         .await
     }
@@ -177,7 +226,40 @@ mod tests {
         let found = server.histories().await.unwrap();
         assert_eq!(found, BTreeMap::from([(TimelineId(3), HistoryFile::Real(real))]));
 
+        for taken in [2, 4, 5] {
+            server.write_placeholder(TimelineId(taken)).await.unwrap();
+        }
+        server.free_numbers().await.unwrap();
+        let left: Vec<u32> = server.histories().await.unwrap().keys().map(|timeline| timeline.0).collect();
+        assert_eq!(left, [2, 3]);
+
         let other = History::parse(TimelineId(3), "2\t0/3000060\tx\n").unwrap();
         assert!(matches!(server.write_history(&other).await, Err(Error::Refused(_))));
+    }
+
+    #[tokio::test]
+    async fn a_placeholder_under_the_copy_s_own_timeline_is_filled_in_from_the_record() {
+        let (_dir, layout) = bare_layout();
+        let server = server(layout);
+        let of = |timeline| server.history(TimelineId(timeline), None);
+        assert_eq!(of(1).await.unwrap().unwrap().ancestors, [], "the first timeline needs no history");
+        assert_eq!(of(4).await.unwrap(), None);
+        server.write_placeholder(TimelineId(4)).await.unwrap();
+        assert_eq!(of(4).await.unwrap(), None);
+
+        let line = History::parse(TimelineId(7), "1\t0/300\tx\n4\t0/500\tx\n").unwrap();
+        let four = server.history(TimelineId(4), Some(&line)).await.unwrap();
+        assert_eq!(four, cut_to(&line, TimelineId(4)));
+        assert_eq!(of(4).await.unwrap(), four, "it stands in the file now");
+        assert_eq!(server.history(TimelineId(5), Some(&line)).await.unwrap(), None, "not on the line");
+    }
+
+    #[test]
+    fn a_line_is_cut_back_to_one_of_its_timelines() {
+        let line = History::parse(TimelineId(7), "1\t0/300\tx\n4\t0/500\tx\n").unwrap();
+        assert_eq!(cut_to(&line, TimelineId(4)).unwrap().render(), "1\t0/300\tinterrex\n");
+        assert_eq!(cut_to(&line, TimelineId(7)), Some(line.clone()));
+        assert_eq!(cut_to(&line, TimelineId(1)).unwrap().ancestors, []);
+        assert_eq!(cut_to(&line, TimelineId(5)), None);
     }
 }

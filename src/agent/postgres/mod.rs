@@ -46,6 +46,7 @@ pub use control_data::{ControlData, ControlState};
 pub use error::{Error, Result};
 pub use hba::Clients;
 pub use history::HistoryFile;
+pub(crate) use history::cut_to;
 pub use layout::{Credentials, Layout, RunAs};
 pub use observed::{InRecovery, NotInRecovery, Observed, ObservedReceiver, ObservedRole, ObservedSender};
 pub use remote::knock;

@@ -47,6 +47,17 @@ impl Server {
         Ok(promotion)
     }
 
+    /// End of replay; absent until replay began.
+    ///
+    /// # Errors
+    /// It does not answer, or not with an LSN.
+    pub async fn replayed(&self) -> Result<Option<Lsn>> {
+        let rows = self.ask("select pg_last_wal_replay_lsn()::text", PATIENCE).await?;
+        let text = rows.first().and_then(|row| row.first()?.as_deref());
+        text.map(|text| text.parse().map_err(|e| Error::Unknown(format!("{e}, as the end of replay"))))
+            .transpose()
+    }
+
     /// True while the server is in recovery.
     ///
     /// # Errors

@@ -193,6 +193,26 @@ async fn a_new_timeline_s_half_file_hides_nothing(b: &Node, live: Position) {
 }
 
 #[tokio::test]
+async fn a_winner_that_ends_before_its_promotion_starts_again_and_takes_its_number() {
+    let house = House::new();
+    let mut a = house.node("a");
+    a.initdb().await.unwrap();
+    a.start().await;
+    for number in 2..5 {
+        a.write_placeholder(TimelineId(number)).await.unwrap();
+    }
+    a.stop();
+    // With these files alone it would not come up: "requested timeline 4 is not a child of this server's history".
+    a.free_numbers().await.unwrap();
+    a.start().await;
+    for number in 2..5 {
+        a.write_placeholder(TimelineId(number)).await.unwrap();
+    }
+    a.promoted(5, any(0, &[])).await;
+    assert_eq!(a.promotion().await.unwrap().parent, TimelineId(1));
+}
+
+#[tokio::test]
 async fn a_cancelled_wait_is_no_proof_and_a_stopped_walsender_no_witness() {
     let house = House::new();
     let a = house.primary("a").await;

@@ -60,10 +60,12 @@ pub(super) fn table(
 ) -> Result<Vec<(&'static str, String)>> {
     let archive = layout.archive_command.as_deref();
     let (sync, slot, restore) = match role {
-        Role::Primary { sync } => (sync.render(nobody), None, true),
+        Role::Primary { sync } => (sync.render(nobody), None, restoring),
         Role::Standby { upstream } => (unsatisfiable(nobody), upstream.slot.as_deref(), true),
         Role::Sealed | Role::Idle => (unsatisfiable(nobody), None, restoring),
     };
+    // Written before a promotion, too: an archive that has the history of an abandoned timeline would put it into the
+    // new line's ancestry.
     let restore = layout.restore_command.as_deref().filter(|_| restore);
     let rows: [(&'static str, &str); KEYS.len()] = [
         ("listen_addresses", &layout.listen.host),
@@ -131,14 +133,33 @@ fn slot_keep_mb(layout: &Layout) -> Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::settings::{SyncText, Upstream};
     use super::super::testing::bare_layout;
     use super::*;
+    use interrex_cluster::record::Address;
 
     #[test]
     fn every_key_of_ours_has_a_row() {
         let (_dir, layout) = bare_layout();
         let rows = table(&layout, &Role::Sealed, false, "", "nobody_1", None).unwrap();
         assert!(rows.iter().map(|(key, _)| key).eq(KEYS.iter()));
+    }
+
+    #[test]
+    fn wal_comes_from_an_archive_only_while_an_upstream_is_followed() {
+        let (_dir, mut layout) = bare_layout();
+        layout.restore_command = Some("cp /archive/%f %p".to_owned());
+        let restores = |role: &Role| {
+            let rows = table(&layout, role, false, "", "nobody_1", None).unwrap();
+            rows.iter().any(|(key, value)| *key == "restore_command" && !value.is_empty())
+        };
+        let address = Address { host: "h".to_owned(), port: 5 };
+        let upstream = Upstream { address, name: "ix_a".to_owned(), slot: None };
+        let sync = SyncText { k: 1, names: vec!["ix_b".to_owned()] };
+        assert!(restores(&Role::Standby { upstream }));
+        for role in [Role::Primary { sync }, Role::Sealed, Role::Idle] {
+            assert!(!restores(&role), "{role:?}");
+        }
     }
 
     #[test]

@@ -13,10 +13,10 @@
 use super::control_data::{ControlData, ControlState};
 use super::error::{Error, Result};
 use super::files::{blocking, rename, sync, sync_parent, with_suffix};
-use super::history::{HistoryFile, histories_in};
+use super::history::{HistoryFile, cut_to, histories_in};
 use super::server::Server;
 use super::wal_reader::{Place, Reader, Segments, Shape, segments_in};
-use interrex_cluster::wal::{Ancestor, History, Lsn, Position, TimelineId};
+use interrex_cluster::wal::{History, Lsn, Position, TimelineId};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -101,7 +101,9 @@ fn lines(
     for timeline in timelines.into_iter().rev().filter(|&t| t >= control.timeline) {
         let history = match histories.get(&timeline) {
             Some(HistoryFile::Real(history)) => Some(history.clone()),
-            Some(HistoryFile::Placeholder | HistoryFile::Damaged(_)) | None => told_by(line, timeline),
+            Some(HistoryFile::Placeholder | HistoryFile::Damaged(_)) | None => {
+                line.and_then(|line| cut_to(line, timeline))
+            }
         };
         // The starting timeline needs no ancestry: nothing before the redo point is read.
         let own = (timeline == control.timeline).then(|| History { timeline, ancestors: Vec::new() });
@@ -111,15 +113,6 @@ fn lines(
         }
     }
     Ok(found)
-}
-
-/// The ancestry of `timeline`, as far as the record's line knows it.
-fn told_by(line: Option<&History>, timeline: TimelineId) -> Option<History> {
-    let line = line?;
-    let is_on_it = line.timeline == timeline || line.ancestors.iter().any(|a| a.timeline == timeline);
-    let before = |a: &&Ancestor| a.timeline < timeline;
-    is_on_it
-        .then(|| History { timeline, ancestors: line.ancestors.iter().take_while(before).copied().collect() })
 }
 
 struct End {

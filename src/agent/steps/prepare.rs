@@ -3,7 +3,7 @@
 use super::configure::text;
 use super::{Done, StepError};
 use crate::instance::Instance;
-use crate::postgres::{Clients, HistoryFile, Role};
+use crate::postgres::{Clients, HistoryFile, Role, cut_to};
 use interrex_cluster::goal::PrimaryGoal;
 use interrex_cluster::ids::Stamp;
 use interrex_cluster::wal::{History, TimelineId};
@@ -14,6 +14,11 @@ impl Instance {
         let sync = text(&goal.sync);
         let role = Role::Primary { sync: sync.clone() };
         self.run().role = None;
+        // An epoch that was superseded may have left it not waiting for anybody (F7).
+        let before = self.server.shown("synchronous_standby_names").await?;
+        if before.is_empty() && goal.sync.k > 0 {
+            self.run().from_async = true;
+        }
         let files = async {
             self.write_histories(goal).await?;
             let hba = self.server.write_hba(Clients::Out).await?;
@@ -38,32 +43,52 @@ impl Instance {
         Ok(())
     }
 
-    /// Every number below the epoch gets its history: the real ones of the line, placeholders for the others, so that
-    /// the promotion lands exactly on timeline = epoch (F20).
+    /// Every number below the epoch gets a history, so that the promotion lands exactly on timeline = epoch (F20): the
+    /// real ones of the line that this copy is on, placeholders for all others. Never the real history of a timeline
+    /// that this copy is not on, confirmed or not: the startup process looks for a newer one all the time, would take
+    /// it for its target, and the promotion would name an ancestor that this copy holds nothing of.
     async fn write_histories(&self, goal: &PrimaryGoal) -> Done {
+        let own = self.own_history(goal.line.as_ref()).await?;
         let there = self.server.histories().await?;
         for number in (2..goal.epoch.0).map(TimelineId) {
-            match there.get(&number) {
-                Some(HistoryFile::Real(_) | HistoryFile::Placeholder) => {}
-                Some(HistoryFile::Damaged(_)) | None => {
-                    match goal.line.as_ref().and_then(|line| ancestor(line, number)) {
-                        Some(history) => self.server.write_history(&history).await?,
-                        None => self.server.write_placeholder(number).await?,
-                    }
-                }
+            match due(&own, number, there.get(&number)) {
+                Due::Nothing => {}
+                Due::Real(history) => self.server.write_history(&history).await?,
+                Due::Placeholder => self.server.write_placeholder(number).await?,
             }
         }
         Ok(())
     }
+
+    /// Ancestry of the timeline that this copy's newest record is on.
+    async fn own_history(&self, line: Option<&History>) -> Result<History, StepError> {
+        let kept = self.run().replaying;
+        let timeline = match kept {
+            Some(timeline) => timeline,
+            None => {
+                let replayed = self.server.replayed().await?;
+                self.server.wal_end(replayed, line).await?.timeline
+            }
+        };
+        self.run().replaying = Some(timeline);
+        self.history(timeline, line).await
+    }
 }
 
-/// Ancestry of one of the timelines that `line` is made of; none when that timeline is not on it.
-fn ancestor(line: &History, timeline: TimelineId) -> Option<History> {
-    if line.timeline == timeline {
-        return Some(line.clone());
+#[derive(Debug, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    Real(History),
+    Placeholder,
+}
+
+/// What is to be written for a number, given the copy's own line and the file that is there.
+fn due(own: &History, number: TimelineId, there: Option<&HistoryFile>) -> Due {
+    match (there, cut_to(own, number)) {
+        (Some(HistoryFile::Real(_) | HistoryFile::Placeholder), _) => Due::Nothing,
+        (Some(HistoryFile::Damaged(_)) | None, Some(history)) => Due::Real(history),
+        (Some(HistoryFile::Damaged(_)) | None, None) => Due::Placeholder,
     }
-    let at = line.ancestors.iter().position(|ancestor| ancestor.timeline == timeline)?;
-    Some(History { timeline, ancestors: line.ancestors[..at].to_vec() })
 }
 
 #[cfg(test)]
@@ -71,11 +96,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_cut_back_to_one_of_its_timelines() {
-        let line = History::parse(TimelineId(7), "1\t0/300\tx\n4\t0/500\tx\n").unwrap();
-        assert_eq!(ancestor(&line, TimelineId(4)).unwrap().render(), "1\t0/300\tinterrex\n");
-        assert_eq!(ancestor(&line, TimelineId(7)), Some(line.clone()));
-        assert_eq!(ancestor(&line, TimelineId(1)).unwrap().ancestors, []);
-        assert_eq!(ancestor(&line, TimelineId(5)), None);
+    fn only_ancestors_of_the_winner_s_own_end_get_a_real_history() {
+        // Timeline 7 was confirmed, and the winner (an operator accepted the loss) ends on timeline 4.
+        let own = History::parse(TimelineId(4), "1\t0/300\tx\n2\t0/400\tx\n").unwrap();
+        let parent = History::parse(TimelineId(2), "1\t0/300\tx\n").unwrap();
+        let due = |number| due(&own, TimelineId(number), None);
+        assert_eq!(due(2), Due::Real(parent));
+        assert_eq!(due(3), Due::Placeholder);
+        assert_eq!(due(4), Due::Real(own.clone()));
+        for foreign in [5, 6, 7] {
+            assert_eq!(due(foreign), Due::Placeholder, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn what_is_there_stays() {
+        let own = History::parse(TimelineId(4), "1\t0/300\tx\n").unwrap();
+        let there = Some(HistoryFile::Real(own.clone()));
+        assert_eq!(due(&own, TimelineId(4), there.as_ref()), Due::Nothing);
+        assert_eq!(due(&own, TimelineId(3), Some(&HistoryFile::Placeholder)), Due::Nothing);
     }
 }

@@ -7,7 +7,7 @@ use crate::session::now;
 use interrex_cluster::goal::{Goal, PrimaryGoal};
 use interrex_cluster::ids::Stamp;
 use interrex_cluster::report::Promotion;
-use interrex_cluster::wal::{Position, TimelineId};
+use interrex_cluster::wal::TimelineId;
 use std::time::Duration;
 
 use super::StepError;
@@ -60,7 +60,7 @@ impl Instance {
         }
         // The whole line goes with it: it may have branched off a timeline that never came to be confirmed.
         let timeline = TimelineId(promotion.epoch.0);
-        let line = self.history(Position { timeline, lsn: promotion.begin }).await?;
+        let line = self.history(timeline, None).await?;
         // First, so that no look at the standby that it was is told with the proof.
         self.run().promoted = true;
         {

@@ -2,14 +2,13 @@
 //! loop obeys before it acts), so that a restart cannot bring back what is refused here.
 
 use super::{Done, StepError};
-use crate::eyes::history_of;
 use crate::instance::Instance;
 use crate::postgres::{self, Role};
 use interrex_cluster::ids::{Epoch, Stamp};
 use interrex_cluster::instance::next_step::Stop;
 use interrex_cluster::instance::observed::End;
 use interrex_cluster::report::{Promotion, Seal};
-use interrex_cluster::wal::{History, Position};
+use interrex_cluster::wal::{History, Position, TimelineId};
 use std::time::Duration;
 
 /// The receiver ends in milliseconds (F40); a stopped process may not, and then ending the server is quicker.
@@ -37,7 +36,7 @@ impl Instance {
             run.replaying = Some(position.timeline);
         }
         match epoch {
-            Some(epoch) => self.prove_seal(stamp, epoch, position, false).await.map(|_| ()),
+            Some(epoch) => self.prove_seal(stamp, epoch, position, false, line).await.map(|_| ()),
             None => Ok(()),
         }
     }
@@ -67,8 +66,8 @@ impl Instance {
             (Err(error), _) => return Err(error.into()),
         };
         let history = match epoch {
-            Some(epoch) => self.prove_seal(stamp, epoch, position, stopped).await?,
-            None => self.history(position).await?,
+            Some(epoch) => self.prove_seal(stamp, epoch, position, stopped, line).await?,
+            None => self.history(position.timeline, line).await?,
         };
         let mut known = self.known();
         known.end = Some(End { position, history });
@@ -81,8 +80,9 @@ impl Instance {
         epoch: Epoch,
         position: Position,
         stopped: bool,
+        line: Option<&History>,
     ) -> Result<History, StepError> {
-        let history = self.history(position).await?;
+        let history = self.history(position.timeline, line).await?;
         let fork = history.ancestors.last().map(|ancestor| Promotion {
             epoch: Epoch(history.timeline.0),
             parent: ancestor.timeline,
@@ -109,10 +109,16 @@ impl Instance {
         Ok(history)
     }
 
-    pub(super) async fn history(&self, position: Position) -> Result<History, StepError> {
-        let histories = self.server.histories().await?;
-        history_of(position.timeline, &histories).ok_or_else(|| {
-            StepError::NotYet(format!("the history of timeline {} is not in pg_wal", position.timeline))
+    /// Ancestry of a timeline that this copy is on.
+    pub(super) async fn history(
+        &self,
+        timeline: TimelineId,
+        line: Option<&History>,
+    ) -> Result<History, StepError> {
+        self.server.history(timeline, line).await?.ok_or_else(|| {
+            StepError::NotYet(format!(
+                "the history of timeline {timeline} is neither in pg_wal nor in the record's line; clone this instance"
+            ))
         })
     }
 }

@@ -20,6 +20,7 @@ impl Instance {
         self.write_role(&role).await?;
         self.server.write_hba(clients).await?;
         self.server.put_standby_signal().await?;
+        self.server.free_numbers().await?;
         let log_from = std::fs::metadata(self.rooms.log()).map_or(0, |log| log.len());
         // The server is gone and would come up as a standby: no promotion is in flight any more.
         self.remember(|memory| memory.promoted = None).await?;
