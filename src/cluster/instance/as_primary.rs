@@ -31,6 +31,10 @@ pub(super) fn next(goal: &PrimaryGoal, seen: &Observed, now: Instant) -> Step {
 /// A server becomes primary by promotion only, and once in an epoch: a timeline number is never used twice.
 fn gone(goal: &PrimaryGoal, seen: &Observed) -> Step {
     match &seen.end {
+        // Read already, and it told nothing: reading it again tells no more. A new epoch elects another.
+        None if let Some(why) = &seen.wal_gone => {
+            Step::refuse(format!("elected, and its WAL does not tell where it ends: {why}"))
+        }
         None => Step::ScanEnd { epoch: None, stopped: true },
         Some(end) if end.position.timeline.0 >= goal.epoch.0 => Step::wait(format!(
             "a new epoch: the server ended in epoch {} and is not promoted twice in one",

@@ -77,13 +77,16 @@ fn follow(goal: &StandbyGoal, standby: &Standby, seen: &Observed) -> Step {
     if set && streams {
         return Step::Nothing;
     }
+    // Of a server that receives from another upstream, or did a moment ago, the end is known only once that is over.
+    let receives = !matches!((&standby.upstream, standby.receiver), (Upstream::Nobody, None));
+    let unknown = goal.line.is_none() || standby.history.is_none();
+    if !set && receives && unknown {
+        return Step::Seal { epoch: None };
+    }
     if let (Some(line), Some(history), Data::Ours(system)) = (&goal.line, &standby.history, &seen.data) {
         let local = Local { system: *system, position: standby.replayed, history: history.clone() };
         if let Some(step) = off_the_line(goal, &plan(&local, line, goal.system)) {
-            return match (&standby.upstream, standby.receiver) {
-                (Upstream::Nobody, None) => step,
-                (Upstream::Nobody | Upstream::Of(_) | Upstream::Other, _) => Step::Seal { epoch: None },
-            };
+            return if receives { Step::Seal { epoch: None } } else { step };
         }
     }
     match (&seen.wal_gone, set) {

@@ -246,6 +246,14 @@ mod primary {
     }
 
     #[test]
+    fn a_stopped_winner_whose_wal_does_not_tell_its_end_is_not_read_over_and_over() {
+        let mut seen = seen(Server::Gone);
+        seen.wal_gone = Some("the latest checkpoint is missing".to_owned());
+        let Step::Refuse { why } = to_primary(false, &seen) else { panic!("not refused") };
+        assert!(why.contains("latest checkpoint is missing"), "{why}");
+    }
+
+    #[test]
     fn nobody_is_promoted_twice_in_one_epoch() {
         let ended = with_end(at(8, 2_000), history(8, &[(1, 300), (7, 900)]));
         assert_waits(&to_primary(true, &ended), "a new epoch");
@@ -469,6 +477,20 @@ mod standby {
         let Step::AskForRebuild(need) = to_standby(&seen) else { panic!("no need") };
         assert_eq!(need.rebuild, Rebuild::Clone);
         assert!(need.why.contains("rolled back"), "{}", need.why);
+    }
+
+    #[test]
+    fn who_streams_from_another_upstream_is_kept_away_from_it_before_it_is_pointed_at_the_winner() {
+        let of_n3 = UpstreamSetting { name: "ix_n2_7_1".to_owned(), address: n1(), slot: "ix_n2".to_owned() };
+        let streaming = Standby { upstream: Upstream::Of(of_n3), history: None, ..streaming_standby() };
+        let seal = Step::Seal { epoch: None };
+        assert_eq!(to_standby(&seen(Server::Standby(streaming.clone()))), seal);
+        let goal = Goal::Standby(StandbyGoal { line: None, ..standby_goal() });
+        assert_eq!(step(&goal, &seen(Server::Standby(streaming.clone()))), seal, "sealed, says the record");
+        let forgotten = Standby { upstream: Upstream::Other, ..streaming.clone() };
+        assert_eq!(to_standby(&seen(Server::Standby(forgotten))), seal, "its agent was restarted");
+        let known = Standby { history: Some(line_of_7()), ..streaming };
+        assert_eq!(to_standby(&seen(Server::Standby(known))), Step::Follow, "on the line");
     }
 
     #[test]
