@@ -54,6 +54,23 @@ impl Server {
     }
 }
 
+impl Server {
+    /// The checkpointer has the flag that makes commits wait at all (F7): a fresh connection shows names, and a
+    /// CHECKPOINT that was asked for after that completed.
+    ///
+    /// # Errors
+    /// `Silent` when something is still missing at the deadline: it may be asked again.
+    pub async fn prove_checkpointer(&self, deadline: Duration) -> Result<()> {
+        let until = Instant::now() + deadline;
+        let waits = |shown: &str| !shown.is_empty();
+        self.wait_until_fresh("show synchronous_standby_names", waits, until).await?;
+        let mut session = self.connect(deadline).await?;
+        session.run("CHECKPOINT", deadline).await?;
+        session.close().await;
+        Ok(())
+    }
+}
+
 /// Writes a record and gives an LSN that is flushed and at or past its end.
 async fn mark(session: &mut Session) -> Result<Lsn> {
     session.run("select pg_logical_emit_message(true, 'interrex', 'barrier')::text", PATIENCE).await?;

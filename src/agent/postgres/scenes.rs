@@ -210,6 +210,26 @@ async fn a_winner_that_ends_before_its_promotion_starts_again_and_takes_its_numb
     }
     a.promoted(5, any(0, &[])).await;
     assert_eq!(a.promotion().await.unwrap().parent, TimelineId(1));
+
+    // An operator's target, wherever it stands, does not end recovery below what is held.
+    a.locally(&["create table t (i int)", "insert into t values (1)"]).await;
+    a.stop();
+    let pgdata = a.layout().pgdata.clone();
+    let mut strays = vec!["recovery_target_time", "recovery_target_action"];
+    let mut target = "recovery_target_time = '2000-01-01'\nrecovery_target_action = 'shutdown'\n".to_owned();
+    if a.version().await.unwrap() <= 15 {
+        strays.push("promote_trigger_file");
+        target += "promote_trigger_file = '/tmp'\n";
+    }
+    for file in ["postgresql.conf", "postgresql.auto.conf"] {
+        let before = fs::read_to_string(pgdata.join(file)).unwrap();
+        fs::write(pgdata.join(file), format!("{target}{before}")).unwrap();
+    }
+    let written = a.write_settings(&Settings { role: Role::Sealed }).await.unwrap();
+    assert_eq!(written.stray, strays);
+    a.start().await;
+    assert_eq!(a.value("select current_setting('recovery_target_time')").await, "");
+    assert_eq!(rows(&a).await, "1");
 }
 
 #[tokio::test]

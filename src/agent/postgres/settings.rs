@@ -156,11 +156,12 @@ impl Server {
         let before = text(&main)?.unwrap_or_default();
         let file = dir.join(FILE);
         let nobody = nobody_name(&text(&file)?.unwrap_or_default())?;
+        let major = text(&dir.join("PG_VERSION"))?.and_then(|major| major.trim().parse().ok());
         let mut lines = String::from(
             "# Written by the Interrex agent, which takes this file back to what it should be. docs/settings.md has\n\
              # the reason for each line. Settings of your own belong into postgresql.conf or ALTER SYSTEM.\n",
         );
-        for (key, value) in table(layout, role, restoring, &before, &nobody, upstream.as_deref())? {
+        for (key, value) in table(layout, role, restoring, &before, &nobody, upstream.as_deref(), major)? {
             let _infallible = writeln!(lines, "{key} = {}", quote(&value)?);
         }
         let changed = replace(layout, &file, lines.as_bytes(), 0o600)?;

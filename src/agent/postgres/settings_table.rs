@@ -6,7 +6,7 @@ use super::layout::Layout;
 use super::settings::Role;
 
 /// Keys that belong to us: found in postgresql.auto.conf, they are taken out.
-pub(super) const KEYS: [&str; 37] = [
+pub(super) const KEYS: [&str; 44] = [
     "listen_addresses",
     "port",
     "unix_socket_directories",
@@ -20,6 +20,13 @@ pub(super) const KEYS: [&str; 37] = [
     "archive_mode",
     "archive_command",
     "recovery_target_timeline",
+    "recovery_target",
+    "recovery_target_lsn",
+    "recovery_target_name",
+    "recovery_target_time",
+    "recovery_target_xid",
+    "recovery_target_action",
+    "promote_trigger_file",
     "hot_standby",
     "hot_standby_feedback",
     "wal_level",
@@ -49,7 +56,11 @@ pub(super) const KEYS: [&str; 37] = [
 /// How long a startup process waits before it looks for WAL again. A seal watches for twice as long.
 pub(super) const RETRY_INTERVAL: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// Key and value; each of [`KEYS`] once. `main` is postgresql.conf as the operator has it.
+/// A key that versions from 16 on refuse to start with.
+const UNTIL_15: &str = "promote_trigger_file";
+
+/// Key and value; each of [`KEYS`] once that this major version knows. `main` is postgresql.conf as the operator has
+/// it.
 pub(super) fn table(
     layout: &Layout,
     role: &Role,
@@ -57,6 +68,7 @@ pub(super) fn table(
     main: &str,
     nobody: &str,
     conninfo: Option<&str>,
+    major: Option<u32>,
 ) -> Result<Vec<(&'static str, String)>> {
     let archive = layout.archive_command.as_deref();
     let (sync, slot, restore) = match role {
@@ -81,6 +93,14 @@ pub(super) fn table(
         ("archive_mode", if archive.is_some() { "on" } else { "off" }),
         ("archive_command", archive.unwrap_or_default()),
         ("recovery_target_timeline", "latest"),
+        // A target of the operator's would end recovery below the sealed end.
+        ("recovery_target", ""),
+        ("recovery_target_lsn", ""),
+        ("recovery_target_name", ""),
+        ("recovery_target_time", ""),
+        ("recovery_target_xid", ""),
+        ("recovery_target_action", "pause"),
+        ("promote_trigger_file", ""),
         ("hot_standby", "on"),
         ("hot_standby_feedback", "on"),
         ("wal_level", if wants_logical(main) { "logical" } else { "replica" }),
@@ -106,7 +126,8 @@ pub(super) fn table(
         ("logging_collector", "off"),
         ("log_line_prefix", "%m [%p] %q%u@%d "),
     ];
-    Ok(rows.map(|(key, value)| (key, value.to_owned())).to_vec())
+    let known = |key: &str| key != UNTIL_15 || major.is_some_and(|major| major <= 15);
+    Ok(rows.into_iter().filter(|(key, _)| known(key)).map(|(key, value)| (key, value.to_owned())).collect())
 }
 
 /// Nobody may acknowledge: a promotion by hand then acknowledges no synchronous commit (PROTOCOL.md clause 6).
@@ -141,8 +162,10 @@ mod tests {
     #[test]
     fn every_key_of_ours_has_a_row() {
         let (_dir, layout) = bare_layout();
-        let rows = table(&layout, &Role::Sealed, false, "", "nobody_1", None).unwrap();
+        let rows = table(&layout, &Role::Sealed, false, "", "nobody_1", None, Some(15)).unwrap();
         assert!(rows.iter().map(|(key, _)| key).eq(KEYS.iter()));
+        let rows = table(&layout, &Role::Sealed, false, "", "nobody_1", None, Some(16)).unwrap();
+        assert!(!rows.iter().any(|(key, _)| *key == UNTIL_15), "16 refuses to start with it");
     }
 
     #[test]
@@ -150,7 +173,7 @@ mod tests {
         let (_dir, mut layout) = bare_layout();
         layout.restore_command = Some("cp /archive/%f %p".to_owned());
         let restores = |role: &Role| {
-            let rows = table(&layout, role, false, "", "nobody_1", None).unwrap();
+            let rows = table(&layout, role, false, "", "nobody_1", None, Some(15)).unwrap();
             rows.iter().any(|(key, value)| *key == "restore_command" && !value.is_empty())
         };
         let address = Address { host: "h".to_owned(), port: 5 };
