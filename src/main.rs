@@ -105,5 +105,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failed> {
 fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
     // Two threads: one may be busy with a proof while the other answers heartbeats.
     let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    built.map_err(|e| Failed::new(1, format!("start the runtime: {e}; is a limit on threads or files too low?")))
+    built.map_err(|e| {
+        Failed::new(1, format!("start the runtime: {e}; is a limit on threads or files too low?"))
+    })
 }

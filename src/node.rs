@@ -133,13 +133,17 @@ async fn told_to_end(ended: watch::Receiver<bool>) -> Result<(), Failed> {
 
 /// The guard lies beside the program itself.
 fn guard_program() -> Result<PathBuf, Failed> {
-    let own = std::env::current_exe().map_err(|e| Failed::new(1, format!("find this program's own path: {e}")))?;
+    let own =
+        std::env::current_exe().map_err(|e| Failed::new(1, format!("find this program's own path: {e}")))?;
     let guard = own.with_file_name("interrex-guard");
     match guard.is_file() {
         true => Ok(guard),
         false => Err(Failed::new(
             1,
-            format!("{}: not found; interrex-guard has to lie beside interrex: install both", guard.display()),
+            format!(
+                "{}: not found; interrex-guard has to lie beside interrex: install both",
+                guard.display()
+            ),
         )),
     }
 }

@@ -50,7 +50,7 @@ async fn deadline_passes(guard_bin: PathBuf) {
         assert!(!exists(backend) && !exists(running.postmaster()));
         assert_eq!(leftovers(&server.pgdata).unwrap(), []);
         if late.last().is_some_and(|late| *late < Duration::from_millis(200)) {
-            println!("gone {late:?} after the deadline");
+            eprintln!("gone {late:?} after the deadline");
             return;
         }
     }
@@ -67,7 +67,7 @@ async fn a_killed_postmaster_counts_as_gone_only_with_its_committing_backend() {
         let killed = boottime_now();
         kill(running.postmaster(), Signal::KILL);
         let exit = gone(&running).await;
-        println!("postmaster killed: all gone after {:?}", boottime_now().since(killed));
+        eprintln!("postmaster killed: all gone after {:?}", boottime_now().since(killed));
         assert_eq!(exit, (Ended::Signal(9), Cause::Itself));
         assert!(!exists(backend));
         assert!(server.pgdata.join("postmaster.pid").exists(), "postmaster.pid is not ours to delete");
@@ -96,7 +96,7 @@ async fn an_agent_that_comes_back_takes_over_the_same_postmaster_and_renews_its_
     tokio::time::sleep(soon.since(boottime_now()) + Duration::from_millis(50)).await;
     server.connect().await;
     assert_eq!(found.deadline().await.unwrap(), (3, Some(later)));
-    println!("guard: PSS {} KiB", pss_kib(guard));
+    eprintln!("guard: PSS {} KiB", pss_kib(guard));
     assert!(pss_kib(guard) <= 2048);
     let _ = found.fence(PATIENCE).await.unwrap();
 }
@@ -160,7 +160,7 @@ async fn a_killed_guard_takes_postgres_along_and_the_agent_sees_it() {
         let killed = boottime_now();
         kill(running.guard(), Signal::KILL);
         assert_eq!(gone(&running).await, (Ended::Unseen, Cause::GuardLost));
-        println!("guard killed: all gone after {:?}", boottime_now().since(killed));
+        eprintln!("guard killed: all gone after {:?}", boottime_now().since(killed));
         assert!(!exists_undead(backend) && leftovers(&server.pgdata).unwrap().is_empty());
     }
     assert!(!server.socket.exists(), "the agent that saw it cleared the traces");
