@@ -25,7 +25,8 @@ pub(crate) struct Run {
     pub(crate) roles_ready: bool,
     /// Timeline that a standby without a receiver replays.
     pub(crate) replaying: Option<TimelineId>,
-    /// Commits did not wait before the setting that is to be proved (F7).
+    /// This process was once told that commits wait for nobody, or may have been, and no CHECKPOINT completed since a
+    /// fresh connection showed otherwise: nobody knows whether its commits wait (F7). Unsaid by proof alone.
     pub(crate) from_async: bool,
     /// It is out of recovery: promoted since it was started. There is no way back for this process.
     pub(crate) promoted: bool,

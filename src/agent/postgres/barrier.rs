@@ -153,3 +153,38 @@ fn give_up_at(until: Instant, what: &str) -> Result<()> {
     }
     Err(Error::Silent { what: what.to_owned(), within: until.elapsed() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::beat::Beat;
+    use super::super::settings::{Role, Settings};
+    use super::super::testing::{House, LONG};
+    use super::*;
+    use rustix::process::{Pid, Signal, kill_process};
+
+    #[tokio::test]
+    async fn a_setting_that_is_shown_proves_nothing_while_the_checkpointer_has_not_heard_of_it() {
+        let house = House::new();
+        let a = house.primary("a").await;
+        let find = "select pid::text from pg_stat_activity where backend_type = 'checkpointer'";
+        let checkpointer = Pid::from_raw(a.value(find).await.parse().unwrap()).unwrap();
+        kill_process(checkpointer, Signal::STOP).unwrap();
+        let sync = SyncText { k: 1, names: vec!["ix_nobody_yet".to_owned()] };
+        a.write_settings(&Settings { role: Role::Primary { sync: sync.clone() } }).await.unwrap();
+        a.reload().await.unwrap();
+        a.until("show synchronous_standby_names", "ANY 1 (\"ix_nobody_yet\")").await;
+
+        assert!(
+            matches!(a.beat(LONG).await, Ok(Beat::Acknowledged { .. })),
+            "nobody has it, and it came back"
+        );
+        let soon = Duration::from_millis(500);
+        let not_yet = a.prove_checkpointer(soon).await;
+        assert!(not_yet.is_err(), "it was proved by a stopped checkpointer");
+
+        kill_process(checkpointer, Signal::CONT).unwrap();
+        a.prove_checkpointer(LONG).await.unwrap();
+        let waits = a.beat(soon).await;
+        assert!(matches!(waits, Err(Error::Silent { .. })), "now it waits: {waits:?}");
+    }
+}

@@ -19,7 +19,7 @@ impl Instance {
             self.keeper.asynchronous().await?;
         }
         let before = self.server.shown("synchronous_standby_names").await?;
-        if before.is_empty() && goal.sync.k > 0 {
+        if before.is_empty() || goal.sync.k == 0 {
             self.run().from_async = true;
         }
         let role = Role::Primary { sync: sync.clone() };
@@ -40,8 +40,8 @@ impl Instance {
         self.server.barrier(&rule, PROVED_WITHIN).await?;
         if goal.sync.k > 0 {
             self.keeper.synchronous().await;
+            self.run().from_async = false;
         }
-        self.run().from_async = false;
         self.known().proofs.rule = Some((goal.epoch, goal.sync.rule));
         tracing::info!(
             cluster = %self.config.cluster, epoch = %goal.epoch, rule = %goal.sync.rule, k = goal.sync.k,

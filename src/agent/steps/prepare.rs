@@ -14,9 +14,8 @@ impl Instance {
         let sync = text(&goal.sync);
         let role = Role::Primary { sync: sync.clone() };
         self.run().role = None;
-        // An epoch that was superseded may have left it not waiting for anybody (F7).
-        let before = self.server.shown("synchronous_standby_names").await?;
-        if before.is_empty() && goal.sync.k > 0 {
+        // Also when an epoch prepared it and was superseded: the checkpointer may not have heard of anything since (F7).
+        if goal.sync.k == 0 || self.server.shown("synchronous_standby_names").await?.is_empty() {
             self.run().from_async = true;
         }
         let files = async {

@@ -21,12 +21,14 @@ impl Instance {
             return Err(StepError::NotYet("the server is gone".to_owned()));
         };
         let epoch = goal.epoch;
-        let armed = async { Ok::<_, StepError>(self.keeper.arm(&running, epoch, goal.sync.k, now()).await?) };
+        // While it is not proved that commits wait (F7), only what coordinators granted counts, as for `k = 0`.
+        let k = if self.run().from_async { 0 } else { goal.sync.k };
+        let armed = async { Ok::<_, StepError>(self.keeper.arm(&running, epoch, k, now()).await?) };
         let marked = async { Ok(self.remember(move |memory| memory.promoted = Some(epoch)).await?) };
         tokio::try_join!(armed, marked)?;
         self.known().proofs.sealed = None;
         self.still(stamp)?;
-        if !self.keeper.held().await.lease.covers(epoch, goal.sync.k, now()) {
+        if !self.keeper.held().await.lease.covers(epoch, k, now()) {
             return Err(StepError::NotYet(format!("the lease of epoch {epoch} ran out while promoting")));
         }
         let began = now();
