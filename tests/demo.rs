@@ -73,8 +73,11 @@ fn a_killed_postmaster_s_story_is_told_to_people_and_a_named_directory_is_kept()
 fn an_interrupt_while_the_cluster_comes_up_leaves_nothing() {
     let scene = Scene::new();
     let mut demo = scene.start(&[]);
-    until("a first PostgreSQL", || scene.processes().iter().any(|(_, name)| name == "postgres"));
-    let left = scene.look();
+    let mut left = Held::default();
+    until("a first PostgreSQL", || {
+        left.join(scene.look());
+        !left.segments.is_empty()
+    });
     signal(&demo, Signal::INT);
     assert_eq!(demo.wait().unwrap().code(), Some(130));
     scene.nothing_is_left(&left);
@@ -259,6 +262,13 @@ fn hear(told: &mut BufReader<ChildStdout>, text: &str) {
     }
 }
 
+/// The interval of a poll towards a condition; nothing announces the end of a stranger's process.
+#[allow(clippy::disallowed_methods)]
+/// Polls: nobody is told of a process that comes or goes, or of a file that changes.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "between two looks at /proc, towards a condition with a deadline"
+)]
 fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {
