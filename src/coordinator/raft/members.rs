@@ -32,6 +32,8 @@ pub struct MemberInfo {
     pub raft_id: u64,
     /// It votes; otherwise it only learns.
     pub voter: bool,
+    /// Since it last answered this node, which leads; absent: this node does not lead, is it, or never heard of it.
+    pub heard: Option<Duration>,
 }
 
 /// Why the group was not changed.
@@ -60,6 +62,8 @@ impl<M: Machine> RaftNode<M> {
     pub fn members(&self) -> Vec<MemberInfo> {
         let membership = self.membership();
         let voters: BTreeSet<u64> = membership.voter_ids().collect();
+        let metrics = self.inner.raft.metrics().borrow_watched().clone();
+        let acked = |id: &u64| metrics.heartbeat.as_ref()?.get(id)?.as_ref().map(|at| at.elapsed());
         let mut members: Vec<MemberInfo> = membership
             .nodes()
             .map(|(id, peer)| MemberInfo {
@@ -67,6 +71,7 @@ impl<M: Machine> RaftNode<M> {
                 addr: peer.addr.clone(),
                 raft_id: *id,
                 voter: voters.contains(id),
+                heard: acked(id).filter(|_| metrics.id != *id),
             })
             .collect();
         members.sort_by(|a, b| (&a.machine, a.raft_id).cmp(&(&b.machine, b.raft_id)));

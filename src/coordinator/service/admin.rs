@@ -103,7 +103,13 @@ impl AdminHandler for Admin {
         }
     }
 
-    async fn list_coordinators(&self, _: Caller) -> Result<Vec<Coordinator>, Refused> {
+    async fn list_coordinators(&self, caller: Caller) -> Result<Vec<Coordinator>, Refused> {
+        // The leader knows whom it hears; without one, any member knows who belongs to the group.
+        if let Ok(Answerer::There(leader)) = self.answerer(&caller)
+            && let Ok(told) = leader.list_coordinators().await
+        {
+            return Ok(told);
+        }
         let leader = self.core.leader();
         let coordinator = |member: crate::raft::MemberInfo| {
             let machine: MachineName = member.machine.parse().ok()?;
@@ -114,7 +120,7 @@ impl AdminHandler for Admin {
                 address: member.addr,
                 raft_id: member.raft_id,
                 voter: member.voter,
-                heard_ms: None,
+                heard_ms: member.heard.map(|ago| u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)),
             })
         };
         Ok(self.core.node.members().into_iter().filter_map(coordinator).collect())

@@ -206,6 +206,8 @@ async fn any_address_will_do_the_story_survives_its_teller_and_leases_need_the_q
     assert_eq!(group.client(&[&follower]).list_clusters().await.unwrap().len(), 1);
     let coordinators = group.client(&[&follower]).list_coordinators().await.unwrap();
     assert_eq!(coordinators.iter().filter(|c| c.voter).count(), 3);
+    let unheard = |c: &&interrex_api::admin::Coordinator| c.heard_ms.is_none();
+    assert!(coordinators.iter().filter(unheard).all(|c| c.leader), "the leader hears the others");
     assert_eq!(coordinators.iter().find(|c| c.leader).unwrap().machine.as_str(), group.leader().await);
 
     let agents = three_agents(&group, &world).await;
