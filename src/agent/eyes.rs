@@ -47,6 +47,7 @@ impl Instance {
                 deadline: held.deadline,
                 async_since: known.async_since,
                 wal_gone,
+                early_ends: known.hopeless.clone(),
             }
         };
         self.tell(number, &observed, raw.as_ref(), goal);
@@ -80,12 +81,19 @@ impl Instance {
     /// The server is gone: what was known of its run is void, and what it was doing has ended.
     pub(crate) async fn forget_process(&self, exit: Option<String>) {
         self.process.send_replace(None);
-        let answered = self.run().answered.is_some();
+        let (answered, log_from) = {
+            let run = self.run();
+            (run.answered.is_some(), run.log_from)
+        };
+        let early = exit.is_some() && !answered;
+        let words = early.then(|| crate::run::last_words(&self.rooms.log(), log_from)).flatten();
+        let copy = self.memory().incarnation;
         *self.run() = crate::run::Run::begun();
         self.keeper.disarm().await;
         let mut known = self.known();
         // One that ends by itself before it ever answered is not started over and over in a hurry.
-        known.early_ends = if exit.is_some() && !answered { known.early_ends.saturating_add(1) } else { 0 };
+        known.ended_early(early, copy, words);
+        known.early_ends = if early { known.early_ends.saturating_add(1) } else { 0 };
         let pause = FIRST_PAUSE * 2u32.saturating_pow(known.early_ends.min(8)) / 2;
         known.start_after = (known.early_ends > 0).then(|| now().plus(pause.min(LONGEST_PAUSE)));
         known.exit = exit;

@@ -3,12 +3,28 @@
 
 use crate::postgres::{Clients, Role};
 use crate::session::now;
-use interrex_cluster::ids::{Epoch, InstanceName};
-use interrex_cluster::instance::observed::{Data, End};
+use interrex_cluster::ids::{Epoch, Incarnation, InstanceName};
+use interrex_cluster::instance::observed::{Data, EarlyEnds, End};
 use interrex_cluster::report::{Need, Proofs, Unfit};
 use interrex_cluster::time::Instant;
-use interrex_cluster::wal::TimelineId;
+use interrex_cluster::wal::{Lsn, TimelineId};
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+use std::time::Duration;
+
+/// So much of the end of a log is searched for a server's last words.
+const LAST_WORDS: u64 = 64 << 10;
+/// FATAL lines of connections and receivers, which end while their server goes on.
+const OF_OTHERS: [&str; 6] = [
+    "the database system is",
+    "terminating",
+    "authentication",
+    "pg_hba.conf entry",
+    "the primary server",
+    "WAL stream",
+];
 
 /// Knowledge in memory.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +54,8 @@ pub(crate) struct Run {
     pub(crate) beaten: Option<(Epoch, Instant)>,
     /// How far the server's log had come when it was last pointed at an upstream.
     pub(crate) log_from: u64,
+    /// Where replay stands while nothing streams, and since when.
+    pub(crate) stands: Option<(Lsn, Instant)>,
 }
 
 /// Knowledge that outlives the process.
@@ -51,6 +69,8 @@ pub(crate) struct Known {
     pub(crate) endless: Option<String>,
     /// How often in a row the server ended before it answered anything.
     pub(crate) early_ends: u32,
+    /// The same of one copy, with its last words.
+    pub(crate) hopeless: Option<EarlyEnds>,
     /// No further start before this.
     pub(crate) start_after: Option<Instant>,
     /// How the server ended, when it was not stopped on purpose.
@@ -73,9 +93,94 @@ impl Run {
         Self { seen_since: Some(now()), ..Self::default() }
     }
 
+    /// For how long replay has stood at `replayed` while nothing streams.
+    pub(crate) fn stands_for(&mut self, replayed: Lsn, now: Instant) -> Duration {
+        let (_, since) = *match &mut self.stands {
+            Some(stands) if stands.0 == replayed => stands,
+            stands => stands.insert((replayed, now)),
+        };
+        now.since(since)
+    }
+
     /// Milliseconds since a beat of `epoch` came back.
     pub(crate) fn beat_age_ms(&self, epoch: Epoch) -> Option<u64> {
         let (of, at) = self.beaten?;
         (of == epoch).then(|| u64::try_from(now().since(at).as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl Known {
+    /// The copy ended by itself before it answered anything; or it did answer, or was stopped on purpose.
+    pub(crate) fn ended_early(&mut self, early: bool, copy: Incarnation, words: Option<String>) {
+        let before = self.hopeless.take().filter(|before| before.incarnation == copy);
+        self.hopeless = early.then(|| EarlyEnds {
+            incarnation: copy,
+            times: before.as_ref().map_or(0, |before| before.times).saturating_add(1),
+            words,
+        });
+    }
+}
+
+/// The last FATAL or PANIC line that a server wrote to its log past `from`, without the time.
+pub(crate) fn last_words(log: &Path, from: u64) -> Option<String> {
+    let mut log = File::open(log).ok()?;
+    let length = log.metadata().ok()?.len();
+    log.seek(SeekFrom::Start(from.max(length.saturating_sub(LAST_WORDS)))).ok()?;
+    let mut text = Vec::new();
+    log.take(LAST_WORDS).read_to_end(&mut text).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let said = |line: &str| {
+        if OF_OTHERS.iter().any(|words| line.contains(words)) {
+            return None;
+        }
+        let words = ["FATAL:", "PANIC:"].iter().find_map(|level| Some(line.split_once(level)?.1))?;
+        Some(words.trim().to_owned())
+    };
+    text.lines().rev().find_map(said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn early_ends_are_counted_by_copy_and_an_answer_ends_the_count() {
+        let mut known = Known::default();
+        let (one, two) = (Incarnation(1), Incarnation(2));
+        let times = |known: &Known| known.hopeless.as_ref().map(|ends| (ends.incarnation, ends.times));
+        known.ended_early(true, one, None);
+        known.ended_early(true, one, None);
+        assert_eq!(times(&known), Some((one, 2)));
+        known.ended_early(true, two, None);
+        assert_eq!(times(&known), Some((two, 1)));
+        known.ended_early(false, two, None);
+        assert_eq!(times(&known), None);
+    }
+
+    #[test]
+    fn the_last_words_are_those_of_the_last_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let old = "2026-11-22 UTC [1] FATAL:  could not bind\n";
+        let new = "2026-11-22 UTC [7] FATAL:  requested timeline 8 is not a child\n\
+                   2026-11-22 UTC [8] FATAL:  the database system is starting up\n\
+                   2026-11-22 UTC [6] LOG:  shut down\n";
+        std::fs::write(&log, format!("{old}{new}")).unwrap();
+        assert_eq!(
+            last_words(&log, old.len() as u64).as_deref(),
+            Some("requested timeline 8 is not a child")
+        );
+        assert_eq!(last_words(&log, (old.len() + new.len()) as u64), None);
+        assert_eq!(last_words(&dir.path().join("none"), 0), None);
+    }
+
+    #[test]
+    fn replay_stands_still_from_when_nothing_streamed() {
+        let mut run = Run::default();
+        assert_eq!(run.stands_for(Lsn(5), Instant(1_000)), Duration::ZERO);
+        assert_eq!(run.stands_for(Lsn(5), Instant(31_000)), Duration::from_secs(30));
+        assert_eq!(run.stands_for(Lsn(6), Instant(32_000)), Duration::ZERO);
+        run.stands = None;
+        assert_eq!(run.stands_for(Lsn(6), Instant(90_000)), Duration::ZERO);
     }
 }

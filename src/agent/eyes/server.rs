@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
 use std::time::Duration;
 
+/// With an archive to fetch from, replay has to stand still for so long before WAL counts as gone. Leans towards
+/// waiting: a clone of a large copy takes hours.
+const ARCHIVE_PATIENCE: Duration = Duration::from_secs(30);
 /// A process that never answered is starting for so long; then it is silent.
 const STARTING_FOR: Duration = Duration::from_secs(60);
 
@@ -156,6 +159,12 @@ impl Instance {
     pub(super) fn wal_gone(&self, server: &Seen) -> Option<String> {
         let Seen::Standby(standby) = server else { return None };
         if !matches!(standby.upstream, Upstream::Of(_)) || standby.receiver.is_some_and(|r| r.streaming) {
+            self.run().stands = None;
+            return None;
+        }
+        let stands = self.run().stands_for(standby.replayed.lsn, now());
+        // The archive may have what the upstream has not: then replay goes on.
+        if self.config.restore_command.is_some() && stands < ARCHIVE_PATIENCE {
             return None;
         }
         let from = self.run().log_from;

@@ -2,11 +2,27 @@
 //! diverged standby reports its *replay* LSN as flushed, and a bare number then acknowledges what it does not hold.
 
 use super::next_step::Step;
-use super::observed::{Data, Observed, Sentinel, Server, Standby, Upstream, UpstreamSetting};
+use super::observed::{Data, EarlyEnds, Observed, Sentinel, Server, Standby, Upstream, UpstreamSetting};
 use super::rejoin::{Local, Plan, plan};
 use crate::goal::StandbyGoal;
 use crate::ids::Incarnation;
 use crate::report::Rebuild;
+
+/// A copy that ended so often in a row before it answered anything is not going to start. More would only keep it
+/// from being rebuilt; fewer might take a machine out of memory for a damaged copy.
+const HOPELESS: u32 = 3;
+/// Words of a server whose next copy would end the same way: what is wrong is the machine or the configuration.
+const NOT_THE_COPY: [&str; 9] = [
+    "could not bind",
+    "could not create",
+    "could not map",
+    "configuration file",
+    "lock file",
+    "permission",
+    "No space left",
+    "out of memory",
+    "Cannot allocate",
+];
 
 /// A rebuild that was granted: the step that makes it, or none when it is finished.
 pub(super) fn rebuild(how: Rebuild, incarnation: Incarnation, seen: &Observed) -> Option<Step> {
@@ -50,6 +66,9 @@ pub(super) fn next(goal: &StandbyGoal, seen: &Observed) -> Step {
 
 /// A stopped server would replay everything that it holds: its durable end decides.
 fn start(goal: &StandbyGoal, seen: &Observed) -> Step {
+    if let Some(why) = seen.early_ends.as_ref().and_then(|ends| hopeless(ends, goal.incarnation)) {
+        return Step::ask(Rebuild::Clone, goal.incarnation, why);
+    }
     let Some(line) = &goal.line else {
         // Sealed in this epoch at or below the winner, by the record: on the line by construction.
         return Step::StartAsStandby { follow: true };
@@ -65,6 +84,13 @@ fn start(goal: &StandbyGoal, seen: &Observed) -> Step {
     let Data::Ours(system) = seen.data else { return Step::wait("a data directory") };
     let local = Local { system, position: end.position, history: end.history.clone() };
     off_the_line(goal, &plan(&local, line, goal.system)).unwrap_or(Step::StartAsStandby { follow: true })
+}
+
+/// Why this copy is not going to start, if another one would. Without a word of its own it is only tried again.
+fn hopeless(ends: &EarlyEnds, incarnation: Incarnation) -> Option<String> {
+    let words = ends.words.as_ref().filter(|_| ends.times >= HOPELESS && ends.incarnation == incarnation)?;
+    let curable = !NOT_THE_COPY.iter().any(|not| words.contains(not));
+    curable.then(|| format!("it ended {} times in a row while it was starting: {words}", ends.times))
 }
 
 /// A running standby: what it replayed decides; what it only received past a fork does no harm (F22).

@@ -35,6 +35,19 @@ pub struct Observed {
     /// WAL that this copy needs is gone: the upstream said so, in its words, or the copy's own WAL does not tell where
     /// it ends.
     pub wal_gone: Option<String>,
+    /// How this copy keeps ending before it answers anything; absent while it has not.
+    pub early_ends: Option<EarlyEnds>,
+}
+
+/// A server that ends by itself while it is starting, again and again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EarlyEnds {
+    /// The copy.
+    pub incarnation: Incarnation,
+    /// How often in a row.
+    pub times: u32,
+    /// The last FATAL or PANIC line of its log; absent when it left none.
+    pub words: Option<String>,
 }
 
 /// The agent's durable memory of one instance. Written before acting, and read again at start.

@@ -3,8 +3,8 @@
 use super::lease::{Lease, Margin};
 use super::next_step::{Step, Stop, next_step};
 use super::observed::{
-    Data, End, Memory, Observed, Primary, Receiver, Sentinel, Server, Standby, SyncShown, Upstream,
-    UpstreamSetting,
+    Data, EarlyEnds, End, Memory, Observed, Primary, Receiver, Sentinel, Server, Standby, SyncShown,
+    Upstream, UpstreamSetting,
 };
 use crate::goal::{Goal, PrimaryGoal, StandbyGoal, SyncSetting};
 use crate::ids::{Epoch, Incarnation, Revision, RuleNumber, Stamp, SystemId};
@@ -131,6 +131,7 @@ fn seen(server: Server) -> Observed {
         deadline: None,
         async_since: None,
         wal_gone: None,
+        early_ends: None,
     }
 }
 
@@ -527,6 +528,26 @@ mod standby {
             Some("requested WAL segment 000000080000000000000003 has already been removed".to_owned());
         let Step::AskForRebuild(need) = to_standby(&seen) else { panic!("no need") };
         assert_eq!(need.rebuild, Rebuild::Clone);
+    }
+
+    #[test]
+    fn a_copy_that_does_not_start_asks_for_another_one_where_that_would_help() {
+        let ended = |times, words: Option<&str>| {
+            let words = words.map(str::to_owned);
+            let early_ends = Some(EarlyEnds { incarnation: Incarnation(1), times, words });
+            Observed { early_ends, ..with_end(at(7, 1_000), line_of_7()) }
+        };
+        let again = Step::StartAsStandby { follow: true };
+        let fatal = "requested timeline 8 is not a child of this server's history";
+        assert_eq!(to_standby(&ended(2, Some(fatal))), again);
+        let why = format!("it ended 3 times in a row while it was starting: {fatal}");
+        assert_eq!(to_standby(&ended(3, Some(fatal))), Step::ask(Rebuild::Clone, Incarnation(1), why));
+        assert_eq!(to_standby(&ended(9, None)), again, "nobody knows why");
+        let taken = "could not create any TCP/IP sockets";
+        assert_eq!(to_standby(&ended(9, Some(taken))), again, "another copy would find the port taken, too");
+        let mut former = ended(9, Some(fatal));
+        former.early_ends.as_mut().unwrap().incarnation = Incarnation(0);
+        assert_eq!(to_standby(&former), again, "that was the copy before");
     }
 
     #[test]
