@@ -130,6 +130,7 @@ async fn the_end_of_wal_is_what_is_on_disk_whatever_the_views_say() {
     assert_eq!(live, Position { timeline: TimelineId(2), lsn: flushed });
     let replayed: Lsn = b.value("select pg_last_wal_replay_lsn()::text").await.parse().unwrap();
     assert!(replayed < flushed);
+    a_bit_flipped_in_what_was_flushed_is_no_end(&b, live).await;
 
     // Down, from the redo point: the same; restarted, when the views know nothing of it: the same (F16).
     b.crash();
@@ -139,6 +140,7 @@ async fn the_end_of_wal_is_what_is_on_disk_whatever_the_views_say() {
     let begin = a.promotion().await.unwrap().begin;
     assert!(redo.redo <= flushed);
     assert_eq!(waldump_end(&b, 2, begin.max(redo.redo)), flushed);
+    half_a_record_is_no_damage(&b, live).await;
     b.start().await;
     assert_eq!(b.seal(None, LONG).await.unwrap(), live);
 
@@ -156,11 +158,58 @@ async fn the_end_of_wal_is_what_is_on_disk_whatever_the_views_say() {
     a_new_timeline_s_half_file_hides_nothing(&b, live).await;
 }
 
+/// What was flushed may have been acknowledged: an end before it is not told.
+async fn a_bit_flipped_in_what_was_flushed_is_no_end(b: &Node, live: Position) {
+    let segment = segment(b, 2, live);
+    let whole = fs::read(&segment).unwrap();
+    let mut flipped = whole.clone();
+    // Within the segment's last records, which nobody has replayed yet.
+    flipped[(live.lsn.0 & 0xFF_FFFF) as usize / 2] ^= 1;
+    overwrite(&segment, &flipped);
+    match b.seal(None, LONG).await {
+        Err(Error::Unknown(why)) => {
+            assert!(why.contains(&format!("{} was received and flushed", live.lsn)), "{why}");
+        }
+        told => panic!("{told:?}"),
+    }
+    overwrite(&segment, &whole);
+    assert_eq!(b.seal(None, LONG).await.unwrap(), live);
+}
+
+/// A stream that broke off leaves half a record, which nobody waited for.
+async fn half_a_record_is_no_damage(b: &Node, live: Position) {
+    let segment = segment(b, 2, live);
+    let whole = fs::read(&segment).unwrap();
+    let page = Lsn(live.lsn.0 / 8192 * 8192);
+    let mut cut = whole.clone();
+    cut[(page.0 & 0xFF_FFFF) as usize..].fill(0);
+    overwrite(&segment, &cut);
+    let end = |received: Lsn| {
+        b.find_wal_end(wal_end::Held { replayed: None, received: Some(received) }, None, true)
+    };
+    let before = end(page).await.unwrap().lsn;
+    assert!(before <= page && page.bytes_since(before) < 8192, "{before}, cut at {page}");
+    assert!(matches!(end(live.lsn).await, Err(Error::Unknown(_))), "the rest was flushed, too");
+    overwrite(&segment, &whole);
+    assert_eq!(end(live.lsn).await.unwrap(), live);
+}
+
+fn segment(node: &Node, timeline: u32, at: Position) -> std::path::PathBuf {
+    let name = format!("{timeline:08X}{:08X}{:08X}", 0, at.lsn.0 >> 24);
+    node.layout().pgdata.join("pg_wal").join(name)
+}
+
+/// In place: the server has the file open.
+fn overwrite(path: &std::path::Path, contents: &[u8]) {
+    use std::os::unix::fs::FileExt;
+    fs::File::options().write(true).open(path).unwrap().write_all_at(contents, 0).unwrap();
+}
+
 /// A walreceiver on a new timeline begins at the start of the segment. Killed soon after, it leaves a file that ends
 /// before the WAL that the older timeline's file holds.
 async fn a_new_timeline_s_half_file_hides_nothing(b: &Node, live: Position) {
     let wal = b.layout().pgdata.join("pg_wal");
-    let segment = |timeline: u32| wal.join(format!("{timeline:08X}{:08X}{:08X}", 0, live.lsn.0 >> 24));
+    let segment = |timeline: u32| segment(b, timeline, live);
     let history = |fork: Lsn| {
         let text = format!("1\t0/0\tx\n2\t{fork}\tx\n");
         interrex_cluster::wal::History::parse(TimelineId(3), &text).unwrap()

@@ -31,7 +31,7 @@ impl Server {
     pub async fn wal_end(&self, from: Option<Lsn>, line: Option<&History>) -> Result<Position> {
         let server = self.clone();
         let down = blocking(move || Ok(!server.is_running()?)).await?;
-        self.find_wal_end(from, line, down).await
+        self.find_wal_end(Held { replayed: from, received: None }, line, down).await
     }
 
     /// How far the data of a stopped copy reach: what decides whom it may follow, and proof of nothing.
@@ -54,21 +54,21 @@ impl Server {
     /// `mend`: nobody writes to `pg_wal` and nobody can begin to, so a file that hides WAL may be taken out of the way.
     pub(super) async fn find_wal_end(
         &self,
-        from: Option<Lsn>,
+        held: Held,
         line: Option<&History>,
         mend: bool,
     ) -> Result<Position> {
         let control = self.control_data().await?;
         let wal = self.layout().pgdata.join("pg_wal");
         let line = line.cloned();
-        blocking(move || find_end(&wal, &control, from, line.as_ref(), mend)).await
+        blocking(move || find_end(&wal, &control, held, line.as_ref(), mend)).await
     }
 }
 
 fn find_end(
     wal: &Path,
     control: &ControlData,
-    from: Option<Lsn>,
+    held: Held,
     line: Option<&History>,
     mend: bool,
 ) -> Result<Position> {
@@ -76,7 +76,7 @@ fn find_end(
     let segments = segments_in(wal, shape)?;
     let mut why_not = Vec::new();
     for candidate in lines(wal, control, &segments, line)? {
-        match end_along(wal, shape, &segments, &candidate, control, from)? {
+        match end_along(wal, shape, &segments, &candidate, control, held)? {
             Ok(end) => return settle(end, mend),
             Err(why) => why_not.push(format!("on timeline {}: {why}", candidate.timeline)),
         }
@@ -115,6 +115,15 @@ fn lines(
     Ok(found)
 }
 
+/// What a live standby says that it holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Held {
+    /// End of replay: the boundary of a record.
+    pub(super) replayed: Option<Lsn>,
+    /// Flushed by the receiver: whatever came, also half a record (F18).
+    pub(super) received: Option<Lsn>,
+}
+
 struct End {
     place: Place,
     hiding: BTreeSet<PathBuf>,
@@ -128,8 +137,9 @@ fn end_along(
     segments: &Segments,
     line: &History,
     control: &ControlData,
-    from: Option<Lsn>,
+    held: Held,
 ) -> Result<Result<End, String>> {
+    let from = held.replayed;
     // Once the data are known to be on the newest timeline of the line, replay can have gone nowhere else, and a
     // replay LSN may be trusted as the boundary of a record. Otherwise that is to be seen.
     let settled = control.timeline == line.timeline
@@ -155,6 +165,15 @@ fn end_along(
         if place.end < lsn || (from == Some(lsn) && !met_replay) {
             return Ok(Err(format!("WAL from {start} ends at {}, but {what} {lsn}", place.end)));
         }
+    }
+    if let Some(received) = held.received.filter(|&received| received > place.end)
+        && !reader.is_half_a_record(received)?
+    {
+        return Ok(Err(format!(
+            "WAL ends at {}, but {received} was received and flushed, and it is no half record that lies between: it \
+             is damaged there, and this copy does not count; clone this instance when another one has it all",
+            place.end
+        )));
     }
     Ok(Ok(End { place, hiding: reader.hiding, read: reader.read }))
 }

@@ -7,7 +7,9 @@
 //! not beyond its fork, and names the hiding one.
 
 use super::error::{Error, Result};
-use super::wal_page::{PageHeader, RECORD_HEADER, is_switch, is_whole, record_length, record_prev};
+use super::wal_page::{
+    LONG_HEADER, PageHeader, RECORD_HEADER, SHORT_HEADER, is_switch, is_whole, record_length, record_prev,
+};
 use interrex_cluster::wal::{History, Lsn, TimelineId};
 use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
@@ -123,6 +125,65 @@ impl<'a> Reader<'a> {
             return Ok(Some(self.place));
         }
         Ok(None)
+    }
+
+    /// At the end of WAL: whether all that lies between it and `flushed` is the head of a page, or the beginning of one
+    /// record whose rest never came. A record that announces no more than was flushed should be whole, and is not.
+    pub(super) fn is_half_a_record(&mut self, flushed: Lsn) -> Result<bool> {
+        let end = self.place.end.0;
+        for timeline in self.candidates(end / self.shape.segment) {
+            if self.half_at(end, flushed.0, timeline)? {
+                return Ok(true);
+            }
+        }
+        Ok(flushed.0 <= self.after_header(end))
+    }
+
+    fn half_at(&mut self, at: u64, flushed: u64, timeline: TimelineId) -> Result<bool> {
+        let block = self.shape.block;
+        let mut page_start = at / block * block;
+        let start = self.after_header(at);
+        let Some((page, header)) = self.page(page_start, timeline)? else { return Ok(false) };
+        let from = (start - page_start) as usize;
+        let Some(length) = page.get(from..).and_then(record_length) else { return Ok(false) };
+        let prev = page.get(from..).and_then(record_prev);
+        let follows = match (prev, self.place.last) {
+            (Some(prev), Some(last)) => prev == last.0,
+            // Its head runs onto the next page, or it is the first one.
+            (Some(_) | None, _) => true,
+        };
+        if !follows || (at == page_start && header.continues()) {
+            return Ok(false);
+        }
+        let mut left = length as u64;
+        let mut offset = start - page_start;
+        let mut current = timeline;
+        while left > block - offset {
+            left -= block - offset;
+            page_start += block;
+            offset = self.after_header(page_start) - page_start;
+            if flushed <= page_start + offset {
+                return Ok(true);
+            }
+            match self.continuation(page_start, current)? {
+                Some(((_, next), _, header))
+                    if header.continues() && !header.overwrites() && u64::from(header.remaining) == left =>
+                {
+                    current = next;
+                }
+                Some(_) | None => return Ok(false),
+            }
+        }
+        Ok(flushed < page_start + offset + left)
+    }
+
+    /// Where the first record can begin at or after `at`.
+    fn after_header(&self, at: u64) -> u64 {
+        match (at.is_multiple_of(self.shape.segment), at.is_multiple_of(self.shape.block)) {
+            (true, _) => at + LONG_HEADER,
+            (false, true) => at + SHORT_HEADER,
+            (false, false) => at,
+        }
     }
 
     /// Timelines with a file of this segment, newest first, as recovery would try them.
