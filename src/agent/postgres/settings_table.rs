@@ -6,7 +6,7 @@ use super::layout::Layout;
 use super::settings::Role;
 
 /// Keys that belong to us: found in postgresql.auto.conf, they are taken out.
-pub(super) const KEYS: [&str; 44] = [
+pub(super) const KEYS: [&str; 45] = [
     "listen_addresses",
     "port",
     "unix_socket_directories",
@@ -35,6 +35,7 @@ pub(super) const KEYS: [&str; 44] = [
     "fsync",
     "data_sync_retry",
     "restart_after_crash",
+    "recovery_init_sync_method",
     "max_wal_senders",
     "max_replication_slots",
     "wal_keep_size",
@@ -109,6 +110,7 @@ pub(super) fn table(
         ("fsync", "on"),
         ("data_sync_retry", "off"),
         ("restart_after_crash", "off"),
+        ("recovery_init_sync_method", "syncfs"),
         ("max_wal_senders", "20"),
         ("max_replication_slots", "20"),
         ("wal_keep_size", "256MB"),
