@@ -94,6 +94,7 @@ async fn a_reign_ends_and_the_old_primary_comes_back_by_rewind() {
     a.remote_checkpoint(&b.layout().listen, LONG).await.unwrap();
     let said = a.rewind_from(&b.layout().listen, system).await.unwrap();
     assert!(said.contains("Done!"), "{said}");
+    a_rewound_copy_that_was_started_once_is_still_on_the_line(&a, &line).await;
     a.write_settings(&Settings { role: Role::Standby { upstream: b.as_upstream("a") } }).await.unwrap();
     a.start().await;
     a.streams().await;
@@ -101,6 +102,24 @@ async fn a_reign_ends_and_the_old_primary_comes_back_by_rewind() {
     assert_eq!(rows(&b).await, "1000");
     let seven = c.seal(Some(&line), LONG).await.unwrap();
     assert_eq!(seven.timeline, TimelineId(7));
+}
+
+/// Its first start takes backup_label away; killed before it received what its data need, it holds less than that.
+async fn a_rewound_copy_that_was_started_once_is_still_on_the_line(
+    a: &Node,
+    line: &interrex_cluster::wal::History,
+) {
+    let needed = a.control_data().await.unwrap().min_recovery.unwrap();
+    assert_eq!(a.data_end(Some(line), false).await.unwrap(), needed, "backup_label is there");
+    let hidden = [a.layout().pgdata.join("backup_label"), segment(a, 7, needed)];
+    for file in &hidden {
+        fs::rename(file, file.with_extension("hidden")).unwrap();
+    }
+    assert!(matches!(a.data_end(Some(line), false).await, Err(Error::Unknown(_))));
+    assert_eq!(a.data_end(Some(line), true).await.unwrap(), needed);
+    for file in &hidden {
+        fs::rename(file.with_extension("hidden"), file).unwrap();
+    }
 }
 
 #[tokio::test]

@@ -38,15 +38,20 @@ impl Server {
     ///
     /// A copy that was just rewound holds less WAL than its data need: pg_rewind fetches the control file last, and
     /// the source wrote on meanwhile. The rest is streamed; until then `backup_label` says so, and the copy's data are
-    /// on whatever line contains that point.
+    /// on whatever line contains that point. The first start takes `backup_label` away: of a copy that was `rebuilt`
+    /// and told nothing yet the same is believed without it.
     ///
     /// # Errors
     /// As [`Server::wal_end`].
-    pub async fn data_end(&self, line: Option<&History>) -> Result<Position> {
+    pub async fn data_end(&self, line: Option<&History>, rebuilt: bool) -> Result<Position> {
         let label = self.layout().pgdata.join("backup_label");
         let just_made = blocking(move || Ok(label.exists())).await?;
         match self.control_data().await?.min_recovery {
             Some(needed) if just_made => Ok(needed),
+            Some(needed) if rebuilt => match self.wal_end(None, line).await {
+                Err(Error::Unknown(_)) => Ok(needed),
+                told => told,
+            },
             Some(_) | None => self.wal_end(None, line).await,
         }
     }

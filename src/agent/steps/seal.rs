@@ -54,7 +54,11 @@ impl Instance {
         }
         let end = match epoch {
             Some(_) => self.server.wal_end(None, line).await,
-            None => self.server.data_end(line).await,
+            None => {
+                let memory = self.memory();
+                let rebuilt = memory.rebuilt == Some(memory.incarnation) && memory.told.is_none();
+                self.server.data_end(line, rebuilt).await
+            }
         };
         let position = match (end, epoch) {
             (Ok(position), _) => position,
