@@ -16,11 +16,13 @@ mod cgroup;
 mod descendants;
 mod launch;
 mod log;
+mod parent;
 mod serve;
 mod signals;
 mod socket;
 mod start;
 
+pub use parent::die_with_starter;
 pub use start::main;
 
 /// Removes what a *killed* guard leaves behind: its socket and its empty control group (one that ends by itself leaves

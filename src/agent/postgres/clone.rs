@@ -199,6 +199,23 @@ impl Server {
         rename(fresh, pgdata)
     }
 
+    /// Refuses while a program of PostgreSQL has `pgdata`, or a clone beside it, among its arguments: a tool or
+    /// single-user server that a killed agent left behind would write into what is made anew.
+    ///
+    /// # Errors
+    /// `Refused`, naming the process; the process table cannot be read.
+    pub async fn no_tool_at_work(&self) -> Result<()> {
+        let pgdata = self.layout().pgdata.clone();
+        blocking(move || match tool_on(&pgdata)? {
+            Some((pid, name)) => Err(Error::Refused(format!(
+                "process {pid} ({name}) still works on {}; it has to end first, or be ended",
+                pgdata.display()
+            ))),
+            None => Ok(()),
+        })
+        .await
+    }
+
     /// Whether a server runs on `pgdata`, by its pid file and the directory that the process stands in.
     pub(super) fn is_running(&self) -> Result<bool> {
         let Some(pid) = self.postmaster()? else { return Ok(false) };
@@ -210,6 +227,30 @@ impl Server {
     pub(super) fn source(&self, address: &Address, passfile: &Path) -> String {
         format!("{} dbname=postgres", conninfo(address, "interrex", passfile))
     }
+}
+
+/// A process of PostgreSQL's, by its short name, that was given `pgdata` or something beside it to work on.
+fn tool_on(pgdata: &Path) -> Result<Option<(u32, String)>> {
+    let proc = Path::new("/proc");
+    let directory = pgdata.display().to_string();
+    let clones = format!("{directory}.clone-");
+    for entry in fs::read_dir(proc).map_err(|e| Error::io("list", proc, &e))?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        // Gone meanwhile, or a kernel thread: nothing to read.
+        let Ok(name) = fs::read_to_string(entry.path().join("comm")) else { continue };
+        let Ok(arguments) = fs::read(entry.path().join("cmdline")) else { continue };
+        let name = name.trim();
+        let arguments = String::from_utf8_lossy(&arguments);
+        let mut arguments =
+            arguments.split('\0').map(|word| word.rsplit_once('=').map_or(word, |(_, path)| path));
+        let ours = name.starts_with("pg_") || name.starts_with("postgres");
+        if ours && arguments.any(|word| word == directory || word.starts_with(&clones)) {
+            return Ok(Some((pid, name.to_owned())));
+        }
+    }
+    Ok(None)
 }
 
 #[derive(PartialEq, Eq)]
@@ -234,6 +275,29 @@ fn how_far(line: &str) -> Option<Progress> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tool_that_was_left_behind_is_found_by_its_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let pgdata = dir.path().join("data");
+        let tool = dir.path().join("pg_rewind");
+        fs::write(&tool, "#!/bin/sh\nread line\n").unwrap();
+        fs::set_permissions(&tool, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        for (directory, found) in [("data", true), ("data.clone-3", true), ("data2", false)] {
+            let mut left = std::process::Command::new(&tool);
+            left.arg("--target-pgdata").arg(dir.path().join(directory)).stdin(std::process::Stdio::piped());
+            let mut left = left.spawn().unwrap();
+            let name = || fs::read_to_string(format!("/proc/{}/comm", left.id())).unwrap();
+            while name().trim() != "pg_rewind" {
+                std::thread::yield_now();
+            }
+            let expected = found.then(|| (left.id(), "pg_rewind".to_owned()));
+            assert_eq!(tool_on(&pgdata).unwrap(), expected, "{directory}");
+            left.kill().unwrap();
+            left.wait().unwrap();
+        }
+        assert_eq!(tool_on(&pgdata).unwrap(), None);
+    }
 
     #[test]
     fn progress_is_read_from_what_pg_basebackup_says() {
