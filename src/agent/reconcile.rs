@@ -119,6 +119,7 @@ impl Instance {
     fn announce(&self, step: &Step) {
         let need = match step {
             Step::AskForRebuild(need) => Some(need.clone()),
+            Step::Rewind { incarnation } => self.clone_instead(*incarnation),
             _ => None,
         };
         let doing = match step {

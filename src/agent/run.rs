@@ -67,6 +67,8 @@ pub(crate) struct Known {
     pub(crate) end: Option<End>,
     /// Why its WAL does not tell where it ends: damaged, or not all there. Void as soon as `end` is.
     pub(crate) endless: Option<String>,
+    /// Why the copy cannot be rewound: under this incarnation a clone is asked for instead.
+    pub(crate) unrewindable: Option<(Incarnation, String)>,
     /// How often in a row the server ended before it answered anything.
     pub(crate) early_ends: u32,
     /// The same of one copy, with its last words.

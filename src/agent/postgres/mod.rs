@@ -50,5 +50,6 @@ pub(crate) use history::cut_to;
 pub use layout::{Credentials, Layout, RunAs};
 pub use observed::{InRecovery, NotInRecovery, Observed, ObservedReceiver, ObservedRole, ObservedSender};
 pub use remote::knock;
+pub use rewind::Rewindable;
 pub use server::{DataDir, Server};
 pub use settings::{Role, Settings, SyncText, Upstream, Written};

@@ -16,6 +16,17 @@ use super::tool::Tool;
 use interrex_cluster::ids::SystemId;
 use interrex_cluster::record::Address;
 
+/// Whether a copy can be rewound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rewindable {
+    /// As it is.
+    Yes,
+    /// It was a standby and did not end cleanly: once it was started, receiving from nobody, and stopped.
+    AfterACleanStop,
+    /// Only a clone helps, and why.
+    Never(String),
+}
+
 impl Server {
     /// Rewinds `pgdata` to the line of `source`, a primary that has completed a checkpoint on its timeline (majors up
     /// to 15: [`Server::remote_checkpoint`], F26). The server is down and the caller's sentinel in place. Leaves
@@ -24,7 +35,16 @@ impl Server {
     /// # Errors
     /// `Refused` before anything is changed; `Tool` when pg_rewind failed, after which only a clone helps.
     pub async fn rewind_from(&self, source: &Address, system: SystemId) -> Result<String> {
-        self.may_be_rewound(system).await?;
+        match self.may_be_rewound(system).await? {
+            Rewindable::Yes => {}
+            Rewindable::AfterACleanStop => {
+                let pgdata = self.layout().pgdata.display();
+                return Err(Error::Refused(format!(
+                    "{pgdata} was a standby and did not end cleanly; start it sealed and stop it, or clone it"
+                )));
+            }
+            Rewindable::Never(why) => return Err(Error::Refused(why)),
+        }
         let server = self.clone();
         let passfile = blocking(move || {
             let pgdata = &server.layout().pgdata;
@@ -56,7 +76,12 @@ impl Server {
         Ok(said.join("; "))
     }
 
-    async fn may_be_rewound(&self, system: SystemId) -> Result<()> {
+    /// Whether `pgdata`, as its server left it, can be rewound. Changes nothing.
+    ///
+    /// # Errors
+    /// `Refused` for what no rebuild may touch as it is: another cluster's directory, another major version's, one
+    /// that a server runs on.
+    pub async fn may_be_rewound(&self, system: SystemId) -> Result<Rewindable> {
         let pgdata = self.layout().pgdata.display();
         let major = match self.has_data().await? {
             DataDir::Postgres { major } => major,
@@ -77,20 +102,16 @@ impl Server {
                 control.system
             )));
         }
-        if !control.checksums && !control.log_hints {
-            return Err(Error::Refused(format!(
-                "{pgdata} has neither checksums nor wal_log_hints; clone it"
-            )));
-        }
-        if control.state == ControlState::InArchiveRecovery {
-            return Err(Error::Refused(format!(
-                "{pgdata} was a standby and did not end cleanly; start it sealed and stop it, or clone it"
-            )));
-        }
         let server = self.clone();
-        match blocking(move || server.is_running()).await? {
-            true => Err(Error::Refused(format!("a server runs on {pgdata}; stop it first"))),
-            false => Ok(()),
+        if blocking(move || server.is_running()).await? {
+            return Err(Error::Refused(format!("a server runs on {pgdata}; stop it first")));
         }
+        if !control.checksums && !control.log_hints {
+            return Ok(Rewindable::Never(format!("{pgdata} has neither checksums nor wal_log_hints")));
+        }
+        Ok(match control.state {
+            ControlState::InArchiveRecovery => Rewindable::AfterACleanStop,
+            _ => Rewindable::Yes,
+        })
     }
 }

@@ -102,6 +102,16 @@ async fn a_reign_ends_and_the_old_primary_comes_back_by_rewind() {
     assert_eq!(rows(&b).await, "1000");
     let seven = c.seal(Some(&line), LONG).await.unwrap();
     assert_eq!(seven.timeline, TimelineId(7));
+
+    // A standby that did not end cleanly can be rewound once it was started, receiving from nobody, and stopped.
+    a.crash();
+    assert_eq!(a.may_be_rewound(system).await.unwrap(), Rewindable::AfterACleanStop);
+    a.write_settings(&Settings { role: Role::Sealed }).await.unwrap();
+    a.start().await;
+    a.stop();
+    assert_eq!(a.may_be_rewound(system).await.unwrap(), Rewindable::Yes);
+    let another = interrex_cluster::ids::SystemId(system.0 + 1);
+    assert!(matches!(a.may_be_rewound(another).await, Err(Error::Refused(_))));
 }
 
 /// Its first start takes backup_label away; killed before it received what its data need, it holds less than that.
