@@ -138,7 +138,7 @@ impl Server {
     }
 
     /// Gives back the numbers above every real history. A server that starts takes the newest number for its target,
-    /// and gives up on one that says of no ancestor ("requested timeline is not a child of this server's history").
+    /// and with one that names no ancestor it never comes up: it "is starting up" for ever (tried on 15).
     /// They are taken again before a promotion. For a server that is down.
     ///
     /// # Errors
