@@ -13,7 +13,6 @@ mod dial;
 mod error;
 mod file;
 mod gap;
-mod notices;
 mod record;
 mod statement;
 mod target;

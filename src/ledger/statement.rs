@@ -10,8 +10,8 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::time::timeout;
 
-use crate::notices::Notices;
 use crate::record::Outcome;
+use interrex_notices::Notices;
 
 /// What one insert came to.
 pub(crate) struct Ending {

@@ -19,10 +19,10 @@ use crate::clock::{monotonic_ms, wall_ms};
 use crate::dial::{Link, dial, hang_up};
 use crate::error::LedgerError;
 use crate::file::{Appender, LedgerFile};
-use crate::notices::Notices;
 use crate::record::{Entry, Mark, Outcome, Tally};
 use crate::statement::{CREATE_TABLE, insert};
 use crate::target::{HostSpec, Login};
+use interrex_notices::Notices;
 
 /// What a writer is to do.
 #[derive(Debug)]

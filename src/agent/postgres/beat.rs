@@ -7,10 +7,10 @@
 
 use super::error::{Error, Result};
 use super::layout::SUPERUSER;
-use super::notices::Notices;
 use super::server::{Beater, PATIENCE, Server};
 use super::session::Session;
 use interrex_cluster::wal::Lsn;
+use interrex_notices::Notices;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 

@@ -17,7 +17,6 @@ mod heard;
 mod history;
 mod initdb;
 mod layout;
-mod notices;
 mod observe;
 mod observed;
 mod promote;

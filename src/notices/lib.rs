@@ -3,8 +3,12 @@
 //! a subscriber of its own that keeps warnings and worse. Whatever the program's own subscriber and filter are makes
 //! no difference, and another connection's notices cannot get in.
 //!
-//! Limit: a build of the whole program with tracing's `max_level_off` would cut the wire. The scene "a cancelled wait
-//! is warned" fails then.
+//! The agent's beat and the ledger's writer share this ear and nothing else: both have to know whether a success came
+//! with a warning (F2), and neither could learn it from sqlx.
+//!
+//! Limit: a build of the whole program with tracing's `max_level_off` would cut the wire. Whoever draws conclusions
+//! from silence makes the server raise a warning first, and hears it; the ledger's scene "a cancelled wait is warned"
+//! fails then.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,20 +24,29 @@ const TARGET: &str = "sqlx::postgres::notice";
 
 /// An ear for the warnings of one connection at a time. Made once and kept: each new dispatcher makes `tracing`
 /// reconsider every callsite of the program.
-pub(crate) struct Notices {
+#[derive(Debug)]
+pub struct Notices {
     heard: Arc<Mutex<Vec<String>>>,
     dispatch: Dispatch,
 }
 
+impl Default for Notices {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Notices {
-    pub(crate) fn new() -> Self {
+    /// An ear that has heard nothing.
+    #[must_use]
+    pub fn new() -> Self {
         let heard = Arc::default();
         let dispatch = Dispatch::new(Ear { heard: Arc::clone(&heard) });
         Notices { heard, dispatch }
     }
 
     /// Runs `statement` and gives its result together with the warnings that came with it, oldest first.
-    pub(crate) async fn during<T>(&self, statement: impl Future<Output = T>) -> (T, Vec<String>) {
+    pub async fn during<T>(&self, statement: impl Future<Output = T>) -> (T, Vec<String>) {
         self.take();
         let result = statement.with_subscriber(self.dispatch.clone()).await;
         (result, self.take())
