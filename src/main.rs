@@ -88,7 +88,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failed> {
         }
         Command::DemoSweeper(args) => Ok(interrex_demo::sweep_main(args)),
         Command::RaftLog { dir } => {
-            let dump = interrex_coordinator::raft::dump(&dir, &mut io::stdout().lock());
+            let dump = interrex_coordinator::raft::dump(&dir, &tell_entry, &mut io::stdout().lock());
             dump.map(|()| ExitCode::SUCCESS).map_err(|e| Failed::new(1, e))
         }
         Command::Node { config, check } => node::run(&config, check),
@@ -97,8 +97,16 @@ fn run(cli: Cli) -> Result<ExitCode, Failed> {
         }
         Command::Ctl(command) => {
             let done = runtime()?.block_on(interrex_ctl::run(&cli.common, &command, &mut io::stdout()));
-            done.map(|()| ExitCode::SUCCESS).map_err(|e| Failed::new(1, e))
+            done.map(|()| ExitCode::SUCCESS).map_err(|e| Failed::new(e.exit_code(), e))
         }
+    }
+}
+
+/// An entry of the log in words; its passwords are not among them.
+fn tell_entry(bytes: &[u8]) -> String {
+    match interrex_api::log::decode_entry(bytes) {
+        Ok(entry) => format!("{}: {}", entry.cluster, entry.command),
+        Err(why) => why.to_string(),
     }
 }
 

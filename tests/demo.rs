@@ -262,8 +262,6 @@ fn hear(told: &mut BufReader<ChildStdout>, text: &str) {
     }
 }
 
-/// The interval of a poll towards a condition; nothing announces the end of a stranger's process.
-#[allow(clippy::disallowed_methods)]
 /// Polls: nobody is told of a process that comes or goes, or of a file that changes.
 #[expect(
     clippy::disallowed_methods,

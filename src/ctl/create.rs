@@ -14,7 +14,7 @@ pub struct Create {
     /// Its name: a-z, 0-9 and '-', at most 24 characters.
     cluster: ClusterName,
     /// How many instances it has, primary included: 1 to 9.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=9))]
     instances: u32,
     /// Standbys that must have a commit on disk before it is acknowledged [default: 1; 0 with one instance].
     #[arg(long)]
@@ -65,12 +65,24 @@ impl Create {
 
     fn request(&self) -> Result<CreateCluster, CtlError> {
         let acks = self.acks.unwrap_or_else(|| self.instances.saturating_sub(1).min(1));
+        if acks >= self.instances {
+            let standbys = self.instances - 1;
+            return Err(CtlError::Usage(format!(
+                "--acks {acks}: {} instances have {standbys} standbys to acknowledge; ask for at most {standbys}",
+                self.instances
+            )));
+        }
         let when_alone = match self.when_alone {
             Alone::Continue => WhenAlone::Continue,
             Alone::Block => WhenAlone::Block,
         };
         let floor = if when_alone == WhenAlone::Block { acks } else { 0 };
         let min_acks = self.min_acks.unwrap_or(floor);
+        if min_acks > acks {
+            return Err(CtlError::Usage(format!(
+                "--min-acks {min_acks} exceeds --acks {acks}; it may be at most that"
+            )));
+        }
         let owner = match (&self.user, &self.password_file) {
             (None, _) => None,
             (Some(name), None) => Some(NewOwner { name: name.clone(), password: None }),

@@ -48,7 +48,7 @@ impl Failover {
         match reply.accepted {
             true => Ok(()),
             false => Err(CtlError::Refused(format!(
-                "a failover of {} could not end: {}",
+                "no failover of {} as asked: {}",
                 self.cluster,
                 if reply.waits.is_empty() {
                     "nobody could be elected".to_owned()

@@ -74,6 +74,9 @@ pub enum CtlError {
     /// The coordinators refused, or none answered.
     #[error("{0}")]
     Client(#[from] ClientError),
+    /// Arguments that do not fit together.
+    #[error("{0}")]
+    Usage(String),
     /// The command's own refusal.
     #[error("{0}")]
     Refused(String),
@@ -88,6 +91,17 @@ pub enum CtlError {
     /// The output is gone; with a closed pipe nobody is left to be told.
     #[error("write the answer: {0}")]
     Output(#[from] io::Error),
+}
+
+impl CtlError {
+    /// 2 where an argument is to be edited, 1 otherwise.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            CtlError::Usage(_)
+            | CtlError::Client(ClientError::NoAddress | ClientError::BadAddress { .. }) => 2,
+            CtlError::Client(_) | CtlError::Refused(_) | CtlError::File { .. } | CtlError::Output(_) => 1,
+        }
+    }
 }
 
 /// What a command needs to do its work.

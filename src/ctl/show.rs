@@ -60,6 +60,9 @@ pub(crate) fn screen(status: &ClusterStatus) -> String {
 
 /// A libpq connection string that names every instance and picks the one that takes writes.
 pub(crate) fn connection_string(cluster: &ClusterName, info: &ConnectionInfo) -> String {
+    if info.hosts.is_empty() {
+        return "- (no instance has registered yet)".to_owned();
+    }
     let bracket = |host: &str| if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     let hosts: Vec<String> = info
         .hosts

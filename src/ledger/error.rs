@@ -16,7 +16,7 @@ pub enum LedgerError {
         why: String,
     },
     /// A file of ours cannot be read or written.
-    #[error("{action} {}", path.display())]
+    #[error("{action} {}: {source}", path.display())]
     File {
         /// What was being done, in the present tense.
         action: &'static str,
@@ -42,7 +42,7 @@ pub enum LedgerError {
         why: String,
     },
     /// An instance could not be asked for its rows; a verification without it would be none.
-    #[error("{action} on {host}; every instance must answer, verify again when it is up")]
+    #[error("{action} on {host}: {source}; every instance must answer, verify again when it is up")]
     Instance {
         /// The instance, as host:port.
         host: String,

@@ -82,7 +82,7 @@ async fn without_a_coordinator_every_command_says_so_in_one_line() {
     }
     let answer = run(["list", "--coordinators", "nonsense"]).await;
     let line = "interrex: 'nonsense' is not the address of a coordinator: expected host:port, such as 10.0.0.1:7400\n";
-    assert_eq!((answer.code, answer.err.as_str()), (1, line));
+    assert_eq!((answer.code, answer.err.as_str()), (2, line));
     let missing = temporary();
     let dir = missing.path().join("raft");
     let answer = run(["raft-log".as_ref(), dir.as_os_str()]).await;

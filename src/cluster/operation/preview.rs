@@ -31,6 +31,10 @@ pub fn failover(view: &View<'_>, wanted: Option<&InstanceName>) -> Preview {
         };
         return Preview { obstacles: vec![why.to_owned()], ..Preview::default() };
     };
+    if wanted == Some(&reign.instance) {
+        let obstacle = format!("{} is the primary already", reign.instance);
+        return Preview { obstacles: vec![obstacle], ..Preview::default() };
+    }
     let others = view.whole_and_fresh().filter(|name| **name != reign.instance);
     let seals: BTreeMap<InstanceName, Seal> = others
         .filter_map(|name| {

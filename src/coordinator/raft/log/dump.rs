@@ -1,5 +1,6 @@
-//! The log as JSON lines, for people: `interrex raft-log dump DIR`. Reads only, takes no lock, and goes on as far as
-//! the files can be read.
+//! The log as JSON lines, for people: `interrex raft-log DIR`. Reads only, takes no lock, and goes on as far as the
+//! files can be read. What an entry says is for the caller to put into words: entries may hold passwords, so their
+//! bytes are never printed.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -14,28 +15,34 @@ use super::frame::{self, Tail};
 use super::record::Record;
 use super::recover::{LogError, segment_name, segments};
 
-/// Writes one line for each record of the raft log in `dir`, and one for what does not read back.
+/// Writes one line for each record of the raft log in `dir`, and one for what does not read back. `tell` puts an
+/// entry into words, without anything secret.
 ///
 /// # Errors
 /// When a segment cannot be read at all, or `out` cannot be written.
-pub fn dump(dir: &Path, out: &mut dyn Write) -> Result<(), LogError> {
+pub fn dump(dir: &Path, tell: &dyn Fn(&[u8]) -> String, out: &mut dyn Write) -> Result<(), LogError> {
     let disk = RealDisk::look(dir);
     let io_error = |what, place: &str, source| LogError::Io { what, place: place.to_owned(), source };
     for number in segments(&disk)? {
         let name = segment_name(number);
         let bytes = disk.read(&name).map_err(|e| io_error("read", &name, e))?;
-        dump_segment(&name, &bytes, out).map_err(|e| io_error("write the dump of", &name, e))?;
+        dump_segment(&name, &bytes, tell, out).map_err(|e| io_error("write the dump of", &name, e))?;
     }
     Ok(())
 }
 
-fn dump_segment(name: &str, bytes: &[u8], out: &mut dyn Write) -> io::Result<()> {
+fn dump_segment(
+    name: &str,
+    bytes: &[u8],
+    tell: &dyn Fn(&[u8]) -> String,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let (frames, tail) = frame::scan(bytes);
     for frame in frames {
         match Record::decode_all(frame.payload) {
             Ok(records) => {
                 for record in records {
-                    let line = json!({"file": name, "offset": frame.at, "record": record.name(), "value": value(&record)});
+                    let line = json!({"file": name, "offset": frame.at, "record": record.name(), "value": value(&record, tell)});
                     writeln!(out, "{line}")?;
                 }
             }
@@ -60,7 +67,7 @@ fn hex(id: u64) -> String {
     format!("{id:016x}")
 }
 
-fn value(record: &Record) -> Value {
+fn value(record: &Record, tell: &dyn Fn(&[u8]) -> String) -> Value {
     let vote = |v: &pb::RaftVote| json!({"term": v.term, "for": hex(v.voted_for), "committed": v.committed});
     match record {
         Record::Start(s) => json!({
@@ -73,7 +80,7 @@ fn value(record: &Record) -> Value {
             let payload = match wire::entry_out(entry).payload {
                 None => json!("blank"),
                 Some(pb::raft_entry::Payload::Normal(bytes)) => {
-                    json!({"bytes": bytes.len(), "hex": to_hex(&bytes)})
+                    json!({"bytes": bytes.len(), "entry": tell(&bytes)})
                 }
                 Some(pb::raft_entry::Payload::Membership(m)) => membership(&m),
             };
@@ -83,10 +90,6 @@ fn value(record: &Record) -> Value {
         Record::Purged(at) => id(Some(at)),
         Record::Group(group) => json!(hex(*group)),
     }
-}
-
-fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn membership(m: &pb::RaftMembership) -> Value {

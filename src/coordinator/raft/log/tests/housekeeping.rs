@@ -51,7 +51,7 @@ async fn the_dump_is_one_json_line_a_record() {
     }
     log.close().await;
     let mut out = Vec::new();
-    super::super::dump(dir.path(), &mut out).expect("a dump");
+    super::super::dump(dir.path(), &|bytes| format!("{} bytes", bytes.len()), &mut out).expect("a dump");
     let lines = String::from_utf8(out).expect("text");
     let parsed: Vec<serde_json::Value> =
         lines.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
