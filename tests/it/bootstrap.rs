@@ -152,10 +152,6 @@ async fn refusals_are_one_line(town: &Town) {
             "interrex: n9 is not an instance of cluster demo; see: interrex show demo\n",
         ),
         (&["create", CLUSTER], "interrex: cluster demo exists already; see: interrex show demo\n"),
-        (
-            &["create", "other", "--instances", "3", "--acks", "3"],
-            "interrex: create other: acks = 3: 3 instances have 2 standbys to acknowledge\n",
-        ),
         (&["coordinator", "transfer", "--to", "n9"], "interrex: n9 is not a voter of this group\n"),
     ];
     let before = town.events().await.len();

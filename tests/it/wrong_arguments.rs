@@ -83,6 +83,10 @@ async fn without_a_coordinator_every_command_says_so_in_one_line() {
     let answer = run(["list", "--coordinators", "nonsense"]).await;
     let line = "interrex: 'nonsense' is not the address of a coordinator: expected host:port, such as 10.0.0.1:7400\n";
     assert_eq!((answer.code, answer.err.as_str()), (2, line));
+    // Found without asking anybody: the address is never dialled.
+    let answer = run(["create", "other", "--instances", "3", "--acks", "3"]).await;
+    let line = "interrex: --acks 3: 3 instances have 2 standbys to acknowledge; ask for at most 2\n";
+    assert_eq!((answer.code, answer.err.as_str()), (2, line));
     let missing = temporary();
     let dir = missing.path().join("raft");
     let answer = run(["raft-log".as_ref(), dir.as_os_str()]).await;
