@@ -37,8 +37,8 @@ fn rank(view: &View<'_>, memory: &Memory, problems: &[Problem]) -> Advance {
         (Operation::Failover(under_way), None) => failover::elect(view, memory, under_way),
         (Operation::None, None) => Advance::nothing(),
         (_, Some(reign)) => {
-            let begin = problems.iter().map(|problem| failover::begin(view, problem));
-            if let Some(begin) = begin.into_iter().find(|begin| *begin != Advance::nothing()) {
+            let mut begins = problems.iter().map(|problem| failover::begin(view, problem));
+            if let Some(begin) = begins.find(|begin| *begin != Advance::nothing()) {
                 return begin;
             }
             let promote = failover::promote(view, reign);

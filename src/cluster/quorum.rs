@@ -26,9 +26,9 @@
 //! `S` was sealed. The least such position is kept.
 
 use crate::ids::InstanceName;
-use crate::record::CommitRule;
+use crate::record::{Cluster, CommitRule};
 use crate::report::Seal;
-use crate::wal::Position;
+use crate::wal::{Position, TimelineId};
 use std::collections::BTreeMap;
 
 /// The sealed instances of a failover.
@@ -88,6 +88,33 @@ pub fn may_win(rules: &[CommitRule], seals: &Seals, instance: &InstanceName) -> 
     })
 }
 
+/// Which position a seal counts for; `None`: it shares no known timeline with the cluster, and counts for nothing.
+///
+/// A position counts as it stands when its timeline is in the record, or was opened by somebody who was elected for
+/// it and holds what the rules before that election protect. Anything else is a promotion by hand, whose number says
+/// nothing about a reign: it counts for what it shares with its parent.
+pub fn counted(cluster: &Cluster, seal: Seal) -> Option<Position> {
+    let timeline = seal.position.timeline;
+    let known = |timeline: TimelineId| cluster.timelines.iter().find(|fork| fork.epoch.0 == timeline.0);
+    let Some(fork) = seal.fork.filter(|fork| fork.epoch.0 == timeline.0) else {
+        return known(timeline).map(|_| seal.position);
+    };
+    let origin = Position { timeline: fork.parent, lsn: fork.begin };
+    let granted = match known(timeline) {
+        Some(recorded) => recorded.parent == fork.parent && recorded.begin == fork.begin,
+        None => {
+            let elected = cluster.rules.iter().any(|rule| rule.epoch.0 == timeline.0);
+            let before = cluster.rules.iter().filter(|rule| rule.epoch.0 < timeline.0);
+            elected && before.filter_map(|rule| rule.covered_at).all(|covered| origin >= covered)
+        }
+    };
+    match (granted, known(fork.parent)) {
+        (true, _) => Some(seal.position),
+        (false, Some(_)) => Some(origin),
+        (false, None) => None,
+    }
+}
+
 /// Notes at an election that everything the rules protect is held by whoever reaches the winner's position.
 pub fn cover(rules: &mut [CommitRule], winner: Position) {
     for rule in rules {
@@ -111,7 +138,7 @@ impl std::fmt::Display for CommitRule {
 mod tests {
     use super::*;
     use crate::ids::{Epoch, RuleNumber};
-    use crate::wal::{Lsn, TimelineId};
+    use crate::wal::Lsn;
 
     fn name(text: &str) -> InstanceName {
         text.parse().unwrap()

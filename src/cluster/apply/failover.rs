@@ -65,7 +65,7 @@ pub(super) fn record_seal(
             "the copy on {instance} (incarnation {incarnation}) does not count"
         ));
     }
-    let counted = granted_position(cluster, seal);
+    let counted = quorum::counted(cluster, seal);
     let Operation::Failover(failover) = &mut cluster.operation else {
         return Rejected::because("no failover is under way");
     };
@@ -78,11 +78,11 @@ pub(super) fn record_seal(
     }
     let how = if seal.stopped { "stopped" } else { "sealed" };
     let (position, text) = match counted {
-        Counted::As(position) if position == seal.position => {
+        Some(position) if position == seal.position => {
             failover.astray.remove(instance);
             (position, format!("{instance} is {how} at {position}"))
         }
-        Counted::As(position) => {
+        Some(position) => {
             failover.astray.insert(instance.clone());
             let stands = seal.position;
             (
@@ -92,7 +92,7 @@ pub(super) fn record_seal(
                 ),
             )
         }
-        Counted::Nothing => {
+        None => {
             return Rejected::because(format!(
                 "{instance} stands at {}, off every line of this cluster",
                 seal.position
@@ -102,39 +102,6 @@ pub(super) fn record_seal(
     failover.seals.insert(instance.clone(), Seal { position, ..seal });
     failover.times.sealed = at;
     Ok(vec![("sealed", text)])
-}
-
-/// What a seal counts for.
-enum Counted {
-    /// This position.
-    As(Position),
-    /// Nothing: it shares no known timeline with the cluster.
-    Nothing,
-}
-
-/// A position counts as it stands when its timeline is in the record, or was opened by somebody who was elected for
-/// it and holds what the rules before that election protect. Anything else is a promotion by hand, whose number says
-/// nothing about a reign: it counts for what it shares with its parent.
-fn granted_position(cluster: &Cluster, seal: Seal) -> Counted {
-    let timeline = seal.position.timeline;
-    let known = |timeline: TimelineId| cluster.timelines.iter().find(|fork| fork.epoch.0 == timeline.0);
-    let Some(fork) = seal.fork.filter(|fork| fork.epoch.0 == timeline.0) else {
-        return if known(timeline).is_some() { Counted::As(seal.position) } else { Counted::Nothing };
-    };
-    let origin = Position { timeline: fork.parent, lsn: fork.begin };
-    let granted = match known(timeline) {
-        Some(recorded) => recorded.parent == fork.parent && recorded.begin == fork.begin,
-        None => {
-            let elected = cluster.rules.iter().any(|rule| rule.epoch.0 == timeline.0);
-            let before = cluster.rules.iter().filter(|rule| rule.epoch.0 < timeline.0);
-            elected && before.filter_map(|rule| rule.covered_at).all(|covered| origin >= covered)
-        }
-    };
-    match (granted, known(fork.parent)) {
-        (true, _) => Counted::As(seal.position),
-        (false, Some(_)) => Counted::As(origin),
-        (false, None) => Counted::Nothing,
-    }
 }
 
 pub(super) fn accept_loss(
