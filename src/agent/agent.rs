@@ -13,6 +13,7 @@ use crate::session::Lines;
 use crate::state::{Owner, State, StateError};
 use crate::steps::stop_for_good;
 use crate::tend::tend;
+use crate::tidy::tidy_forever;
 use crate::told::{Granted, Told};
 use interrex_api::client::{ClientError, ClientOptions, SessionClient};
 use interrex_api::session::WatchRequest;
@@ -267,6 +268,7 @@ async fn live(
     parts.spawn(keep_leases(instance.clone(), granted));
     parts.spawn(knock_forever(instance.clone()));
     parts.spawn(beat_forever(instance.clone()));
+    parts.spawn(tidy_forever(instance.clone()));
     let looped = instance.clone();
     parts.spawn(async move { match reconcile(looped).await {} });
     let broken = |ended: Option<Result<(), tokio::task::JoinError>>| {

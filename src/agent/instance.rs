@@ -40,6 +40,8 @@ pub(crate) struct Instance {
     pub(crate) beat_now: Notify,
     /// What the last knocks found.
     pub(crate) knocked: Mutex<Option<Knocked>>,
+    /// The goal under which nothing that was moved aside is needed any more; absent: something may be.
+    pub(crate) may_tidy: watch::Sender<Option<Stamp>>,
     /// Numbers looks, so that an older one never overwrites a newer one's report.
     pub(crate) looks: AtomicU64,
     state: Arc<Mutex<State>>,
@@ -87,6 +89,7 @@ impl Instance {
             poke: Notify::new(),
             beat_now: Notify::new(),
             knocked: Mutex::new(None),
+            may_tidy: watch::Sender::new(None),
             looks: AtomicU64::new(0),
             state: parts.state,
             run: Mutex::new(Run { from_async, ..Run::begun() }),

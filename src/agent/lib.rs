@@ -14,6 +14,7 @@
 //! | `reconcile` `steps` `eyes` | the loop; one deed each; what is seen and told |
 //! | `keeper` `beat` `knock` | the lease; the synchronous commit that renews it; testimony about the primary |
 //! | `state` `identity` | what must survive; who a data directory is |
+//! | `tidy` | what was moved aside goes once the cluster is whole |
 //! | `tend` `serial` | one instance's trouble is not another's; which word of the agent a message is |
 //! | `postgres` `process` | everything of PostgreSQL: SQL, files, tools; processes and the guard |
 
@@ -34,6 +35,7 @@ mod session;
 mod state;
 mod steps;
 mod tend;
+mod tidy;
 mod told;
 
 pub use agent::{Agent, AgentError, Builder};

@@ -57,6 +57,7 @@ pub(crate) async fn reconcile(instance: Arc<Instance>) -> Infallible {
         let step = next_step(&goal.goal, &seen, now());
         log.step(&step);
         instance.announce(&step);
+        instance.note_rest(&goal, &seen, &step);
         let pause = match rest(&step) {
             Some(pause) => pause,
             None => match instance.carry_out(&goal, &step, &mut told).await {

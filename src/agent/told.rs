@@ -17,6 +17,8 @@ pub(crate) struct Told {
     pub(crate) peers: BTreeMap<InstanceName, Address>,
     /// Where to knock; absent while nobody is elected.
     pub(crate) primary: Option<PrimaryPlace>,
+    /// As of this goal every copy is whole and the primary open.
+    pub(crate) whole: bool,
 }
 
 impl Told {
@@ -27,7 +29,10 @@ impl Told {
         if update.goal.is_none() || update.goal.as_ref().map(|goal| goal.stamp) < known {
             return false;
         }
-        let new = Told { goal: update.goal, peers: update.peers, primary: update.primary };
+        // What makes a cluster less than whole raises the stamp: a coordinator that lags takes nothing back.
+        let same = update.goal.as_ref().map(|goal| goal.stamp) == known;
+        let whole = update.whole || (same && self.whole);
+        let new = Told { goal: update.goal, peers: update.peers, primary: update.primary, whole };
         let differs = new != *self;
         *self = new;
         differs
@@ -42,6 +47,7 @@ impl Told {
             goal: Some(welcome.goal.clone()),
             peers: welcome.peers.clone(),
             primary: self.primary.take().filter(|primary| primary.epoch == welcome.goal.stamp.epoch),
+            whole: false,
         };
         true
     }
@@ -76,7 +82,7 @@ mod tests {
     fn update(epoch: u32, revision: u64) -> GoalUpdate {
         let stamp = Stamp { epoch: Epoch(epoch), revision: Revision(revision) };
         let goal = Some(StampedGoal { stamp, goal: Goal::Sealed { epoch: Epoch(epoch), line: None } });
-        GoalUpdate { goal, peers: BTreeMap::new(), primary: None }
+        GoalUpdate { goal, peers: BTreeMap::new(), primary: None, whole: false }
     }
 
     #[test]
@@ -88,6 +94,16 @@ mod tests {
         assert!(!told.take(update(6, 99)));
         assert!(told.take(update(8, 41)));
         assert_eq!(told.goal.unwrap().stamp.epoch, Epoch(8));
+    }
+
+    #[test]
+    fn a_cluster_stays_whole_until_a_higher_stamp_says_otherwise() {
+        let mut told = Told::default();
+        assert!(told.take(GoalUpdate { whole: true, ..update(7, 40) }));
+        assert!(!told.take(update(7, 40)), "a coordinator that lags");
+        assert!(told.whole);
+        assert!(told.take(update(7, 41)));
+        assert!(!told.whole);
     }
 
     #[test]

@@ -121,6 +121,9 @@ pub struct GoalUpdate {
     pub peers: BTreeMap<InstanceName, Address>,
     /// The elected primary; absent: nobody is elected in this epoch.
     pub primary: Option<PrimaryPlace>,
+    /// As of this goal every copy is whole and the primary open: what was moved aside may go. False: not so, or not
+    /// known.
+    pub whole: bool,
 }
 
 /// Where to knock.

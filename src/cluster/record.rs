@@ -287,6 +287,19 @@ impl Cluster {
         History { timeline: TimelineId(fork.epoch.0), ancestors }
     }
 
+    /// True when nothing older than the present copies can be needed any more: the primary is open, its commit rule is
+    /// proved and the only one listed, and every instance that is wanted is there with a whole copy. What was moved
+    /// aside may go then. Every entry that makes it false again raises the revision.
+    pub fn is_whole(&self) -> bool {
+        let open = self.primary.as_ref().is_some_and(|reign| reign.fork.is_some() && reign.open);
+        let all = u32::try_from(self.instances.len()).is_ok_and(|count| count >= self.spec.instances);
+        open && all
+            && self.operation == Operation::None
+            && self.sync.proved
+            && self.rules.len() == 1
+            && self.instances.values().all(|instance| instance.copy == Copy::Whole)
+    }
+
     /// Whole copies, by name.
     pub fn whole(&self) -> impl Iterator<Item = (&InstanceName, &Instance)> {
         self.instances.iter().filter(|(_, instance)| instance.copy == Copy::Whole)

@@ -1,7 +1,7 @@
 //! A copy that no rewind can save is made anew: a diverged primary whose WAL is gone, and a standby whose whole
 //! directory is.
 
-use crate::support::{Town, healthy, instance, primary};
+use crate::support::{CLUSTER, Town, healthy, instance, primary};
 use std::fs;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -28,6 +28,16 @@ async fn a_copy_that_cannot_be_rewound_is_cloned_anew() {
     assert!(instance(&whole, &old).incarnation > instance(&before, &old).incarnation);
     town.eventually("its own row to be gone from the old primary", async || {
         (town.sql(&old, "select what from kept").await.ok()? == ["after"]).then_some(())
+    })
+    .await;
+
+    // What it was is kept until the cluster is whole.
+    let home = town.machine(&old).dir.clone();
+    town.eventually("what was moved aside to go", async || {
+        let log = fs::read_to_string(home.join("node.log")).ok()?;
+        let left = fs::read_dir(home.join("data/instances").join(CLUSTER).join("aside")).ok()?.count();
+        (left == 0 && log.contains("the cluster is whole: ") && log.contains("aside/data.1 was removed"))
+            .then_some(())
     })
     .await;
 

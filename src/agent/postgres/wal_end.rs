@@ -10,6 +10,7 @@
 //! boundary of a record. A server that replayed past a fork thereby stays on its own timeline, whatever histories it
 //! has fetched since.
 
+use super::aside::HIDING;
 use super::control_data::{ControlData, ControlState};
 use super::error::{Error, Result};
 use super::files::{blocking, rename, sync, sync_parent, with_suffix};
@@ -190,7 +191,7 @@ fn settle(end: End, mend: bool) -> Result<Position> {
     }
     for file in end.hiding.iter().filter(|_| mend) {
         // Its contents are in the older file, too, which now is the one to be read.
-        rename(file, &with_suffix(file, ".interrex-hiding"))?;
+        rename(file, &with_suffix(file, HIDING))?;
     }
     if let Some(any) = end.read.first() {
         sync_parent(any)?;

@@ -199,8 +199,12 @@ impl SessionHandler for Script {
     async fn watch(&self, caller: Caller, _: WatchRequest) -> Result<Answers<GoalUpdate>, Refused> {
         use tokio_stream::StreamExt;
         self.turn(&caller)?;
-        let first =
-            Ok(GoalUpdate { goal: Some(samples::goals().remove(0)), peers: BTreeMap::new(), primary: None });
+        let first = Ok(GoalUpdate {
+            goal: Some(samples::goals().remove(0)),
+            peers: BTreeMap::new(),
+            primary: None,
+            whole: false,
+        });
         Ok(Box::pin(tokio_stream::once(first).chain(tokio_stream::pending())))
     }
 }

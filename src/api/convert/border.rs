@@ -79,8 +79,8 @@ fn what_agents_and_coordinators_say_comes_back_as_it_went() {
     }]);
     let primary = PrimaryPlace { instance: instance("n1"), epoch: Epoch(8), address: address() };
     comes_back([
-        GoalUpdate { goal: Some(samples::goals().remove(4)), peers, primary: Some(primary) },
-        GoalUpdate { goal: None, peers: BTreeMap::new(), primary: None },
+        GoalUpdate { goal: Some(samples::goals().remove(4)), peers, primary: Some(primary), whole: true },
+        GoalUpdate { goal: None, peers: BTreeMap::new(), primary: None, whole: false },
     ]);
 }
 

@@ -204,6 +204,7 @@ impl Wire for GoalUpdate {
             goal: self.goal.as_ref().map(Wire::to_pb),
             peers: peers_to_pb(&self.peers),
             primary: self.primary.as_ref().map(Wire::to_pb),
+            whole: self.whole,
         }
     }
 
@@ -212,6 +213,7 @@ impl Wire for GoalUpdate {
             goal: maybe(pb.goal, "goal")?,
             peers: peers_from_pb(pb.peers)?,
             primary: maybe(pb.primary, "primary")?,
+            whole: pb.whole,
         })
     }
 }

@@ -125,6 +125,10 @@ impl World {
             ["step"] => return self.step().0,
             ["run"] => return self.run(),
             ["goals"] => return self.goals(),
+            ["whole"] => {
+                let whole = if self.cluster().is_whole() { "whole" } else { "not whole" };
+                return format!("{whole}\n");
+            }
             ["rules"] => {
                 let rules = self.cluster().rules.iter();
                 return rules.map(|rule| format!("{rule}\n")).collect();

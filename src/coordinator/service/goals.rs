@@ -61,7 +61,7 @@ impl Following {
 /// What the record says to one instance. A directory that is not the registered one is told nothing to be.
 fn update(record: Option<&Cluster>, request: &WatchRequest) -> GoalUpdate {
     let Some(record) = record else {
-        return GoalUpdate { goal: None, peers: BTreeMap::new(), primary: None };
+        return GoalUpdate { goal: None, peers: BTreeMap::new(), primary: None, whole: false };
     };
     let member = record.instances.get(&request.instance);
     let registered = member.is_some_and(|member| member.directory == request.directory);
@@ -72,6 +72,7 @@ fn update(record: Option<&Cluster>, request: &WatchRequest) -> GoalUpdate {
             let address = record.instances.get(&reign.instance)?.address.clone();
             Some(PrimaryPlace { instance: reign.instance.clone(), epoch: record.epoch, address })
         }),
+        whole: registered && record.is_whole(),
     }
 }
 
