@@ -16,6 +16,9 @@ use interrex_agent::process::{
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{Connection, PgConnection, Row};
 
+#[path = "shared/bin_dir.rs"]
+mod bin_dir;
+
 /// Far longer than anything takes; a scene that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
 const GUARD: &str = env!("CARGO_BIN_EXE_interrex-guard");
@@ -423,18 +426,9 @@ fn template() -> &'static Path {
     })
 }
 
-/// The newest PostgreSQL of the machine, or where PG_BINDIR points.
 fn bindir() -> &'static Path {
     static BINDIR: OnceLock<PathBuf> = OnceLock::new();
-    BINDIR.get_or_init(|| {
-        if let Some(dir) = std::env::var_os("PG_BINDIR") {
-            return dir.into();
-        }
-        let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-        let newest = installed.max_by_key(|dir| dir.file_name().to_str().and_then(|v| v.parse::<u32>().ok()));
-        let dir = newest.map(|dir| dir.path().join("bin"));
-        dir.expect("PostgreSQL is installed in /usr/lib/postgresql, or PG_BINDIR says where")
-    })
+    BINDIR.get_or_init(bin_dir::bin_dir)
 }
 
 /// PostgreSQL refuses to run as root, so root's tests take the user `postgres`.

@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -13,6 +13,9 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use tokio::time::{Instant, sleep};
 
 use crate::target::{HostSpec, Login};
+
+#[path = "../../tests/shared/bin_dir.rs"]
+mod bin_dir;
 
 /// Long enough for anything a scene waits for; a scene that reaches it has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -130,7 +133,7 @@ fn free_port() -> u16 {
 }
 
 fn as_postgres(program: &str) -> Command {
-    let program = bin_dir().join(program);
+    let program = bin_dir::bin_dir().join(program);
     let mut command = Command::new("setpriv");
     if geteuid().is_root() {
         command.args(["--reuid=postgres", "--regid=postgres", "--init-groups"]);
@@ -138,17 +141,6 @@ fn as_postgres(program: &str) -> Command {
     // The kernel ends the server should the test be killed before it can.
     command.args(["--pdeathsig", "QUIT", "--"]).arg(program).current_dir("/").env("LC_ALL", "C");
     command
-}
-
-/// The newest PostgreSQL where Debian puts them.
-fn bin_dir() -> PathBuf {
-    let versions =
-        fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed: apt-get install postgresql");
-    let newest = versions
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
-        .max()
-        .expect("a version of PostgreSQL in /usr/lib/postgresql");
-    PathBuf::from(format!("/usr/lib/postgresql/{newest}/bin"))
 }
 
 fn user_id(name: &str) -> (u32, u32) {

@@ -2,7 +2,7 @@
 //! 1 where the world refuses; and nothing on disk changes. One of each kind, through the real binary; the
 //! configuration's own scenes know the many texts.
 
-use crate::support::{free, installed_major, is_root, of_postgres, run, temporary, tree, unchanged};
+use crate::support::{bin_dir, free, is_root, major, of_postgres, run, temporary, tree, unchanged};
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -27,7 +27,8 @@ impl Ready {
         let text = format!(
             "name = \"n1\"\ndata_dir = \"{at}/node\"\n[coordinator]\nlisten = \"127.0.0.1:{port}\"\n\
              members = {{ n1 = \"127.0.0.1:{port}\" }}\n[[instance]]\ncluster = \"demo\"\n\
-             listen = \"127.0.0.1:{postgres_port}\"\npgdata = \"{at}/pg/data\"\n",
+             listen = \"127.0.0.1:{postgres_port}\"\nbin_dir = \"{bin}\"\npgdata = \"{at}/pg/data\"\n",
+            bin = bin_dir().display(),
         );
         fs::write(root.path().join("node.toml"), &text).unwrap();
         Self { root, text, port, postgres_port }
@@ -141,10 +142,10 @@ async fn directories_of_others_are_refused() {
         .await;
     ready.pgdata(0o700);
     fs::write(pgdata.join("PG_VERSION"), "9.6\n").unwrap();
-    let major = installed_major();
+    let of = major();
     let other = format!(
         "interrex: /…/node.toml: key 'instance.pgdata': \"/…/pg/data\" is of PostgreSQL 9.6, the programs are of \
-         {major}; name those of 9.6 with bin_dir, or upgrade the directory (pg_upgrade)\n"
+         {of}; name those of 9.6 with bin_dir, or upgrade the directory (pg_upgrade)\n"
     );
     ready.refuses(1, &other).await;
     if is_root() {
@@ -162,7 +163,7 @@ async fn a_machine_without_postgresql_is_refused() {
     let ready = Ready::new();
     let bin = ready.at("bin");
     fs::create_dir(&bin).unwrap();
-    ready.edit("pgdata =", &format!("bin_dir = \"{}\"\npgdata =", bin.display()));
+    ready.edit(&bin_dir().display().to_string(), &bin.display().to_string());
     ready
         .refuses(
             1,

@@ -16,6 +16,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
+#[path = "../../../tests/shared/bin_dir.rs"]
+mod bin_dir;
+
 /// Long enough for a loaded machine; no scene waits for it to pass.
 pub(super) const LONG: Duration = Duration::from_secs(60);
 
@@ -74,7 +77,7 @@ impl House {
         fs::create_dir_all(&home).expect("the name is new");
         let port =
             TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port is free").port();
-        let layout = layout(&home.join("data"), &home.join("run"), bin_dir(), run_as(), port);
+        let layout = layout(&home.join("data"), &home.join("run"), bin_dir::bin_dir(), run_as(), port);
         Node { server: server(layout), child: None }
     }
 
@@ -244,16 +247,6 @@ fn roomy_memory() -> Option<&'static Path> {
     let memory = Path::new("/dev/shm");
     let room = rustix::fs::statvfs(memory).ok()?;
     (room.f_bavail * room.f_frsize > 6 << 30).then_some(memory)
-}
-
-/// The newest version installed, or the one that `INTERREX_TEST_PG_BIN` names.
-fn bin_dir() -> PathBuf {
-    if let Some(named) = std::env::var_os("INTERREX_TEST_PG_BIN") {
-        return named.into();
-    }
-    let all = Path::new("/usr/lib/postgresql").read_dir().into_iter().flatten().flatten();
-    let dirs = all.map(|entry| entry.path().join("bin")).filter(|dir| dir.join("pg_rewind").exists());
-    dirs.max().expect("these scenes need PostgreSQL's server packages: apt-get install postgresql")
 }
 
 /// PostgreSQL refuses root.

@@ -22,7 +22,7 @@ pub(crate) use cli::{Answer, run};
 pub(crate) use ledger::{Writer, now_ms};
 pub(crate) use machine::Machine;
 pub(crate) use ports::free;
-pub(crate) use postgresql::{initdb, installed_major};
+pub(crate) use postgresql::{bin_dir, initdb, major};
 pub(crate) use processes::below;
 pub(crate) use status::{healthy, instance, primary};
 pub(crate) use town::{CLUSTER, Town};

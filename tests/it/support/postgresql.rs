@@ -1,20 +1,30 @@
-//! The PostgreSQL of this machine, used beside Interrex: as somebody who knows nothing of it would.
+//! The PostgreSQL of these scenes, used beside Interrex: as somebody who knows nothing of it would.
 
 use super::tree::is_root;
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The newest major version that is installed.
-pub(crate) fn installed_major() -> u32 {
-    let numbers = fs::read_dir("/usr/lib/postgresql").unwrap();
-    let numbers = numbers.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    numbers.max().expect("PostgreSQL is installed")
+#[path = "../../shared/bin_dir.rs"]
+mod named;
+
+/// Where the programs are that every node of a scene is told to run.
+pub(crate) fn bin_dir() -> PathBuf {
+    named::bin_dir()
+}
+
+/// Their major version.
+pub(crate) fn major() -> u32 {
+    let told = Command::new(bin_dir().join("postgres")).arg("--version").output().unwrap();
+    // `postgres (PostgreSQL) 15.18 (Debian …)`
+    let text = String::from_utf8(told.stdout).unwrap();
+    let number =
+        text.trim().strip_prefix("postgres (PostgreSQL) ").and_then(|rest| rest.split(['.', ' ']).next());
+    number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("a version in '{text}'"))
 }
 
 /// Makes a data directory as somebody else would.
 pub(crate) fn initdb(pgdata: &Path) {
-    let program = format!("/usr/lib/postgresql/{}/bin/initdb", installed_major());
+    let program = bin_dir().join("initdb");
     let mut command = if is_root() {
         let mut command = Command::new("setpriv");
         command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"]).arg(program);

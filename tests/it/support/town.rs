@@ -5,6 +5,7 @@
 
 use super::cli::{Answer, run};
 use super::machine::Machine;
+use super::postgresql::bin_dir;
 use super::processes::below;
 use super::status::healthy;
 use super::tree::temporary;
@@ -243,6 +244,7 @@ members = {{ {members} }}
 [[instance]]
 cluster = "{CLUSTER}"
 listen = "{postgres}"
+bin_dir = "{bin_dir}"
 pgdata = "{pgdata}"
 
 [cluster.{CLUSTER}]
@@ -255,6 +257,7 @@ password_file = "{password}"
         listen = machine.coordinator(),
         members = members.join(", "),
         postgres = machine.host(),
+        bin_dir = bin_dir().display(),
         pgdata = machine.pgdata().display(),
         count = all.len(),
         password = password.display(),
