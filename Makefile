@@ -5,7 +5,7 @@
 PROFILE ?= dev
 CARGO ?= cargo
 
-.PHONY: demo test verify fix bench setup
+.PHONY: demo test test-versions verify fix bench idle setup
 
 demo: setup
 	$(CARGO) build --profile $(PROFILE) --bins
@@ -13,6 +13,10 @@ demo: setup
 
 test: setup
 	$(CARGO) test --workspace --no-fail-fast
+
+# The scenes that start PostgreSQL, on each of 14 to 18; MAJORS="14 18" takes some of them only.
+test-versions: setup
+	.ci/versions
 
 verify: setup
 	$(CARGO) fmt --all --check
@@ -32,6 +36,10 @@ fix:
 bench: setup
 	$(CARGO) build --release --bins
 	.ci/bench
+
+# A minute of rest: no log grows, and no node writes a byte.
+idle: setup
+	$(CARGO) test --test it -- --ignored --nocapture idle
 
 setup:
 	@.ci/setup

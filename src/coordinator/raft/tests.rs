@@ -1,4 +1,5 @@
 //! Groups of nodes in one process, over real gRPC on loopback.
 
 mod group;
+mod of_five;
 mod scenes;

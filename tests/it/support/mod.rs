@@ -26,5 +26,5 @@ pub(crate) use postgresql::{bin_dir, initdb, major};
 pub(crate) use processes::below;
 pub(crate) use status::{healthy, instance, primary};
 pub(crate) use town::{CLUSTER, Town};
-pub(crate) use tree::{is_root, of_postgres, temporary, tree, unchanged};
+pub(crate) use tree::{Tree, is_root, of_postgres, temporary, tree, unchanged};
 pub(crate) use wait::PATIENCE;

@@ -61,6 +61,15 @@ impl Town {
 
     /// As many machines as there are names.
     pub(crate) async fn of(names: &[&str]) -> Self {
+        Self::with(names, node_file).await
+    }
+
+    /// Machines that run a coordinator and nothing else.
+    pub(crate) async fn of_coordinators(names: &[&str]) -> Self {
+        Self::with(names, |machine, all, _| coordinator_file(machine, all)).await
+    }
+
+    async fn with(names: &[&str], file: impl Fn(&Machine, &[Machine], &Path) -> String) -> Self {
         let place = PLACES.acquire().await.expect("nobody closes the places");
         let dir = temporary();
         let machines: Vec<Machine> = names.iter().map(|name| Machine::new(dir.path(), name)).collect();
@@ -68,7 +77,7 @@ impl Town {
         fs::write(&password, format!("{PASSWORD}\n")).unwrap();
         fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
         for machine in &machines {
-            fs::write(machine.file(), node_file(machine, &machines, &password)).unwrap();
+            fs::write(machine.file(), file(machine, &machines, &password)).unwrap();
         }
         let options = ClientOptions {
             call: Duration::from_secs(1),
@@ -230,7 +239,7 @@ fn name() -> ClusterName {
     CLUSTER.parse().expect("a name")
 }
 
-fn node_file(machine: &Machine, all: &[Machine], password: &Path) -> String {
+fn coordinator_file(machine: &Machine, all: &[Machine]) -> String {
     let members: Vec<String> = all.iter().map(|m| format!("{} = \"{}\"", m.name, m.coordinator())).collect();
     format!(
         r#"name = "{name}"
@@ -240,7 +249,17 @@ data_dir = "{dir}/data"
 [coordinator]
 listen = "{listen}"
 members = {{ {members} }}
+"#,
+        name = machine.name,
+        dir = machine.dir.display(),
+        listen = machine.coordinator(),
+        members = members.join(", "),
+    )
+}
 
+fn node_file(machine: &Machine, all: &[Machine], password: &Path) -> String {
+    format!(
+        r#"{coordinator}
 [[instance]]
 cluster = "{CLUSTER}"
 listen = "{postgres}"
@@ -252,10 +271,7 @@ instances = {count}
 user = "{USER}"
 password_file = "{password}"
 "#,
-        name = machine.name,
-        dir = machine.dir.display(),
-        listen = machine.coordinator(),
-        members = members.join(", "),
+        coordinator = coordinator_file(machine, all),
         postgres = machine.host(),
         bin_dir = bin_dir().display(),
         pgdata = machine.pgdata().display(),

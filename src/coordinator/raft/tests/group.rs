@@ -176,6 +176,25 @@ impl Group {
         }
     }
 
+    /// Waits until a machine that lost its log votes under the id that it drew, and its former one is gone.
+    pub(crate) async fn votes_under_its_new_id(&self, name: &str) {
+        let node = self.node(name);
+        let mut metrics = node.inner.raft.metrics();
+        let back = async {
+            loop {
+                let members = node.members();
+                let own = |member: &MemberInfo| member.voter && member.raft_id == node.raft_id();
+                if members.len() == self.addrs.len() && members.iter().any(own) {
+                    return;
+                }
+                metrics.changed().await.expect("it runs");
+            }
+        };
+        tokio::time::timeout(PATIENCE, back)
+            .await
+            .unwrap_or_else(|_| panic!("{name} votes under its new id"));
+    }
+
     /// Takes over the address that another group's only machine had reserved.
     pub(crate) fn adopt(&mut self, name: &str, mut other: Group) {
         self.addrs.insert(name.to_owned(), other.addrs["n1"]);

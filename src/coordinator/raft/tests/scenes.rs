@@ -95,18 +95,7 @@ async fn a_machine_that_lost_its_log_comes_back_under_a_new_id_in_place_of_the_o
     assert_ne!(old_id, new_id);
 
     group.everywhere(&letters(2)).await;
-    let mut waiting = group.node(&lost).waiting();
-    let back = async {
-        loop {
-            let ids: Vec<(u64, bool)> =
-                group.node(&lost).members().into_iter().map(|m| (m.raft_id, m.voter)).collect();
-            if ids.len() == 3 && ids.contains(&(new_id, true)) {
-                return;
-            }
-            waiting.changed().await.expect("it runs");
-        }
-    };
-    tokio::time::timeout(PATIENCE, back).await.expect("it votes under the new id, and the old one is gone");
+    group.votes_under_its_new_id(&lost).await;
     // It counts: with another machine gone, two are a quorum.
     let other = group.names().into_iter().find(|n| *n != leader && *n != lost).expect("a third");
     group.kill(&other).await;
