@@ -90,6 +90,7 @@ fn rest(step: &Step) -> Option<Duration> {
         | Step::FinishPromotion
         | Step::ServeStandbys
         | Step::OpenClients
+        | Step::Checkpoint { .. }
         | Step::ProveRule
         | Step::Follow
         | Step::Rewind { .. }

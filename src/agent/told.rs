@@ -81,7 +81,8 @@ mod tests {
 
     fn update(epoch: u32, revision: u64) -> GoalUpdate {
         let stamp = Stamp { epoch: Epoch(epoch), revision: Revision(revision) };
-        let goal = Some(StampedGoal { stamp, goal: Goal::Sealed { epoch: Epoch(epoch), line: None } });
+        let goal = Goal::Sealed { epoch: Epoch(epoch), line: None, ended: None };
+        let goal = Some(StampedGoal { stamp, goal });
         GoalUpdate { goal, peers: BTreeMap::new(), primary: None, whole: false }
     }
 

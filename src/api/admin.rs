@@ -122,7 +122,18 @@ pub struct FailoverRequest {
     pub fenced: BTreeSet<InstanceName>,
 }
 
-/// What a failover does, or would do.
+/// Change the primary with its help, or say what that would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SwitchoverRequest {
+    /// Of which cluster.
+    pub name: ClusterName,
+    /// The instance wanted; absent: the best.
+    pub to: Option<InstanceName>,
+    /// Only say what would happen.
+    pub dry_run: bool,
+}
+
+/// What a change of primary does, or would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailoverReply {
     /// True when it was begun; with `dry_run`: when it would be.

@@ -10,13 +10,34 @@ use crate::pb;
 use interrex_cluster::command::{Command, Entry};
 use interrex_cluster::event::Event;
 use interrex_cluster::ids::ClusterName;
-use interrex_cluster::record::Cluster;
+use interrex_cluster::record::{Cluster, Operation};
 use interrex_cluster::time::WallMs;
 use prost::Message as _;
 use std::collections::BTreeMap;
 
-/// The highest level that this build knows, and the one that it writes.
-pub const LEVEL: u32 = 1;
+/// The highest level that this build knows. It writes the lowest that will do ([`level_of`]), so that builds of level 1
+/// go on together with this one until somebody asks for what they do not know.
+pub const LEVEL: u32 = 2;
+
+/// What a build has to know to apply the command. Level 2: planned changes of primary, and pausing.
+fn level_of(command: &Command) -> u32 {
+    match command {
+        Command::BeginSwitchover { .. }
+        | Command::BeginHandOver { .. }
+        | Command::AbandonSwitchover { .. }
+        | Command::SetPaused { .. } => 2,
+        _ => 1,
+    }
+}
+
+/// What a build has to know to go on from the record.
+fn level_of_record(cluster: &Cluster) -> u32 {
+    match &cluster.operation {
+        Operation::Switchover(_) => 2,
+        Operation::Failover(failover) if failover.hand_over.is_some() => 2,
+        _ => 1,
+    }
+}
 
 /// The format of snapshots that this build writes, and the newest that it reads.
 pub const SNAPSHOT_FORMAT: u32 = 1;
@@ -55,7 +76,7 @@ pub enum UnknownEntry {
 /// The bytes of an entry.
 pub fn encode_entry(entry: &Entry) -> Vec<u8> {
     let pb = pb::LogEntry {
-        level: LEVEL,
+        level: level_of(&entry.command),
         cluster: entry.cluster.to_string(),
         at_ms: entry.at.0,
         command: Some(entry.command.to_pb()),
@@ -98,7 +119,7 @@ pub fn encode_snapshot<'a>(
 ) -> Vec<u8> {
     let pb = pb::Snapshot {
         format: SNAPSHOT_FORMAT,
-        level: LEVEL,
+        level: clusters.values().map(level_of_record).max().unwrap_or(1),
         clusters: all(clusters.values()),
         events: all(events),
     };

@@ -60,6 +60,7 @@ pub fn choose(view: &View<'_>, failover: &Failover, lossy: bool) -> Choice {
         (
             // Where something will be lost, nothing weighs as much as how little.
             lossy.then_some(Reverse(seal.position)),
+            as_planned(failover, name, seal),
             // A running standby takes over more quickly than a stopped server recovers, and may as lawfully.
             Reverse(running),
             Reverse(seal.position),
@@ -85,8 +86,24 @@ pub fn choose(view: &View<'_>, failover: &Failover, lossy: bool) -> Choice {
     Choice { winner, refusals }
 }
 
+/// How well an instance fits the plan: a switchover's target, if it holds all that the old primary had; then the old
+/// primary itself, which costs nobody a rewind. Without a plan only the operator's wish to restart it counts.
+fn as_planned(failover: &Failover, name: &InstanceName, seal: &Seal) -> u8 {
+    let from = failover.from.as_ref();
+    let Some(hand_over) = &failover.hand_over else {
+        let restart = from.is_some() && failover.wanted.as_ref() == from;
+        return u8::from(restart && from != Some(name));
+    };
+    let end = from.and_then(|from| failover.seals.get(from)).map(|seal| seal.position);
+    match () {
+        () if *name == hand_over.to && end.is_some_and(|end| seal.position >= end) => 0,
+        () if from == Some(name) => 1,
+        () => 2,
+    }
+}
+
 /// What speaks against an instance apart from what it holds.
-fn objection(view: &View<'_>, name: &InstanceName, member: &Instance) -> Option<Refusal> {
+pub(crate) fn objection(view: &View<'_>, name: &InstanceName, member: &Instance) -> Option<Refusal> {
     let instance = name.clone();
     let Some(report) = view.fresh(name) else { return Some(Refusal::Unreachable { instance }) };
     if member.copy != Copy::Whole || report.incarnation != member.incarnation {
@@ -128,8 +145,10 @@ pub fn first_standbys(view: &View<'_>, failover: &Failover, winner: &InstanceNam
             && line.as_ref().is_some_and(|line| line.contains(at))
             && view.member(name).is_some_and(|member| member.copy == Copy::Whole)
             && view.fresh(name).is_some_and(|report| {
-                // A stopped server has to start and recover first; it joins once it streams.
-                matches!(report.server, Server::Standby(_)) && report.needs.is_none()
+                // A stopped server has to start and recover first; it joins once it streams. One that stopped in good
+                // order, to hand over, is back in a moment, and may be the only one there is.
+                let soon = failover.hand_over.is_some() && failover.from.as_ref() == Some(name);
+                (soon || matches!(report.server, Server::Standby(_))) && report.needs.is_none()
             })
     };
     seals.iter().filter(|(name, seal)| follows(name, seal.position)).map(|(name, _)| name.clone()).collect()

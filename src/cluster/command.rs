@@ -60,6 +60,34 @@ pub enum Command {
         /// Who the operator wants, if somebody.
         wanted: Option<InstanceName>,
     },
+    /// A planned change of primary is prepared: the primary serves on, and makes a checkpoint.
+    BeginSwitchover {
+        /// The epoch that it is to end.
+        epoch: Epoch,
+        /// Who is to be primary; the primary itself: it is restarted.
+        to: InstanceName,
+    },
+    /// The preparation is over: the epoch rises, nobody is primary, and the old one stops in good order while the
+    /// others still receive from it.
+    BeginHandOver {
+        /// The epoch that begins; refused unless it follows the current one.
+        epoch: Epoch,
+        /// Who is to be primary.
+        to: InstanceName,
+    },
+    /// A planned change does not go as planned. While it is prepared, the primary stays; later, what is left is an
+    /// ordinary failover of the same epoch.
+    AbandonSwitchover {
+        /// The epoch in which it was seen.
+        epoch: Epoch,
+        /// Why, in words.
+        why: String,
+    },
+    /// Nothing automatic begins from now on, or does again.
+    SetPaused {
+        /// Which of the two.
+        paused: bool,
+    },
     /// An instance has proved its seal.
     RecordSeal {
         /// Whose.

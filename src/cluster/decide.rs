@@ -4,7 +4,7 @@
 use crate::command::Command;
 use crate::diagnose;
 use crate::memory::Memory;
-use crate::operation::{Advance, bootstrap, failover, rejoin, rule_change};
+use crate::operation::{Advance, bootstrap, failover, rejoin, rule_change, switchover};
 use crate::problem::{Problem, Wait};
 use crate::record::Operation;
 use crate::view::View;
@@ -24,10 +24,15 @@ pub struct Decision {
 /// Decides what is to happen next in one cluster.
 pub fn decide(view: &View<'_>, memory: &Memory) -> Decision {
     let problems = diagnose::diagnose(view, memory);
-    let Advance { commands, waits } =
-        if view.record.paused { Advance::wait(Wait::Paused) } else { rank(view, memory, &problems) };
+    let Advance { commands, mut waits } = rank(view, memory, &problems);
+    if view.record.paused {
+        waits.insert(0, Wait::Paused);
+    }
     Decision { commands, waits, problems }
 }
+
+/// While paused, nothing begins that takes the primary away or a copy; what was begun is brought to its end, and the
+/// commit rule goes on to follow the standbys, so that a paused cluster takes writes like any other.
 
 fn rank(view: &View<'_>, memory: &Memory, problems: &[Problem]) -> Advance {
     let record = view.record;
@@ -35,11 +40,15 @@ fn rank(view: &View<'_>, memory: &Memory, problems: &[Problem]) -> Advance {
         (Operation::Gather, _) => bootstrap::gather(view),
         (Operation::Bootstrap { on }, _) => bootstrap::created(view, on),
         (Operation::Failover(under_way), None) => failover::elect(view, memory, under_way),
-        (Operation::None, None) => Advance::nothing(),
-        (_, Some(reign)) => {
-            let mut begins = problems.iter().map(|problem| failover::begin(view, problem));
-            if let Some(begin) = begins.find(|begin| *begin != Advance::nothing()) {
+        (Operation::None | Operation::Switchover(_), None) => Advance::nothing(),
+        (operation, Some(reign)) => {
+            let may_begin = !(record.paused && reign.open);
+            let mut begins = problems.iter().map(|problem| failover::begin(view, memory, problem));
+            if let Some(begin) = begins.find(|begin| may_begin && *begin != Advance::nothing()) {
                 return begin;
+            }
+            if let Operation::Switchover(under_way) = operation {
+                return switchover::prepare(view, memory, reign, under_way);
             }
             let promote = failover::promote(view, reign);
             if reign.fork.is_none() {

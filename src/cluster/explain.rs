@@ -3,7 +3,7 @@
 use crate::decide::Decision;
 use crate::diagnose::standby::{in_short, in_words};
 use crate::ids::InstanceName;
-use crate::record::{Cluster, Copy, Operation};
+use crate::record::{Cluster, Copy, Failover, Operation};
 use crate::report::{Report, Server, Standby};
 use crate::status::{ClusterStatus, InstanceStatus, ProblemLine};
 use crate::time::span;
@@ -61,6 +61,12 @@ fn operation(record: &Cluster) -> String {
         (Operation::Gather, _) => "waits for its instances".to_owned(),
         (Operation::Bootstrap { on }, _) => format!("{on} creates the first copy"),
         (Operation::None, _) => "steady".to_owned(),
+        (Operation::Switchover(under_way), _) => format!("switchover to {}: checkpoint", under_way.to),
+        (Operation::Failover(Failover { hand_over: Some(hand_over), .. }), None) => {
+            let stage =
+                if record.handed_over_at().is_some() { "sealing" } else { "stopping the old primary" };
+            format!("switchover to {}: {stage}", hand_over.to)
+        }
         (Operation::Failover(_), None) => "failover: sealing".to_owned(),
         (Operation::Failover(_), Some(reign)) if reign.fork.is_none() => {
             format!("promoting {}", reign.instance)
@@ -160,6 +166,11 @@ impl std::fmt::Display for crate::command::Command {
             C::BeginFailover { epoch, wanted: Some(wanted), .. } => {
                 write!(f, "begin failover to {wanted}, epoch {epoch}")
             }
+            C::BeginSwitchover { to, .. } => write!(f, "begin switchover to {to}"),
+            C::BeginHandOver { epoch, to } => write!(f, "hand over to {to}, epoch {epoch}"),
+            C::AbandonSwitchover { why, .. } => write!(f, "give the switchover up: {why}"),
+            C::SetPaused { paused: true } => write!(f, "pause"),
+            C::SetPaused { paused: false } => write!(f, "resume"),
             C::RecordSeal { instance, seal, .. } => {
                 let how = if seal.stopped { "stopped" } else { "sealed" };
                 write!(f, "record {instance} {how} at {}", seal.position)

@@ -1,10 +1,12 @@
 //! What an instance has to be: a pure function of the record. Agents are level-triggered; a goal says the whole of
 //! what is wanted, so that a lost, doubled or late one costs time, never safety.
 
-use crate::ids::{Epoch, Incarnation, InstanceName, RuleNumber, Stamp, SystemId, slot_name, standby_name};
-use crate::record::{Address, Cluster, Copy, Operation};
+use crate::ids::{
+    Epoch, Incarnation, InstanceName, Revision, RuleNumber, Stamp, SystemId, slot_name, standby_name,
+};
+use crate::record::{Address, Cluster, Copy, Failover, Instance, Operation};
 use crate::report::Rebuild;
-use crate::wal::{History, TimelineId};
+use crate::wal::{History, Position, TimelineId};
 use serde::{Deserialize, Serialize};
 
 /// A goal with the pair that orders it.
@@ -36,6 +38,9 @@ pub enum Goal {
         epoch: Epoch,
         /// The walreceiver may be running under this line; used to name the WAL found.
         line: Option<History>,
+        /// The upstream was seen to be gone, and ended here: whoever holds this can receive nothing more. Absent:
+        /// somebody may still be sending.
+        ended: Option<Position>,
     },
     /// Stop the server with all its children, then tell the end of WAL as for a seal.
     Stopped {
@@ -62,6 +67,9 @@ pub struct PrimaryGoal {
     pub slots: Vec<String>,
     /// Instances by the standby names under which they may stream now: to recognise walsenders.
     pub standbys: Vec<(InstanceName, Incarnation, String)>,
+    /// Make a checkpoint and prove it under this number: the shutdown that follows is short then. Absent: none is
+    /// asked for.
+    pub checkpoint: Option<Revision>,
 }
 
 /// The synchronous setting of a primary, with the rule that it serves.
@@ -110,16 +118,7 @@ pub fn goal(record: &Cluster, instance: &InstanceName) -> Option<StampedGoal> {
         (Operation::Gather, _) => await_("all instances to register"),
         (Operation::Bootstrap { on }, _) if on == instance => Goal::Bootstrap,
         (Operation::Bootstrap { on }, _) => await_(&format!("{on} to create the first copy")),
-        (Operation::Failover(failover), None) => {
-            let (epoch, line) = (record.epoch, record.line());
-            match member.copy {
-                Copy::Empty => await_("a primary to clone from"),
-                // Half a copy cannot be sealed and counts for nothing: its rebuild goes on under the next primary.
-                Copy::Rebuilding { done: false, .. } => await_("a primary to go on rebuilding from"),
-                _ if failover.from.as_ref() == Some(instance) => Goal::Stopped { epoch, line },
-                _ => Goal::Sealed { epoch, line },
-            }
-        }
+        (Operation::Failover(failover), None) => without_a_primary(record, failover, instance, member),
         (_, None) => await_("a primary"),
         (_, Some(primary)) if primary.instance == *instance => Goal::Primary(primary_goal(record, instance)),
         (_, Some(primary)) => {
@@ -128,7 +127,7 @@ pub fn goal(record: &Cluster, instance: &InstanceName) -> Option<StampedGoal> {
             let may_follow = primary.fork.is_some() || record.in_sync_set(instance);
             match (may_follow, &member.copy) {
                 (true, Copy::Empty) => await_("its turn to clone"),
-                (true, _) => standby_goal(record, instance)
+                (true, _) => follow(record, instance, &primary.instance, record.epoch)
                     .map_or_else(|| await_("the cluster's system identifier"), Goal::Standby),
                 (false, Copy::Empty | Copy::Rebuilding { done: false, .. }) => {
                     await_("a primary to clone from")
@@ -136,11 +135,36 @@ pub fn goal(record: &Cluster, instance: &InstanceName) -> Option<StampedGoal> {
                 (false, _) if record.last_primary().as_ref() == Some(instance) => {
                     Goal::Stopped { epoch: record.epoch, line: record.line() }
                 }
-                (false, _) => Goal::Sealed { epoch: record.epoch, line: record.line() },
+                (false, _) => sealed(record),
             }
         }
     };
     Some(StampedGoal { stamp, goal })
+}
+
+/// Between two primaries: sealed, but for the old primary, who stops; and in a planned change only once that has.
+fn without_a_primary(
+    record: &Cluster,
+    failover: &Failover,
+    instance: &InstanceName,
+    member: &Instance,
+) -> Goal {
+    let await_ = |why: &str| Goal::Await { why: why.to_owned() };
+    match (&member.copy, &failover.from, &failover.hand_over) {
+        (Copy::Empty, ..) => await_("a primary to clone from"),
+        // Half a copy cannot be sealed and counts for nothing: its rebuild goes on under the next primary.
+        (Copy::Rebuilding { done: false, .. }, ..) => await_("a primary to go on rebuilding from"),
+        (_, Some(from), _) if from == instance => Goal::Stopped { epoch: record.epoch, line: record.line() },
+        (_, Some(from), Some(hand_over)) if record.handed_over_at().is_none() => {
+            follow(record, instance, from, hand_over.epoch)
+                .map_or_else(|| await_("the cluster's system identifier"), Goal::Standby)
+        }
+        _ => sealed(record),
+    }
+}
+
+fn sealed(record: &Cluster) -> Goal {
+    Goal::Sealed { epoch: record.epoch, line: record.line(), ended: record.handed_over_at() }
 }
 
 fn primary_goal(record: &Cluster, instance: &InstanceName) -> PrimaryGoal {
@@ -167,20 +191,29 @@ fn primary_goal(record: &Cluster, instance: &InstanceName) -> PrimaryGoal {
                 (name.clone(), incarnation, standby)
             })
             .collect(),
+        checkpoint: match &record.operation {
+            Operation::Switchover(switchover) => Some(switchover.checkpoint),
+            _ => None,
+        },
     }
 }
 
-fn standby_goal(record: &Cluster, instance: &InstanceName) -> Option<StandbyGoal> {
+/// Following `upstream` in the reign of `epoch`.
+fn follow(
+    record: &Cluster,
+    instance: &InstanceName,
+    upstream: &InstanceName,
+    epoch: Epoch,
+) -> Option<StandbyGoal> {
     let member = record.instances.get(instance)?;
-    let upstream = record.primary.as_ref()?;
-    let source = record.instances.get(&upstream.instance)?;
+    let source = record.instances.get(upstream)?;
     Some(StandbyGoal {
-        epoch: record.epoch,
-        upstream: upstream.instance.clone(),
+        epoch,
+        upstream: upstream.clone(),
         address: source.address.clone(),
-        name: standby_name(record.id, instance, record.epoch, member.incarnation),
+        name: standby_name(record.id, instance, epoch, member.incarnation),
         slot: slot_name(instance),
-        line: record.confirmed_line(),
+        line: record.line_to(TimelineId(epoch.0)),
         system: record.system?,
         rebuild: match &member.copy {
             Copy::Rebuilding { how, done: false, .. } => Some((*how, member.incarnation)),

@@ -2,7 +2,7 @@
 //! a new leader begins with an empty one, which leans toward waiting.
 
 use crate::ids::{Epoch, InstanceName, Stamp};
-use crate::record::{Cluster, Copy};
+use crate::record::{Cluster, Copy, Operation};
 use crate::report::{Server, Standby};
 use crate::time::Instant;
 use crate::view::View;
@@ -30,6 +30,10 @@ struct Phase {
     elected: bool,
     confirmed: bool,
     open: bool,
+    /// A switchover is being prepared.
+    preparing: bool,
+    /// The old primary of a switchover is still to stop.
+    handing_over: bool,
 }
 
 impl Phase {
@@ -40,6 +44,13 @@ impl Phase {
             elected: reign.is_some(),
             confirmed: reign.is_some_and(|r| r.fork.is_some()),
             open: reign.is_some_and(|r| r.open),
+            preparing: matches!(record.operation, Operation::Switchover(_)),
+            handing_over: match &record.operation {
+                Operation::Failover(failover) => {
+                    failover.hand_over.is_some() && record.handed_over_at().is_none()
+                }
+                _ => false,
+            },
         }
     }
 }

@@ -95,6 +95,13 @@ pub struct Policy {
     pub seal_grace: Duration,
     /// A hung server (no answer to probes) for so long is a failure of the primary.
     pub hung_after: Duration,
+    /// With `on_crash = "restart"`: a primary that crashes again so soon is failed over all the same.
+    pub restarts_again_after: Duration,
+    /// How long a switchover waits for the primary's checkpoint, during which that serves on.
+    pub checkpoint_patience: Duration,
+    /// How long a switchover waits for the old primary to be stopped, during which nobody takes writes. Longer than an
+    /// agent's bound for a shutdown in good order; past it, the switchover goes on as a failover.
+    pub hand_over_patience: Duration,
 }
 
 impl Default for Policy {
@@ -115,6 +122,9 @@ impl Default for Policy {
             bootstrap_patience: ms(60_000),
             seal_grace: ms(400),
             hung_after: ms(4_000),
+            restarts_again_after: ms(60_000),
+            checkpoint_patience: ms(600_000),
+            hand_over_patience: ms(4_000),
         }
     }
 }

@@ -229,6 +229,18 @@ pub enum Wait {
     },
     /// The cluster is paused.
     Paused,
+    /// A switchover is prepared: the primary makes a checkpoint and serves on.
+    Checkpoint {
+        /// The primary.
+        instance: InstanceName,
+    },
+    /// A switchover: the old primary has to stop first.
+    HandOver {
+        /// The old primary.
+        from: InstanceName,
+        /// Who is to be primary.
+        to: InstanceName,
+    },
 }
 
 impl fmt::Display for Wait {
@@ -264,7 +276,14 @@ impl fmt::Display for Wait {
                 write!(f, "waits for {instance} to prove the changed commit rule")
             }
             Self::Rebuild { instance } => write!(f, "waits for the rebuild of {instance}"),
-            Self::Paused => write!(f, "paused: nothing automatic happens"),
+            Self::Paused => {
+                write!(f, "paused: no failover and no rebuild begins by itself; to go on: interrex resume")
+            }
+            Self::Checkpoint { instance } => {
+                write!(f, "waits for the checkpoint of {instance}, which serves on meanwhile")
+            }
+            Self::HandOver { from, to } if from == to => write!(f, "waits for {from} to stop"),
+            Self::HandOver { from, to } => write!(f, "waits for {from} to stop and hand over to {to}"),
         }
     }
 }

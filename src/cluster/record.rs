@@ -90,8 +90,29 @@ pub enum Operation {
     },
     /// Nothing under way.
     None,
-    /// A change of primary without the old one's help. Lasts until the new primary is open.
+    /// A change of primary. Lasts until the new primary is open.
     Failover(Failover),
+    /// A planned change of primary that is being prepared: the primary serves on, and writes its dirty pages out first,
+    /// so that its shutdown is short.
+    Switchover(Switchover),
+}
+
+/// A switchover in preparation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switchover {
+    /// Who is to be primary; the primary itself when it is only to be restarted.
+    pub to: InstanceName,
+    /// The primary proves its checkpoint under this number.
+    pub checkpoint: Revision,
+}
+
+/// The old primary stops in good order; the others go on receiving from it until it is gone (PROTOCOL.md clause 18).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandOver {
+    /// Who is to be primary.
+    pub to: InstanceName,
+    /// The reign that ends: its standbys stream under the names of this epoch.
+    pub epoch: Epoch,
 }
 
 /// A failover under way.
@@ -101,8 +122,12 @@ pub struct Failover {
     pub from: Option<InstanceName>,
     /// Why, as the problem said it.
     pub reason: String,
-    /// Operator's wish, by `failover --to`.
+    /// Operator's wish, by `failover --to` or `switchover`; the old primary itself where a crash is to be answered by a
+    /// restart.
     pub wanted: Option<InstanceName>,
+    /// Set while the change goes as planned; taken away when the old primary does not stop as it should, which leaves
+    /// an ordinary failover of the same epoch.
+    pub hand_over: Option<HandOver>,
     /// Seals of this epoch. One counts even when its instance has died since, if the winner is not behind it.
     pub seals: BTreeMap<InstanceName, Seal>,
     /// Sealed instances that stand on a timeline which nobody was ever elected to open (a promotion by hand). They
@@ -252,6 +277,14 @@ impl Cluster {
         }
     }
 
+    /// Where the old primary of a planned change ended: its server is gone, and nobody can receive anything more.
+    pub fn handed_over_at(&self) -> Option<Position> {
+        let Operation::Failover(failover) = &self.operation else { return None };
+        failover.hand_over.as_ref()?;
+        let seal = failover.seals.get(failover.from.as_ref()?)?;
+        seal.stopped.then_some(seal.position)
+    }
+
     /// True when `instance` is among those who may acknowledge under the current setting.
     pub fn in_sync_set(&self, instance: &InstanceName) -> bool {
         self.sync.standbys.contains(instance)
@@ -265,12 +298,6 @@ impl Cluster {
     /// Ancestry of any confirmed timeline.
     pub fn line_to(&self, timeline: TimelineId) -> Option<History> {
         self.timelines.iter().find(|fork| fork.epoch.0 == timeline.0).map(|fork| self.history_of(fork))
-    }
-
-    /// Ancestry of the current primary's timeline, once its fork is in the record.
-    pub fn confirmed_line(&self) -> Option<History> {
-        self.primary.as_ref()?.fork?;
-        self.line()
     }
 
     /// Ancestry of a confirmed timeline, by following parents.

@@ -3,7 +3,7 @@
 //!
 //! Absence always means *unknown*, never zero and never "no".
 
-use crate::ids::{DirectoryId, Epoch, Incarnation, InstanceName, RuleNumber, Stamp, SystemId};
+use crate::ids::{DirectoryId, Epoch, Incarnation, InstanceName, Revision, RuleNumber, Stamp, SystemId};
 use crate::wal::{History, Lsn, Position, TimelineId};
 use serde::{Deserialize, Serialize};
 
@@ -140,6 +140,8 @@ pub struct Proofs {
     pub rule: Option<(Epoch, RuleNumber)>,
     /// The rebuild granted with this incarnation is finished, the copy verified.
     pub rebuilt: Option<Incarnation>,
+    /// The checkpoint that was asked for under this number is done.
+    pub checkpoint: Option<Revision>,
 }
 
 /// A proof of sealing.

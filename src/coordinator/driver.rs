@@ -116,8 +116,10 @@ fn suspicious(core: &Core, look: &Look) -> bool {
     let late = |reign: &interrex_cluster::record::Reign| {
         look.view(&core.policy).silence(&reign.instance) >= 2 * core.policy.heartbeat
     };
-    matches!(look.record.operation, Operation::Failover(_) | Operation::Bootstrap { .. })
-        || look.decision.problems.iter().any(|problem| problem.kind.severity() == Severity::Critical)
+    matches!(
+        look.record.operation,
+        Operation::Failover(_) | Operation::Switchover(_) | Operation::Bootstrap { .. }
+    ) || look.decision.problems.iter().any(|problem| problem.kind.severity() == Severity::Critical)
         || look.record.primary.as_ref().is_some_and(late)
 }
 

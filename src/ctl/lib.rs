@@ -10,9 +10,12 @@ mod events;
 mod explain;
 mod failover;
 mod list;
+mod pause;
+mod planned;
 mod render;
 mod show;
 mod status;
+mod switchover;
 mod when;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -63,6 +66,12 @@ pub enum Command {
     Explain(explain::Explain),
     /// Change the primary without its help, or say what that would do.
     Failover(failover::Failover),
+    /// Change the primary with its help: half a second without writes, and nothing lost.
+    Switchover(switchover::Switchover),
+    /// No failover and no rebuild begins by itself, until resumed. Shown on every status line.
+    Pause(pause::Pause),
+    /// Failovers and rebuilds begin by themselves again.
+    Resume(pause::Pause),
     /// The coordinators themselves.
     #[command(subcommand)]
     Coordinator(coordinator::Coordinator),
@@ -136,6 +145,9 @@ pub async fn run(common: &Common, command: &Command, out: &mut dyn Write) -> Res
         Command::Events(events) => events.run(&mut session).await,
         Command::Explain(explain) => explain.run(&mut session).await,
         Command::Failover(failover) => failover.run(&mut session).await,
+        Command::Switchover(switchover) => switchover.run(&mut session).await,
+        Command::Pause(pause) => pause.run(&mut session, true).await,
+        Command::Resume(pause) => pause.run(&mut session, false).await,
         Command::Coordinator(coordinator) => coordinator.run(&mut session).await,
     };
     match done {

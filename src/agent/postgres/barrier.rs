@@ -64,6 +64,16 @@ impl Server {
         let until = Instant::now() + deadline;
         let waits = |shown: &str| !shown.is_empty();
         self.wait_until_fresh("show synchronous_standby_names", waits, until).await?;
+        self.checkpoint(deadline).await
+    }
+}
+
+impl Server {
+    /// A checkpoint, spread over nothing: as fast as the disk allows.
+    ///
+    /// # Errors
+    /// `Silent` when it takes longer than `deadline`; it may be asked again.
+    pub async fn checkpoint(&self, deadline: Duration) -> Result<()> {
         let mut session = self.connect(deadline).await?;
         session.run("CHECKPOINT", deadline).await?;
         session.close().await;

@@ -55,8 +55,8 @@ async fn a_reign_ends_and_the_old_primary_comes_back_by_rewind() {
     }
 
     // Sealed, they hold all of it and receive nothing more.
-    let sealed = b.seal(None, LONG).await.unwrap();
-    let also = c.seal(None, LONG).await.unwrap();
+    let sealed = b.seal(None, None, LONG).await.unwrap();
+    let also = c.seal(None, None, LONG).await.unwrap();
     assert_eq!(sealed.timeline, TimelineId(2));
     assert!(sealed.lsn >= everything && also.lsn >= everything, "{sealed}, {also}, {everything}");
     assert!(
@@ -100,7 +100,7 @@ async fn a_reign_ends_and_the_old_primary_comes_back_by_rewind() {
     a.streams().await;
     a.until("select count(*)::text from t", "1000").await;
     assert_eq!(rows(&b).await, "1000");
-    let seven = c.seal(Some(&line), LONG).await.unwrap();
+    let seven = c.seal(Some(&line), None, LONG).await.unwrap();
     assert_eq!(seven.timeline, TimelineId(7));
 
     // A standby that did not end cleanly can be rewound once it was started, receiving from nobody, and stopped.
@@ -155,7 +155,7 @@ async fn the_end_of_wal_is_what_is_on_disk_whatever_the_views_say() {
     a.locally(&[big, "select pg_switch_wal()::text", big, big, big, big]).await;
     let flushed: Lsn = a.value("select pg_current_wal_flush_lsn()::text").await.parse().unwrap();
     b.until(&format!("select (pg_last_wal_receive_lsn() >= '{flushed}')::text"), "true").await;
-    let live = b.seal(None, LONG).await.unwrap();
+    let live = b.seal(None, None, LONG).await.unwrap();
     assert_eq!(live, Position { timeline: TimelineId(2), lsn: flushed });
     let replayed: Lsn = b.value("select pg_last_wal_replay_lsn()::text").await.parse().unwrap();
     assert!(replayed < flushed);
@@ -171,7 +171,7 @@ async fn the_end_of_wal_is_what_is_on_disk_whatever_the_views_say() {
     assert_eq!(waldump_end(&b, 2, begin.max(redo.redo)), flushed);
     half_a_record_is_no_damage(&b, live).await;
     b.start().await;
-    assert_eq!(b.seal(None, LONG).await.unwrap(), live);
+    assert_eq!(b.seal(None, None, LONG).await.unwrap(), live);
 
     // Stopped cleanly, and as a former primary that was stopped cleanly.
     b.stop();
@@ -195,14 +195,14 @@ async fn a_bit_flipped_in_what_was_flushed_is_no_end(b: &Node, live: Position) {
     // Within the segment's last records, which nobody has replayed yet.
     flipped[(live.lsn.0 & 0xFF_FFFF) as usize / 2] ^= 1;
     overwrite(&segment, &flipped);
-    match b.seal(None, LONG).await {
+    match b.seal(None, None, LONG).await {
         Err(Error::Unknown(why)) => {
             assert!(why.contains(&format!("{} was received and flushed", live.lsn)), "{why}");
         }
         told => panic!("{told:?}"),
     }
     overwrite(&segment, &whole);
-    assert_eq!(b.seal(None, LONG).await.unwrap(), live);
+    assert_eq!(b.seal(None, None, LONG).await.unwrap(), live);
 }
 
 /// A stream that broke off leaves half a record, which nobody waited for.

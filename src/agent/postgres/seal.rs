@@ -18,18 +18,24 @@ use tokio::time::{Instant, sleep};
 
 impl Server {
     /// Seals and tells the durable end of WAL. The epoch is the caller's to make last *before*. Idempotent: called
-    /// again, it proves again.
+    /// again, it proves again. `ended`: where the only server that could send was seen to end, gone; once that much was
+    /// received, no moment has to be waited for in which more might come.
     ///
     /// # Errors
     /// `Refused` on a server that is not in recovery, or was told to promote: that one is sealed by stopping it
     /// (clause 1). `Silent` when the receiver does not go in time; `Unknown` when the end of WAL cannot be told.
-    pub async fn seal(&self, line: Option<&History>, deadline: Duration) -> Result<Position> {
+    pub async fn seal(
+        &self,
+        line: Option<&History>,
+        ended: Option<Position>,
+        deadline: Duration,
+    ) -> Result<Position> {
         let until = Instant::now() + deadline;
         self.write_settings(&Settings { role: Role::Sealed }).await?;
         self.reload().await?;
         let upstream = "select current_setting('primary_conninfo') || current_setting('restore_command')";
         self.wait_until_fresh(upstream, str::is_empty, until).await?;
-        let received = self.still(until).await?;
+        let received = self.still(ended, until).await?;
         // What the receiver says it flushed was perhaps acknowledged: less than that is no end to be told.
         self.find_wal_end(Held { replayed: received.replayed, received: received.received }, line, true).await
     }
@@ -58,12 +64,16 @@ impl Server {
         }
     }
 
-    /// Ends receivers until none has been seen, and nothing received, for twice the retry interval.
-    async fn still(&self, until: Instant) -> Result<Received> {
+    /// Ends receivers until none has been seen, and nothing received, for twice the retry interval; or until none is
+    /// seen and everything was received that there is.
+    async fn still(&self, ended: Option<Position>, until: Instant) -> Result<Received> {
         let mut last = self.received().await?;
         let begun = Instant::now();
         let mut since = begun;
-        while since.elapsed() < 2 * RETRY_INTERVAL {
+        let all = |seen: &Received| {
+            !seen.receiver && ended.is_some_and(|ended| seen.received.is_some_and(|held| held >= ended.lsn))
+        };
+        while since.elapsed() < 2 * RETRY_INTERVAL && !all(&last) {
             if Instant::now() >= until {
                 return Err(Error::Silent {
                     what: "the walreceiver to end".to_owned(),

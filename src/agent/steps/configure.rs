@@ -1,14 +1,17 @@
-//! The commit rule: into the configuration, into force, proved. And what standbys need of their primary.
+//! The commit rule: into the configuration, into force, proved. And what standbys need of their primary, and a
+//! switchover before it begins.
 
 use super::Done;
 use crate::instance::Instance;
 use crate::postgres::{Role, Rule, SyncText};
 use interrex_cluster::goal::{PrimaryGoal, SyncSetting};
-use interrex_cluster::ids::Stamp;
+use interrex_cluster::ids::{Revision, Stamp};
 use std::time::Duration;
 
 /// A proof that takes longer begins anew: the rule may be another by then.
 const PROVED_WITHIN: Duration = Duration::from_secs(10);
+/// A large buffer pool on a slow disk takes minutes; the coordinators' patience ends before this.
+const CHECKPOINTED_WITHIN: Duration = Duration::from_secs(900);
 
 impl Instance {
     /// `synchronous_standby_names` as the goal has it; shown by a fresh connection when this returns.
@@ -47,6 +50,14 @@ impl Instance {
             cluster = %self.config.cluster, epoch = %goal.epoch, rule = %goal.sync.rule, k = goal.sync.k,
             "the commit rule is in force"
         );
+        Ok(())
+    }
+
+    /// Dirty pages go to disk while clients are served, so that the shutdown of a switchover has little left to write.
+    pub(super) async fn checkpoint(&self, number: Revision) -> Done {
+        self.server.checkpoint(CHECKPOINTED_WITHIN).await?;
+        self.known().proofs.checkpoint = Some(number);
+        self.tell_proofs();
         Ok(())
     }
 

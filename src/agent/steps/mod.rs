@@ -21,7 +21,7 @@ use crate::state::StateError;
 use interrex_cluster::goal::{Goal, StampedGoal};
 use interrex_cluster::ids::Stamp;
 use interrex_cluster::instance::next_step::Step;
-use interrex_cluster::wal::History;
+use interrex_cluster::wal::{History, Position};
 use std::time::Duration;
 
 pub(crate) use stop::stop_for_good;
@@ -73,7 +73,7 @@ impl Instance {
                 self.start(stamp, Some(goal)).await
             }
             (Step::StartAsStandby { .. }, _) => self.start(stamp, None).await,
-            (Step::Seal { epoch }, goal) => self.seal(stamp, *epoch, line_of(goal)).await,
+            (Step::Seal { epoch }, goal) => self.seal(stamp, *epoch, line_of(goal), ended(goal)).await,
             (Step::ScanEnd { epoch, stopped }, goal) => {
                 self.scan_end(stamp, *epoch, *stopped, line_of(goal)).await
             }
@@ -84,6 +84,7 @@ impl Instance {
             (Step::FinishPromotion, Goal::Primary(goal)) => self.finish_promotion(goal).await,
             (Step::ServeStandbys, Goal::Primary(goal)) => self.serve_standbys(goal).await,
             (Step::OpenClients, Goal::Primary(goal)) => self.open_clients(stamp, goal).await,
+            (Step::Checkpoint { number }, _) => self.checkpoint(*number).await,
             (Step::ProveRule, Goal::Primary(goal)) => self.prove(goal).await,
             (Step::Follow, Goal::Standby(goal)) => self.follow(stamp, goal).await,
             (Step::Rewind { incarnation }, Goal::Standby(goal)) => {
@@ -107,11 +108,21 @@ fn line_of(goal: &Goal) -> Option<&History> {
     }
 }
 
+/// Where the upstream of a seal was seen to end, gone.
+fn ended(goal: &Goal) -> Option<Position> {
+    match goal {
+        Goal::Sealed { ended, .. } => *ended,
+        Goal::Primary(_) | Goal::Standby(_) | Goal::Stopped { .. } | Goal::Await { .. } | Goal::Bootstrap => {
+            None
+        }
+    }
+}
+
 /// Whether a newer goal may interrupt the step: those that can be left half done and found so.
 pub(crate) fn may_be_interrupted(step: &Step) -> bool {
     match step {
         Step::Nothing | Step::Wait { .. } | Step::Refuse { .. } | Step::AskForRebuild(_) => true,
-        Step::ProveRule | Step::Clone { .. } | Step::ServeStandbys => true,
+        Step::ProveRule | Step::Clone { .. } | Step::ServeStandbys | Step::Checkpoint { .. } => true,
         // A directory half rewound is lost; a promotion cannot be called back; the others are short.
         Step::Rewind { .. }
         | Step::InitDb

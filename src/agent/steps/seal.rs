@@ -16,13 +16,22 @@ const SEALED_WITHIN: Duration = Duration::from_secs(2);
 
 impl Instance {
     /// Takes the upstream away and reads the end. With an epoch, it is proof.
-    pub(super) async fn seal(&self, stamp: Stamp, epoch: Option<Epoch>, line: Option<&History>) -> Done {
+    ///
+    /// `ended`: where the upstream was seen to end, gone; whoever holds that can receive nothing more, and need not be
+    /// watched for it.
+    pub(super) async fn seal(
+        &self,
+        stamp: Stamp,
+        epoch: Option<Epoch>,
+        line: Option<&History>,
+        ended: Option<Position>,
+    ) -> Done {
         {
             let mut run = self.run();
             run.role = None;
             run.replaying = None;
         }
-        let position = match self.server.seal(line, SEALED_WITHIN).await {
+        let position = match self.server.seal(line, ended, SEALED_WITHIN).await {
             Ok(position) => position,
             Err(error @ postgres::Error::Silent { .. }) if epoch.is_some() => {
                 return self.stop(Stop::Fence, &format!("it cannot be sealed while it runs: {error}")).await;

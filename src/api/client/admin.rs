@@ -5,7 +5,7 @@ use super::events::EventStream;
 use super::leader::{Client, Repeat};
 use crate::admin::{
     ConnectionInfo, Coordinator, CreateCluster, Created, EventsRequest, Explanation, FailoverReply,
-    FailoverRequest,
+    FailoverRequest, SwitchoverRequest,
 };
 use crate::convert::ids::name;
 use crate::convert::{BadMessage, Wire, each};
@@ -94,6 +94,29 @@ impl Client {
         let call = async |mut to: Admin, request| to.failover(request).await;
         let (address, reply) = self.ask(repeat, request.to_pb(), call).await?;
         read((address, FailoverReply::from_pb(reply)))
+    }
+
+    /// Changes the primary with its help, or says what that would do. Once, unless it is a dry run. Answered once the
+    /// preparation began.
+    ///
+    /// # Errors
+    /// [`crate::refused::Refused::NotFound`], or [`ClientError::OutcomeUnknown`].
+    pub async fn switchover(&self, request: &SwitchoverRequest) -> Result<FailoverReply, ClientError> {
+        let repeat = if request.dry_run { Repeat::Freely } else { Repeat::Never };
+        let call = async |mut to: Admin, request| to.switchover(request).await;
+        let (address, reply) = self.ask(repeat, request.to_pb(), call).await?;
+        read((address, FailoverReply::from_pb(reply)))
+    }
+
+    /// Nothing automatic begins from now on, or does again; false when it was so already.
+    ///
+    /// # Errors
+    /// [`crate::refused::Refused::NotFound`] when there is no cluster of that name.
+    pub async fn set_paused(&self, cluster: &ClusterName, paused: bool) -> Result<bool, ClientError> {
+        let call = async |mut to: Admin, request| to.set_paused(request).await;
+        let message = pb::SetPausedRequest { name: cluster.to_string(), paused };
+        let (_, reply) = self.ask(Repeat::Freely, message, call).await?;
+        Ok(reply.changed)
     }
 
     /// The coordinators, as the answering one knows them.

@@ -2,7 +2,7 @@
 
 use crate::admin::{
     ConnectionInfo, Coordinator, CreateCluster, Created, EventsRequest, Explanation, FailoverReply,
-    FailoverRequest,
+    FailoverRequest, SwitchoverRequest,
 };
 use crate::convert::samples;
 use crate::refused::Refused;
@@ -11,7 +11,7 @@ use crate::session::{
     GoalUpdate, LeaderHint, LeaseGrant, RegisterRequest, Registered, ReportRequest, Reported, WatchRequest,
 };
 use interrex_cluster::event::Event;
-use interrex_cluster::ids::{ClusterName, Epoch, MachineName};
+use interrex_cluster::ids::{ClusterName, Epoch, InstanceName, MachineName};
 use interrex_cluster::status::ClusterStatus;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -116,6 +116,18 @@ pub(super) fn elsewhere(address: &str) -> Refused {
     Refused::NotLeader(Some(LeaderHint { machine, address: address.to_owned() }))
 }
 
+fn begun(accepted: bool, would_win: Option<InstanceName>) -> FailoverReply {
+    FailoverReply {
+        accepted,
+        epoch: Epoch(8),
+        would_win,
+        refusals: Vec::new(),
+        waits: Vec::new(),
+        expected: None,
+        may_lose: None,
+    }
+}
+
 #[tonic::async_trait]
 impl AdminHandler for Script {
     async fn create_cluster(&self, caller: Caller, _: CreateCluster) -> Result<Created, Refused> {
@@ -155,17 +167,19 @@ impl AdminHandler for Script {
         Ok(Explanation { lines: vec!["nothing to do".to_owned()], status: samples::statuses().remove(0) })
     }
 
+    async fn switchover(&self, caller: Caller, request: SwitchoverRequest) -> Result<FailoverReply, Refused> {
+        self.turn(&caller)?;
+        Ok(begun(!request.dry_run, request.to))
+    }
+
+    async fn set_paused(&self, caller: Caller, _: ClusterName, paused: bool) -> Result<bool, Refused> {
+        self.turn(&caller)?;
+        Ok(paused)
+    }
+
     async fn failover(&self, caller: Caller, request: FailoverRequest) -> Result<FailoverReply, Refused> {
         self.turn(&caller)?;
-        Ok(FailoverReply {
-            accepted: !request.dry_run,
-            epoch: Epoch(8),
-            would_win: request.to,
-            refusals: Vec::new(),
-            waits: Vec::new(),
-            expected: None,
-            may_lose: None,
-        })
+        Ok(begun(!request.dry_run, request.to))
     }
 
     async fn list_coordinators(&self, caller: Caller) -> Result<Vec<Coordinator>, Refused> {

@@ -4,7 +4,7 @@ use super::ids::{maybe_name, name, names, texts};
 use super::{BadMessage, Wire, maybe, need};
 use crate::admin::{
     ConnectionInfo, Coordinator, CreateCluster, Created, EventsRequest, Explanation, FailoverReply,
-    FailoverRequest, NewOwner,
+    FailoverRequest, NewOwner, SwitchoverRequest,
 };
 use crate::pb;
 use interrex_cluster::ids::{ClusterId, Epoch};
@@ -125,6 +125,26 @@ impl Wire for FailoverRequest {
             dry_run: pb.dry_run,
             accept_loss: pb.accept_loss,
             fenced: names(pb.fenced, "fenced")?,
+        })
+    }
+}
+
+impl Wire for SwitchoverRequest {
+    type Pb = pb::SwitchoverRequest;
+
+    fn to_pb(&self) -> pb::SwitchoverRequest {
+        pb::SwitchoverRequest {
+            name: self.name.to_string(),
+            to: self.to.as_ref().map(ToString::to_string),
+            dry_run: self.dry_run,
+        }
+    }
+
+    fn from_pb(pb: pb::SwitchoverRequest) -> Result<Self, BadMessage> {
+        Ok(SwitchoverRequest {
+            name: name(pb.name, "name")?,
+            to: maybe_name(pb.to, "to")?,
+            dry_run: pb.dry_run,
         })
     }
 }

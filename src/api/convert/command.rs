@@ -35,6 +35,16 @@ impl Wire for Command {
                 reason: reason.clone(),
                 wanted: wanted.as_ref().map(ToString::to_string),
             }),
+            Command::BeginSwitchover { epoch, to } => {
+                Pb::BeginSwitchover(pb::BeginSwitchoverCommand { epoch: epoch.0, to: to.to_string() })
+            }
+            Command::BeginHandOver { epoch, to } => {
+                Pb::BeginHandOver(pb::BeginHandOverCommand { epoch: epoch.0, to: to.to_string() })
+            }
+            Command::AbandonSwitchover { epoch, why } => {
+                Pb::AbandonSwitchover(pb::AbandonSwitchoverCommand { epoch: epoch.0, why: why.clone() })
+            }
+            Command::SetPaused { paused } => Pb::SetPaused(pb::SetPausedCommand { paused: *paused }),
             Command::RecordSeal { instance, incarnation, seal } => Pb::RecordSeal(pb::RecordSealCommand {
                 instance: instance.to_string(),
                 incarnation: incarnation.0,
@@ -98,6 +108,10 @@ fn field_of(pb: &Pb) -> &'static str {
         Pb::BeginBootstrap(_) => "begin_bootstrap",
         Pb::EndBootstrap(_) => "end_bootstrap",
         Pb::BeginFailover(_) => "begin_failover",
+        Pb::BeginSwitchover(_) => "begin_switchover",
+        Pb::BeginHandOver(_) => "begin_hand_over",
+        Pb::AbandonSwitchover(_) => "abandon_switchover",
+        Pb::SetPaused(_) => "set_paused",
         Pb::RecordSeal(_) => "record_seal",
         Pb::Elect(_) => "elect",
         Pb::AcceptLoss(_) => "accept_loss",
@@ -130,6 +144,12 @@ fn read(pb: Pb) -> Result<Command, BadMessage> {
             reason: pb.reason,
             wanted: maybe_name(pb.wanted, "wanted")?,
         },
+        Pb::BeginSwitchover(pb) => {
+            Command::BeginSwitchover { epoch: Epoch(pb.epoch), to: name(pb.to, "to")? }
+        }
+        Pb::BeginHandOver(pb) => Command::BeginHandOver { epoch: Epoch(pb.epoch), to: name(pb.to, "to")? },
+        Pb::AbandonSwitchover(pb) => Command::AbandonSwitchover { epoch: Epoch(pb.epoch), why: pb.why },
+        Pb::SetPaused(pb) => Command::SetPaused { paused: pb.paused },
         Pb::RecordSeal(pb) => Command::RecordSeal {
             instance: name(pb.instance, "instance")?,
             incarnation: Incarnation(pb.incarnation),

@@ -2,11 +2,11 @@
 
 use super::ids::{name, names, texts};
 use super::wal::sound_line;
-use super::{BadMessage, Wire, need, set};
+use super::{BadMessage, Wire, maybe, need, set};
 use crate::pb;
 use crate::pb::primary_goal::Streaming;
 use interrex_cluster::goal::{Goal, PrimaryGoal, StampedGoal, StandbyGoal, SyncSetting};
-use interrex_cluster::ids::{Epoch, Incarnation, InstanceName, RuleNumber, SystemId};
+use interrex_cluster::ids::{Epoch, Incarnation, InstanceName, Revision, RuleNumber, SystemId};
 use interrex_cluster::report::Rebuild;
 
 impl Wire for StampedGoal {
@@ -19,11 +19,13 @@ impl Wire for StampedGoal {
             Goal::Bootstrap => Pb::Bootstrap(Bootstrap {}),
             Goal::Primary(goal) => Pb::Primary(goal.to_pb()),
             Goal::Standby(goal) => Pb::Standby(goal.to_pb()),
-            Goal::Sealed { epoch, line } => {
-                Pb::Sealed(Sealed { epoch: epoch.0, line: line.as_ref().map(Wire::to_pb) })
-            }
+            Goal::Sealed { epoch, line, ended } => Pb::Sealed(Sealed {
+                epoch: epoch.0,
+                line: line.as_ref().map(Wire::to_pb),
+                ended: ended.as_ref().map(Wire::to_pb),
+            }),
             Goal::Stopped { epoch, line } => {
-                Pb::Stopped(Sealed { epoch: epoch.0, line: line.as_ref().map(Wire::to_pb) })
+                Pb::Stopped(Sealed { epoch: epoch.0, line: line.as_ref().map(Wire::to_pb), ended: None })
             }
         };
         pb::StampedGoal { stamp: Some(self.stamp.to_pb()), goal: Some(goal) }
@@ -40,9 +42,11 @@ impl Wire for StampedGoal {
             Pb::Standby(goal) => {
                 Goal::Standby(StandbyGoal::from_pb(goal).map_err(|bad| bad.under("standby"))?)
             }
-            Pb::Sealed(goal) => {
-                Goal::Sealed { epoch: Epoch(goal.epoch), line: sound_line(goal.line, "sealed.line")? }
-            }
+            Pb::Sealed(goal) => Goal::Sealed {
+                epoch: Epoch(goal.epoch),
+                line: sound_line(goal.line, "sealed.line")?,
+                ended: maybe(goal.ended, "sealed.ended")?,
+            },
             Pb::Stopped(goal) => {
                 Goal::Stopped { epoch: Epoch(goal.epoch), line: sound_line(goal.line, "stopped.line")? }
             }
@@ -67,6 +71,7 @@ impl Wire for PrimaryGoal {
             line: self.line.as_ref().map(Wire::to_pb),
             slots: self.slots.clone(),
             standbys: self.standbys.iter().map(streaming).collect(),
+            checkpoint: self.checkpoint.map(|number| number.0),
         }
     }
 
@@ -81,6 +86,7 @@ impl Wire for PrimaryGoal {
             line: sound_line(pb.line, "line")?,
             slots: pb.slots,
             standbys: pb.standbys.into_iter().enumerate().map(streaming).collect::<Result<_, _>>()?,
+            checkpoint: pb.checkpoint.map(Revision),
         })
     }
 }

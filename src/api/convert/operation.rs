@@ -3,7 +3,8 @@
 use super::ids::{maybe_name, name, names, texts};
 use super::{BadMessage, Wire, need, set, unique};
 use crate::pb;
-use interrex_cluster::record::{Failover, Operation, PhaseTimes};
+use interrex_cluster::ids::{Epoch, Revision};
+use interrex_cluster::record::{Failover, HandOver, Operation, PhaseTimes, Switchover};
 use interrex_cluster::time::WallMs;
 
 impl Wire for Operation {
@@ -16,6 +17,10 @@ impl Wire for Operation {
             Operation::Bootstrap { on } => Pb::Bootstrap(Bootstrap { on: on.to_string() }),
             Operation::None => Pb::Steady(Steady {}),
             Operation::Failover(failover) => Pb::Failover(failover.to_pb()),
+            Operation::Switchover(switchover) => Pb::Switchover(pb::operation::Switchover {
+                to: switchover.to.to_string(),
+                checkpoint: switchover.checkpoint.0,
+            }),
         };
         pb::Operation { operation: Some(operation) }
     }
@@ -29,6 +34,10 @@ impl Wire for Operation {
             Pb::Failover(failover) => {
                 Operation::Failover(Failover::from_pb(failover).map_err(|bad| bad.under("failover"))?)
             }
+            Pb::Switchover(pb) => Operation::Switchover(Switchover {
+                to: name(pb.to, "switchover.to")?,
+                checkpoint: Revision(pb.checkpoint),
+            }),
         })
     }
 }
@@ -53,6 +62,10 @@ impl Wire for Failover {
             sealed_ms: self.times.sealed.0,
             elected_ms: self.times.elected.0,
             promoted_ms: self.times.promoted.0,
+            hand_over: self.hand_over.as_ref().map(|hand_over| pb::operation::HandOver {
+                to: hand_over.to.to_string(),
+                epoch: hand_over.epoch.0,
+            }),
         }
     }
 
@@ -66,6 +79,10 @@ impl Wire for Failover {
             from: maybe_name(pb.from, "from")?,
             reason: pb.reason,
             wanted: maybe_name(pb.wanted, "wanted")?,
+            hand_over: pb
+                .hand_over
+                .map(|pb| Ok(HandOver { to: name(pb.to, "hand_over.to")?, epoch: Epoch(pb.epoch) }))
+                .transpose()?,
             seals: unique(seals, "seals")?,
             astray: names(pb.astray, "astray")?,
             loss_accepted: pb

@@ -4,7 +4,7 @@ use super::ids::name;
 use super::wal::sound_line;
 use super::{BadMessage, Wire, all, each, known, maybe, need, unspecified};
 use crate::pb;
-use interrex_cluster::ids::{DirectoryId, Epoch, Incarnation, RuleNumber, SystemId};
+use interrex_cluster::ids::{DirectoryId, Epoch, Incarnation, Revision, RuleNumber, SystemId};
 use interrex_cluster::report::{Knock, Need, Promotion, Proofs, Rebuild, Report, Seal, Unfit};
 use interrex_cluster::wal::{Lsn, Position, TimelineId};
 
@@ -58,6 +58,7 @@ impl Wire for Proofs {
             opened: self.opened.map(|epoch| epoch.0),
             rule: self.rule.map(|(epoch, number)| pb::proofs::Rule { epoch: epoch.0, number: number.0 }),
             rebuilt: self.rebuilt.map(|incarnation| incarnation.0),
+            checkpoint: self.checkpoint.map(|number| number.0),
             promoted_line: self.promoted_line.as_ref().map(Wire::to_pb),
         }
     }
@@ -74,6 +75,7 @@ impl Wire for Proofs {
             opened: pb.opened.map(Epoch),
             rule: pb.rule.map(|rule| (Epoch(rule.epoch), RuleNumber(rule.number))),
             rebuilt: pb.rebuilt.map(Incarnation),
+            checkpoint: pb.checkpoint.map(Revision),
             promoted_line: sound_line(pb.promoted_line, "promoted_line")?,
         })
     }

@@ -11,8 +11,8 @@ use interrex_cluster::ids::{
 use interrex_cluster::policy::{OnCrash, Spec, WhenAlone};
 use interrex_cluster::problem::Severity;
 use interrex_cluster::record::{
-    Address, Cluster, CommitRule, Copy, Failover, Fork, Instance, Operation, Override, PhaseTimes, Reign,
-    Secrets, SyncTarget,
+    Address, Cluster, CommitRule, Copy, Failover, Fork, HandOver, Instance, Operation, Override, PhaseTimes,
+    Reign, Secrets, Switchover, SyncTarget,
 };
 use interrex_cluster::report::{
     Knock, Need, Primary, Promotion, Proofs, Rebuild, Receiver, Report, Seal, Sender, Server, Standby, Unfit,
@@ -140,7 +140,7 @@ pub(crate) fn commands() -> Vec<Command> {
         Command::MarkWhole { instance: instance("n1"), incarnation: Incarnation(2), epoch: Epoch(8) },
         Command::AcceptLoss { epoch: Epoch(8), fenced: set(&["n1"]) },
     ];
-    all.iter().for_each(|command| match command {
+    all.iter().chain(&later()).for_each(|command| match command {
         Command::Create { .. }
         | Command::Register(_)
         | Command::BeginBootstrap { .. }
@@ -155,9 +155,24 @@ pub(crate) fn commands() -> Vec<Command> {
         | Command::GrantRebuild { .. }
         | Command::EndRebuild { .. }
         | Command::MarkWhole { .. }
-        | Command::AcceptLoss { .. } => {}
+        | Command::AcceptLoss { .. }
+        | Command::BeginSwitchover { .. }
+        | Command::BeginHandOver { .. }
+        | Command::AbandonSwitchover { .. }
+        | Command::SetPaused { .. } => {}
     });
     all
+}
+
+/// Commands that came with level 2: their fixtures follow those of level 1.
+fn later() -> Vec<Command> {
+    vec![
+        Command::BeginSwitchover { epoch: Epoch(7), to: instance("n2") },
+        Command::BeginHandOver { epoch: Epoch(8), to: instance("n2") },
+        Command::AbandonSwitchover { epoch: Epoch(8), why: "n1 did not stop within 4.0 s".to_owned() },
+        Command::SetPaused { paused: true },
+        Command::SetPaused { paused: false },
+    ]
 }
 
 /// Every command as an entry, and each with its options absent.
@@ -185,7 +200,7 @@ pub(crate) fn entries() -> Vec<Entry> {
     ];
     let entry =
         |command| Entry { cluster: "orders".parse().unwrap(), command, at: WallMs(1_794_000_000_123) };
-    commands().into_iter().chain(sparse).map(entry).collect()
+    commands().into_iter().chain(sparse).chain(later()).map(entry).collect()
 }
 
 fn operations() -> Vec<Operation> {
@@ -193,6 +208,7 @@ fn operations() -> Vec<Operation> {
         from: Some(instance("n1")),
         reason: "PostgreSQL on primary n1 is down".to_owned(),
         wanted: Some(instance("n3")),
+        hand_over: None,
         seals: BTreeMap::from([(instance("n2"), seal()), (instance("n3"), Seal { fork: None, ..seal() })]),
         astray: BTreeSet::new(),
         loss_accepted: Some(BTreeSet::new()),
@@ -216,7 +232,11 @@ fn operations() -> Vec<Operation> {
         Operation::Failover(bare),
     ];
     all.iter().for_each(|operation| match operation {
-        Operation::Gather | Operation::Bootstrap { .. } | Operation::None | Operation::Failover(_) => {}
+        Operation::Gather
+        | Operation::Bootstrap { .. }
+        | Operation::None
+        | Operation::Failover(_)
+        | Operation::Switchover(_) => {}
     });
     all
 }
@@ -243,6 +263,21 @@ fn member(copy: Copy, priority: Option<u8>) -> Instance {
         incarnation: Incarnation(3),
         copy,
     }
+}
+
+/// A record for every operation that level 2 added.
+pub(crate) fn later_clusters() -> Vec<Cluster> {
+    let switchover = Operation::Switchover(Switchover { to: instance("n2"), checkpoint: Revision(41) });
+    let Some(Operation::Failover(failover)) = operations().into_iter().nth(3) else { return Vec::new() };
+    let hand_over = Some(HandOver { to: instance("n2"), epoch: Epoch(6) });
+    let handing_over = Operation::Failover(Failover { hand_over, ..failover });
+    let cluster = clusters().remove(0);
+    let numbered = [switchover, handing_over].into_iter().enumerate().map(|(i, operation)| Cluster {
+        name: format!("later-{i}").parse().unwrap(),
+        operation,
+        ..cluster.clone()
+    });
+    numbered.collect()
 }
 
 /// A record for every operation, with members of every kind of copy.
@@ -403,6 +438,7 @@ pub(crate) fn reports() -> Vec<Report> {
             opened: Some(Epoch(7)),
             rule: Some((Epoch(7), RuleNumber(4))),
             rebuilt: Some(Incarnation(3)),
+            checkpoint: Some(Revision(41)),
         },
         needs: Some(Need {
             rebuild: Rebuild::Clone,
@@ -441,6 +477,7 @@ pub(crate) fn goals() -> Vec<StampedGoal> {
         line: Some(line()),
         slots: vec!["ix_n2".to_owned()],
         standbys: vec![(instance("n2"), Incarnation(3), "ixdeadbeef_n2_8_3".to_owned())],
+        checkpoint: Some(Revision(41)),
     };
     let standby = StandbyGoal {
         epoch: Epoch(8),
@@ -457,11 +494,17 @@ pub(crate) fn goals() -> Vec<StampedGoal> {
         Goal::Await { why: "a primary".to_owned() },
         Goal::Bootstrap,
         Goal::Primary(primary.clone()),
-        Goal::Primary(PrimaryGoal { confirmed: false, line: None, standbys: Vec::new(), ..primary }),
+        Goal::Primary(PrimaryGoal {
+            confirmed: false,
+            line: None,
+            standbys: Vec::new(),
+            checkpoint: None,
+            ..primary
+        }),
         Goal::Standby(standby.clone()),
         Goal::Standby(StandbyGoal { line: None, rebuild: None, ..standby }),
-        Goal::Sealed { epoch: Epoch(8), line: Some(line()) },
-        Goal::Sealed { epoch: Epoch(8), line: None },
+        Goal::Sealed { epoch: Epoch(8), line: Some(line()), ended: Some(position(9)) },
+        Goal::Sealed { epoch: Epoch(8), line: None, ended: None },
         Goal::Stopped { epoch: Epoch(8), line: Some(line()) },
     ];
     all.iter().for_each(|goal| match goal {

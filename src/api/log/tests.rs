@@ -6,6 +6,7 @@ use crate::convert::samples;
 
 const ENTRIES: &str = include_str!("entries-1.hex");
 const SNAPSHOT: &str = include_str!("snapshot-1.hex");
+const LATER_SNAPSHOT: &str = include_str!("snapshot-1-level-2.hex");
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u32> = hex.chars().filter_map(|c| c.to_digit(16)).collect();
@@ -41,6 +42,23 @@ fn a_snapshot_of_format_1_still_means_what_it_meant() {
 }
 
 #[test]
+fn a_snapshot_of_level_2_still_means_what_it_meant() {
+    let clusters = samples::later_clusters().into_iter().map(|cluster| (cluster.name.clone(), cluster));
+    let kept = Snapshot { clusters: clusters.collect(), events: Vec::new() };
+    let now = hex(&encode_snapshot(&kept.clusters, &kept.events));
+    assert_eq!(LATER_SNAPSHOT.trim(), now, "snapshot-1-level-2.hex, as this build would write it:\n{now}");
+    assert_eq!(decode_snapshot(&bytes(LATER_SNAPSHOT)), Ok(kept));
+}
+
+#[test]
+fn an_entry_asks_for_no_more_than_it_needs() {
+    let levels: Vec<u32> = samples::entries().iter().map(|e| level_of(&e.command)).collect();
+    let first_later = levels.iter().position(|level| *level == 2).unwrap();
+    assert!(levels[..first_later].iter().all(|level| *level == 1));
+    assert!(levels[first_later..].iter().all(|level| *level == 2));
+}
+
+#[test]
 fn an_unknown_command_is_refused_and_never_skipped() {
     // level 1, cluster "orders", and field 900 where a command ought to be.
     let unknown = [&[8, 1, 18, 6][..], b"orders", &[0xa2, 0x38, 0]].concat();
@@ -56,7 +74,7 @@ fn a_newer_level_is_refused_with_both_numbers() {
     let refused = decode_entry(&newer.encode_to_vec()).unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "log entry of level 2 is newer than 1, the newest that this build knows: start a newer interrex"
+        "log entry of level 3 is newer than 2, the newest that this build knows: start a newer interrex"
     );
 
     let snapshot = pb::Snapshot { format: SNAPSHOT_FORMAT + 1, level: LEVEL, ..Default::default() };
@@ -64,7 +82,7 @@ fn a_newer_level_is_refused_with_both_numbers() {
     assert!(matches!(refused, Err(UnknownEntry::Newer { what: "snapshot of format", found: 2, known: 1 })));
     let snapshot = pb::Snapshot { format: SNAPSHOT_FORMAT, level: LEVEL + 1, ..Default::default() };
     let refused = decode_snapshot(&snapshot.encode_to_vec());
-    assert!(matches!(refused, Err(UnknownEntry::Newer { what: "snapshot of level", found: 2, known: 1 })));
+    assert!(matches!(refused, Err(UnknownEntry::Newer { what: "snapshot of level", found: 3, known: 2 })));
 }
 
 #[test]

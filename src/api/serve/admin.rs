@@ -4,7 +4,7 @@ use super::alive::with_signs;
 use super::{Answers, Caller};
 use crate::admin::{
     ConnectionInfo, Coordinator, CreateCluster, Created, EventsRequest, Explanation, FailoverReply,
-    FailoverRequest,
+    FailoverRequest, SwitchoverRequest,
 };
 use crate::convert::ids::{maybe_name, name};
 use crate::convert::{Wire, all};
@@ -48,6 +48,12 @@ pub trait AdminHandler: Send + Sync + 'static {
 
     /// Changes the primary without its help, or says what that would do. Leader.
     async fn failover(&self, caller: Caller, request: FailoverRequest) -> Result<FailoverReply, Refused>;
+
+    /// Changes the primary with its help, or says what that would do. Leader.
+    async fn switchover(&self, caller: Caller, request: SwitchoverRequest) -> Result<FailoverReply, Refused>;
+
+    /// Nothing automatic begins from now on, or does again; false when it was so already. Leader.
+    async fn set_paused(&self, caller: Caller, cluster: ClusterName, paused: bool) -> Result<bool, Refused>;
 
     /// The coordinators, as this one knows them. Any coordinator.
     async fn list_coordinators(&self, caller: Caller) -> Result<Vec<Coordinator>, Refused>;
@@ -151,6 +157,26 @@ impl<H: AdminHandler> pb::admin_server::Admin for AdminBorder<H> {
         let caller = Caller::of(&request);
         let request = FailoverRequest::from_pb(request.into_inner()).map_err(Refused::from)?;
         Ok(Response::new(self.handler.failover(caller, request).await?.to_pb()))
+    }
+
+    async fn switchover(
+        &self,
+        request: Request<pb::SwitchoverRequest>,
+    ) -> Result<Response<pb::FailoverReply>, Status> {
+        let caller = Caller::of(&request);
+        let request = SwitchoverRequest::from_pb(request.into_inner()).map_err(Refused::from)?;
+        Ok(Response::new(self.handler.switchover(caller, request).await?.to_pb()))
+    }
+
+    async fn set_paused(
+        &self,
+        request: Request<pb::SetPausedRequest>,
+    ) -> Result<Response<pb::SetPausedReply>, Status> {
+        let caller = Caller::of(&request);
+        let request = request.into_inner();
+        let name = cluster(request.name)?;
+        let changed = self.handler.set_paused(caller, name, request.paused).await?;
+        Ok(Response::new(pb::SetPausedReply { changed }))
     }
 
     async fn list_coordinators(

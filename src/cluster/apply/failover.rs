@@ -1,6 +1,6 @@
 //! A change of primary, entry by entry: begin, seals, election, confirmation, opening.
 
-use super::{Done, Rejected};
+use super::{Done, Rejected, switchover};
 use crate::ids::{Epoch, Incarnation, InstanceName, RuleNumber};
 use crate::quorum;
 use crate::record::{
@@ -20,6 +20,19 @@ pub(super) fn begin(
     wanted: Option<&InstanceName>,
     at: WallMs,
 ) -> Done {
+    let from = end_reign(cluster, epoch, reason, wanted, at)?;
+    Ok(vec![("failover-begun", format!("failover from {from} begins epoch {epoch}: {reason}"))])
+}
+
+/// A reign ends, however: the epoch rises, and nobody is primary until somebody is elected. Gives the old primary: the
+/// instance last elected, confirmed or not, because a promotion once granted may yet come about.
+pub(super) fn end_reign(
+    cluster: &mut Cluster,
+    epoch: Epoch,
+    reason: &str,
+    wanted: Option<&InstanceName>,
+    at: WallMs,
+) -> Result<InstanceName, Rejected> {
     if epoch != cluster.epoch.next() {
         return Rejected::because(format!("epoch {epoch} does not follow epoch {}", cluster.epoch));
     }
@@ -32,7 +45,6 @@ pub(super) fn begin(
     if let Some(wanted) = wanted.filter(|wanted| !cluster.instances.contains_key(*wanted)) {
         return Rejected::because(format!("{wanted} is not an instance of cluster {}", cluster.name));
     }
-    // The old primary is the instance last elected, confirmed or not: a promotion once granted may yet come about.
     let from = reign.instance.clone();
     cluster.epoch = epoch;
     cluster.primary = None;
@@ -40,13 +52,14 @@ pub(super) fn begin(
         from: Some(from.clone()),
         reason: reason.to_owned(),
         wanted: wanted.cloned(),
+        hand_over: None,
         seals: BTreeMap::new(),
         astray: BTreeSet::new(),
         loss_accepted: None,
         times: PhaseTimes { begun: at, ..PhaseTimes::default() },
     });
     cluster.revision = cluster.revision.next();
-    Ok(vec![("failover-begun", format!("failover from {from} begins epoch {epoch}: {reason}"))])
+    Ok(from)
 }
 
 pub(super) fn record_seal(
@@ -101,6 +114,10 @@ pub(super) fn record_seal(
     };
     failover.seals.insert(instance.clone(), Seal { position, ..seal });
     failover.times.sealed = at;
+    if failover.hand_over.is_some() && failover.from.as_ref() == Some(instance) && seal.stopped {
+        // The others learn that they are to be sealed now.
+        cluster.revision = cluster.revision.next();
+    }
     Ok(vec![("sealed", text)])
 }
 
@@ -189,6 +206,7 @@ pub(super) fn elect(cluster: &mut Cluster, election: &Election<'_>, at: WallMs) 
     cluster.revision = cluster.revision.next();
     let mut told =
         vec![("elected", format!("{instance} is elected primary of epoch {epoch} at {}", won.position))];
+    told.extend(switchover::missed(cluster, instance).map(|why| ("switchover-missed", why)));
     if let Some(loss) = loss.filter(|_| !lossless) {
         cluster.overrides.push(Override { epoch, at, what: loss.to_owned() });
         told.push(("loss", loss.to_owned()));

@@ -1,4 +1,5 @@
-//! How a cluster and its instances come to be: create, register, bootstrap.
+//! How a cluster and its instances come to be: create, register, bootstrap; and the operator's word that nothing
+//! automatic is to begin.
 
 use super::{Done, Rejected};
 use crate::command::Registration;
@@ -48,6 +49,18 @@ pub(super) fn create(
         paused: false,
         overrides: Vec::new(),
     })
+}
+
+/// Paused or not. What an operation has begun goes on either way.
+pub(super) fn set_paused(cluster: &mut Cluster, paused: bool) -> Done {
+    if cluster.paused == paused {
+        return Ok(Vec::new());
+    }
+    cluster.paused = paused;
+    Ok(vec![match paused {
+        true => ("paused", "no failover and no rebuild begins by itself from now on".to_owned()),
+        false => ("resumed", "failovers and rebuilds begin by themselves again".to_owned()),
+    }])
 }
 
 pub(super) fn register(cluster: &mut Cluster, new: &Registration) -> Done {
@@ -141,7 +154,7 @@ pub(super) fn begin_bootstrap(cluster: &mut Cluster, on: &InstanceName) -> Done 
     let may_begin = match &cluster.operation {
         Operation::Gather => true,
         Operation::Bootstrap { on: before } => before != on,
-        Operation::None | Operation::Failover(_) => false,
+        Operation::None | Operation::Failover(_) | Operation::Switchover(_) => false,
     };
     if !may_begin || cluster.system.is_some() {
         return Rejected::because("the first copy was begun before");
@@ -191,6 +204,7 @@ pub(super) fn end_bootstrap(
         from: None,
         reason: "the cluster is new".to_owned(),
         wanted: None,
+        hand_over: None,
         seals: BTreeMap::new(),
         astray: BTreeSet::new(),
         loss_accepted: None,

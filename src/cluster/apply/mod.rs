@@ -8,6 +8,7 @@ mod failover;
 mod membership;
 mod rebuild;
 mod rule;
+mod switchover;
 
 use crate::command::{Command, Entry};
 use crate::event::Event;
@@ -76,6 +77,10 @@ fn apply_to(cluster: &mut Cluster, command: &Command, entry: &Entry) -> Done {
         Command::BeginFailover { epoch, reason, wanted } => {
             failover::begin(cluster, *epoch, reason, wanted.as_ref(), entry.at)
         }
+        Command::BeginSwitchover { epoch, to } => switchover::begin(cluster, *epoch, to),
+        Command::BeginHandOver { epoch, to } => switchover::hand_over(cluster, *epoch, to, entry.at),
+        Command::AbandonSwitchover { epoch, why } => switchover::abandon(cluster, *epoch, why),
+        Command::SetPaused { paused } => membership::set_paused(cluster, *paused),
         Command::RecordSeal { instance, incarnation, seal } => {
             failover::record_seal(cluster, instance, *incarnation, *seal, entry.at)
         }

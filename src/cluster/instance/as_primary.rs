@@ -120,8 +120,15 @@ fn reign(goal: &PrimaryGoal, primary: &Primary, seen: &Observed, now: Instant) -
         (true, false, false) => Step::wait("the first synchronous commit of this epoch to come back"),
         // Every copy of a cluster that was ever open has them: clients need not wait for another look.
         (true, true, true | false) if !primary.roles_ready => Step::ServeStandbys,
-        (true, true, true | false) => prove(goal, seen).unwrap_or(Step::Nothing),
+        (true, true, true | false) => {
+            prove(goal, seen).or_else(|| checkpoint(goal, seen)).unwrap_or(Step::Nothing)
+        }
     }
+}
+
+fn checkpoint(goal: &PrimaryGoal, seen: &Observed) -> Option<Step> {
+    let number = goal.checkpoint.filter(|_| seen.proofs.checkpoint != goal.checkpoint)?;
+    Some(Step::Checkpoint { number })
 }
 
 fn prove(goal: &PrimaryGoal, seen: &Observed) -> Option<Step> {

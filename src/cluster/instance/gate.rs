@@ -70,7 +70,10 @@ mod tests {
     }
 
     fn sealed(epoch: u32, revision: u64) -> StampedGoal {
-        StampedGoal { stamp: stamp(epoch, revision), goal: Goal::Sealed { epoch: Epoch(epoch), line: None } }
+        StampedGoal {
+            stamp: stamp(epoch, revision),
+            goal: Goal::Sealed { epoch: Epoch(epoch), line: None, ended: None },
+        }
     }
 
     fn stopped(epoch: u32, revision: u64) -> StampedGoal {

@@ -6,7 +6,7 @@
 use super::observed::{Data, Observed, Sentinel, Server};
 use super::{as_primary, as_sealed, as_standby};
 use crate::goal::{Goal, PrimaryGoal, StandbyGoal};
-use crate::ids::{Epoch, Incarnation};
+use crate::ids::{Epoch, Incarnation, Revision};
 use crate::report::{Need, Rebuild};
 use crate::time::Instant;
 use std::fmt;
@@ -67,6 +67,11 @@ pub enum Step {
     ServeStandbys,
     /// Clients in.
     OpenClients,
+    /// CHECKPOINT, so that the shutdown that follows is short.
+    Checkpoint {
+        /// The number under which it is proved.
+        number: Revision,
+    },
     /// Prove that the rule is in force (PROTOCOL.md, the three-part barrier).
     ProveRule,
     /// Point the receiver at the goal's upstream.
@@ -138,6 +143,7 @@ impl fmt::Display for Step {
             Step::FinishPromotion => f.write_str("finish the promotion"),
             Step::ServeStandbys => f.write_str("make roles and slots"),
             Step::OpenClients => f.write_str("let clients in"),
+            Step::Checkpoint { .. } => f.write_str("make a checkpoint before the switchover"),
             Step::ProveRule => f.write_str("prove the commit rule"),
             Step::Follow => f.write_str("follow the upstream"),
             Step::Rewind { incarnation } => write!(f, "rewind as incarnation {incarnation}"),

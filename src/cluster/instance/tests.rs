@@ -72,10 +72,11 @@ fn primary_goal(confirmed: bool) -> PrimaryGoal {
         line: Some(line_of_7()),
         slots: vec!["ix_n1".to_owned(), "ix_n3".to_owned()],
         standbys: Vec::new(),
+        checkpoint: None,
     }
 }
 
-const SEALED: Goal = Goal::Sealed { epoch: E8, line: None };
+const SEALED: Goal = Goal::Sealed { epoch: E8, line: None, ended: None };
 const STOPPED: Goal = Goal::Stopped { epoch: E8, line: None };
 
 fn any_1() -> SyncShown {

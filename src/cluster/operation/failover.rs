@@ -1,10 +1,12 @@
 //! Begin → seals → elect → confirm → open: what a change of primary wants next (PROTOCOL.md 'Failover').
 
 use super::Advance;
+use super::switchover;
 use crate::candidate::{self, Choice};
 use crate::command::Command;
 use crate::ids::InstanceName;
 use crate::memory::Memory;
+use crate::policy::OnCrash;
 use crate::problem::{Problem, ProblemKind, Wait};
 use crate::quorum;
 use crate::record::{CommitRule, Copy, Failover, Reign};
@@ -14,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A problem of the primary → a failover, if one could succeed. One that could not would only raise the epoch, and
 /// stop a primary that may still serve somebody.
-pub fn begin(view: &View<'_>, problem: &Problem) -> Advance {
+pub fn begin(view: &View<'_>, memory: &Memory, problem: &Problem) -> Advance {
     let first_hand = match &problem.kind {
         ProblemKind::PrimaryDown { .. } | ProblemKind::PromotionStuck { .. } => true,
         ProblemKind::PrimaryUnreachable { .. }
@@ -30,7 +32,19 @@ pub fn begin(view: &View<'_>, problem: &Problem) -> Advance {
         [] => problem.kind.to_string(),
         evidence => format!("{}: {}", problem.kind, evidence.join("; ")),
     };
-    Advance::command(Command::BeginFailover { epoch: view.record.epoch.next(), reason, wanted: None })
+    let wanted = restarts(view, memory, problem);
+    Advance::command(Command::BeginFailover { epoch: view.record.epoch.next(), reason, wanted })
+}
+
+/// The old primary itself, where the operator would rather have it restarted after a crash than another one promoted
+/// (`on_crash = "restart"`). It takes part in the election of the next epoch like any other, and is preferred; never
+/// twice within a short time, or a server that keeps crashing would keep the cluster down.
+fn restarts(view: &View<'_>, memory: &Memory, problem: &Problem) -> Option<InstanceName> {
+    let ProblemKind::PrimaryDown { instance } = &problem.kind else { return None };
+    let crashed = matches!(view.server(instance), Some(Server::Stopped { .. }));
+    let lasted = memory.in_phase_for(view.now) >= view.policy.restarts_again_after;
+    let wished = view.record.spec.on_crash == OnCrash::Restart;
+    (wished && crashed && lasted).then(|| instance.clone())
 }
 
 /// The wait that names who is missing, when sealing everybody within reach would satisfy too little.
@@ -67,6 +81,9 @@ pub fn elect(view: &View<'_>, memory: &Memory, failover: &Failover) -> Advance {
     if !recorded.is_empty() {
         // Elected upon the record, never upon a report: the next look has them.
         return Advance { commands: recorded, waits: Vec::new() };
+    }
+    if let Some(handing_over) = switchover::handing_over(view, memory, failover) {
+        return handing_over;
     }
     let unsatisfied: Vec<&CommitRule> =
         view.record.rules.iter().filter(|rule| !quorum::satisfied(rule, &failover.seals)).collect();
@@ -186,7 +203,11 @@ fn grace(view: &View<'_>, memory: &Memory, failover: &Failover, winner: &Instanc
         .whole_and_fresh()
         .filter(|name| failover.from.as_ref() != Some(*name) && !failover.seals.contains_key(*name))
         .any(|name| matches!(view.server(name), Some(Server::Standby(_) | Server::Starting { .. })));
-    let patience = if stopped_winner { view.policy.standby_grace } else { view.policy.seal_grace };
+    // Preferred, and on its way to be sealed: a crashed server that is to be restarted.
+    let home = failover.wanted.as_ref().filter(|wanted| failover.from.as_ref() == Some(*wanted));
+    let home = home.is_some_and(|home| !failover.seals.contains_key(home) && view.fresh(home).is_some());
+    let patience = if stopped_winner || home { view.policy.standby_grace } else { view.policy.seal_grace };
+    let coming = coming || home;
     let left = patience.saturating_sub(memory.in_phase_for(view.now));
     (coming && !left.is_zero()).then_some(Wait::StandbyGrace { left })
 }

@@ -6,6 +6,7 @@ pub mod failover;
 pub mod preview;
 pub mod rejoin;
 pub mod rule_change;
+pub mod switchover;
 
 use crate::command::Command;
 use crate::problem::Wait;

@@ -46,6 +46,7 @@ pub fn failover(view: &View<'_>, wanted: Option<&InstanceName>) -> Preview {
         from: Some(reign.instance.clone()),
         reason: "dry run".to_owned(),
         wanted: wanted.cloned(),
+        hand_over: None,
         seals,
         astray: BTreeSet::new(),
         loss_accepted: None,

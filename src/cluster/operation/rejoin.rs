@@ -18,6 +18,9 @@ pub fn advance(view: &View<'_>, reign: &Reign) -> Advance {
     if !commands.is_empty() {
         return Advance { commands, waits: Vec::new() };
     }
+    if view.record.paused {
+        return Advance::nothing();
+    }
     let busy = others().find(|(name, member)| {
         matches!(member.copy, Copy::Rebuilding { done: false, .. }) && view.fresh(name).is_some()
     });

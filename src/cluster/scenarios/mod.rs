@@ -57,6 +57,9 @@ scenes! {
     too_few_seals_name_who_is_missing => "seals_missing.txt";
     the_old_primary_is_back_before_the_election => "old_primary_back.txt";
     the_candidate_dies_after_its_grant => "candidate_dies.txt";
+    a_planned_change_of_primary => "switchover.txt";
+    a_crashed_primary_is_restarted_by_way_of_a_new_epoch => "restart.txt";
+    a_paused_cluster_begins_nothing => "pause.txt";
     silence_is_not_death => "silence.txt";
     a_copy_that_is_not_whole_does_not_count => "not_whole.txt";
     asynchronous_commits_wait_for_the_lease => "asynchronous.txt";

@@ -9,7 +9,8 @@ use crate::ids::{
     ClusterId, ClusterName, DirectoryId, Epoch, Incarnation, InstanceName, RuleNumber, Stamp, SystemId,
 };
 use crate::memory::Memory;
-use crate::policy::{Policy, Spec, WhenAlone};
+use crate::operation::switchover;
+use crate::policy::{OnCrash, Policy, Spec, WhenAlone};
 use crate::record::{Address, Cluster, Copy, Fork, Operation, Reign, Secrets, SyncTarget};
 use crate::report::{
     Knock, Need, Primary, Promotion, Proofs, Rebuild, Receiver, Report, Seal, Sender, Server, Standby, Unfit,
@@ -121,6 +122,14 @@ impl World {
                 let proof = (self.cluster().epoch, self.cluster().sync.number);
                 self.edit(&name(who), |report| report.proofs.rule = Some(proof));
             }
+            ["checkpointed", who] => {
+                let Operation::Switchover(under_way) = &self.cluster().operation else {
+                    panic!("no switchover is prepared")
+                };
+                let number = under_way.checkpoint;
+                self.edit(&name(who), |report| report.proofs.checkpoint = Some(number));
+            }
+            ["preview", "switchover", rest @ ..] => return self.preview(rest.first().map(|to| name(to))),
             ["decide"] => return explain_lines(&self.decide()),
             ["step"] => return self.step().0,
             ["run"] => return self.run(),
@@ -244,7 +253,10 @@ impl World {
                 _ => WhenAlone::Continue,
             },
             max_data_loss: u64::from(number("max_data_loss", 0)),
-            ..Spec::default()
+            on_crash: match arg(words, "on_crash") {
+                Some("restart") => OnCrash::Restart,
+                _ => OnCrash::Failover,
+            },
         };
         let secrets = Secrets { superuser: "s".to_owned(), replication: "r".to_owned(), owner: None };
         self.apply(Command::Create { id: ClusterId(0xbeef), spec, secrets }).unwrap();
@@ -430,6 +442,19 @@ impl World {
         out
     }
 
+    /// What a switchover would do now.
+    fn preview(&mut self, to: Option<InstanceName>) -> String {
+        self.look();
+        let preview = self.with_view(|view| switchover::preview(view, to.as_ref()));
+        let mut out = match preview.would_win {
+            Some(winner) => format!("to: {winner}\n"),
+            None => "to: nobody\n".to_owned(),
+        };
+        preview.refusals.iter().for_each(|refusal| out.push_str(&format!("  not: {refusal}\n")));
+        preview.obstacles.iter().for_each(|obstacle| out.push_str(&format!("  {obstacle}\n")));
+        out
+    }
+
     fn apply(&mut self, command: Command) -> Result<Vec<String>, String> {
         self.index += 1;
         let entry = Entry { cluster: cluster_name(), command, at: WallMs(self.now.0) };
@@ -500,6 +525,11 @@ impl World {
         let who = arg(words, "instance").map(name);
         let standbys = arg(words, "s").map(|s| names(s).collect()).unwrap_or_default();
         let command = match words[0] {
+            "switchover" => Command::BeginSwitchover { epoch, to: who.unwrap() },
+            "hand-over" => Command::BeginHandOver { epoch, to: who.unwrap() },
+            "abandon" => Command::AbandonSwitchover { epoch, why: "asked for".to_owned() },
+            "pause" => Command::SetPaused { paused: true },
+            "resume" => Command::SetPaused { paused: false },
             "begin" => Command::BeginFailover { epoch, reason: "asked for".to_owned(), wanted: who },
             "elect" => Command::Elect { epoch, instance: who.unwrap(), k: 1, standbys, loss: None },
             "accept-loss" => Command::AcceptLoss { epoch, fenced: standbys },

@@ -2,12 +2,12 @@
 //! do.
 
 use super::relay::{Answerer, Relays, refused};
-use super::{create, events, failover, unchanged};
+use super::{create, events, failover, switchover, unchanged};
 use crate::core::{Core, Look};
 use crate::yielding::best_successor;
 use interrex_api::admin::{
     ConnectionInfo, Coordinator, CreateCluster, Created, EventsRequest, Explanation, FailoverReply,
-    FailoverRequest,
+    FailoverRequest, SwitchoverRequest,
 };
 use interrex_api::refused::Refused;
 use interrex_api::serve::{AdminHandler, Answers, Caller};
@@ -100,6 +100,20 @@ impl AdminHandler for Admin {
         match self.answerer(&caller)? {
             Answerer::Here => failover::failover(&self.core, request).await,
             Answerer::There(leader) => leader.failover(&request).await.map_err(refused),
+        }
+    }
+
+    async fn switchover(&self, caller: Caller, request: SwitchoverRequest) -> Result<FailoverReply, Refused> {
+        match self.answerer(&caller)? {
+            Answerer::Here => switchover::switchover(&self.core, request).await,
+            Answerer::There(leader) => leader.switchover(&request).await.map_err(refused),
+        }
+    }
+
+    async fn set_paused(&self, caller: Caller, cluster: ClusterName, paused: bool) -> Result<bool, Refused> {
+        match self.answerer(&caller)? {
+            Answerer::Here => switchover::set_paused(&self.core, &cluster, paused).await,
+            Answerer::There(leader) => leader.set_paused(&cluster, paused).await.map_err(refused),
         }
     }
 

@@ -9,6 +9,7 @@ mod goals;
 pub(crate) mod relay;
 mod server;
 pub(crate) mod session;
+mod switchover;
 
 pub(crate) use server::{bind, serve};
 

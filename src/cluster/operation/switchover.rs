@@ -1,0 +1,146 @@
+//! A planned change of primary: who can take over, the checkpoint before it, and the moment in which the old primary
+//! stops while the others still receive from it (PROTOCOL.md 'Switchover', clause 18). From its stop on everything is
+//! as in any change of primary ([`super::failover`]): its seal satisfies every rule, and the target holds all it had.
+
+use super::Advance;
+use super::preview::Preview;
+use crate::candidate::objection;
+use crate::command::Command;
+use crate::ids::InstanceName;
+use crate::memory::{Memory, able_to_acknowledge};
+use crate::problem::{Refusal, Wait};
+use crate::record::{Failover, Operation, Reign, Switchover};
+use crate::report::{Sender, Server};
+use crate::time::span;
+use crate::view::View;
+
+/// What a switchover would do if it began now: to `wanted`, or to whoever is preferred.
+pub fn preview(view: &View<'_>, wanted: Option<&InstanceName>) -> Preview {
+    let mut obstacles: Vec<String> = standing(view).into_iter().collect();
+    let Some(reign) = &view.record.primary else { return Preview { obstacles, ..Preview::default() } };
+    if wanted == Some(&reign.instance) {
+        obstacles.push(format!("{} is the primary already", reign.instance));
+        return Preview { obstacles, ..Preview::default() };
+    }
+    let others = view.record.instances.keys().filter(|name| **name != reign.instance);
+    let (unfit, fit): (Vec<_>, Vec<_>) =
+        others.map(|name| (name, refusal(view, name))).partition(|(_, refusal)| refusal.is_some());
+    let mut fit: Vec<&InstanceName> = fit.into_iter().map(|(name, _)| name).collect();
+    fit.sort_by_key(|name| {
+        (wanted != Some(*name), view.member(name).and_then(|m| m.priority), (*name).clone())
+    });
+    let mut refusals: Vec<Refusal> = unfit.into_iter().filter_map(|(_, refusal)| refusal).collect();
+    let winner = fit.first().filter(|first| wanted.is_none_or(|wanted| wanted == **first));
+    match (winner, wanted) {
+        (Some(winner), _) => refusals.extend(
+            fit.iter()
+                .skip(1)
+                .map(|name| Refusal::Preferred { instance: (*name).clone(), winner: (*winner).clone() }),
+        ),
+        (None, Some(wanted)) => {
+            let why =
+                refusal(view, wanted).map_or_else(|| format!("{wanted} is no standby"), |r| r.to_string());
+            obstacles.push(why);
+        }
+        (None, None) => obstacles.push("no standby could take over at the moment".to_owned()),
+    }
+    Preview { would_win: winner.map(|winner| (*winner).clone()), refusals, obstacles }
+}
+
+/// What stands in the way of restarting the primary by way of a new epoch.
+pub fn preview_restart(view: &View<'_>) -> Preview {
+    let obstacles = standing(view).into_iter().collect();
+    let primary = view.record.primary.as_ref().map(|reign| reign.instance.clone());
+    Preview { would_win: primary, refusals: Vec::new(), obstacles }
+}
+
+/// What stands in the way of any planned change.
+fn standing(view: &View<'_>) -> Option<String> {
+    let record = view.record;
+    let primary = record.primary.as_ref().filter(|reign| reign.open);
+    match (&record.operation, primary) {
+        _ if record.paused => Some(format!("the cluster is paused; first: interrex resume {}", record.name)),
+        (Operation::Switchover(under_way), _) => {
+            Some(format!("a switchover to {} is under way", under_way.to))
+        }
+        (Operation::None, Some(reign)) => view.fresh(&reign.instance).is_none().then(|| {
+            format!(
+                "the agent of {} is silent; when it stays so: interrex failover {}",
+                reign.instance, record.name
+            )
+        }),
+        (Operation::Failover(_), _) => Some("a change of primary is under way".to_owned()),
+        _ => Some("the cluster has no primary that takes writes".to_owned()),
+    }
+}
+
+/// Why a standby cannot take over at this moment.
+fn refusal(view: &View<'_>, name: &InstanceName) -> Option<Refusal> {
+    let member = view.member(name)?;
+    if let Some(refusal) = objection(view, name, member) {
+        return Some(refusal);
+    }
+    let unfit = |why: String| Some(Refusal::Unfit { instance: name.clone(), why });
+    let Some(reign) = &view.record.primary else { return unfit("there is no primary".to_owned()) };
+    if !able_to_acknowledge(view, name) {
+        return unfit(format!("it does not stream from {}", reign.instance));
+    }
+    let Some(Server::Primary(primary)) = view.server(&reign.instance) else {
+        return unfit(format!("{} does not run as a primary", reign.instance));
+    };
+    let sender: &Sender = primary.senders.iter().find(|sender| sender.instance == *name)?;
+    let most = view.policy.joins_within_bytes;
+    let (behind, unreplayed) =
+        (primary.flushed.bytes_since(sender.flushed), primary.flushed.bytes_since(sender.replayed));
+    if behind > most {
+        return unfit(format!("it is {} MB behind", behind >> 20));
+    }
+    // Whatever is not replayed yet is replayed while nobody takes writes.
+    (unreplayed > most).then(|| unfit(format!("it has {} MB still to replay", unreplayed >> 20))).flatten()
+}
+
+/// The primary makes a checkpoint and serves on; then it hands over, if the target could still take over.
+pub fn prepare(view: &View<'_>, memory: &Memory, reign: &Reign, under_way: &Switchover) -> Advance {
+    let epoch = view.record.epoch;
+    let give_up = |why: String| Advance::command(Command::AbandonSwitchover { epoch, why });
+    if view.record.paused {
+        return give_up("the cluster was paused".to_owned());
+    }
+    if under_way.to != reign.instance
+        && let Some(refusal) = refusal(view, &under_way.to)
+    {
+        return give_up(refusal.to_string());
+    }
+    let done = view.fresh(&reign.instance).and_then(|report| report.proofs.checkpoint);
+    if done == Some(under_way.checkpoint) {
+        return Advance::command(Command::BeginHandOver { epoch: epoch.next(), to: under_way.to.clone() });
+    }
+    let waited = memory.in_phase_for(view.now);
+    if waited >= view.policy.checkpoint_patience {
+        return give_up(format!("{} made no checkpoint within {}", reign.instance, span(waited)));
+    }
+    Advance::wait(Wait::Checkpoint { instance: reign.instance.clone() })
+}
+
+/// Until the old primary of a planned change is gone. `None`: there is no plan, or it is; elect.
+pub fn handing_over(view: &View<'_>, memory: &Memory, failover: &Failover) -> Option<Advance> {
+    let (hand_over, from) = (failover.hand_over.as_ref()?, failover.from.as_ref()?);
+    if view.record.handed_over_at().is_some() {
+        return None;
+    }
+    let waited = memory.in_phase_for(view.now);
+    let silence = view.silence(from);
+    let why = match () {
+        () if silence >= view.policy.suspect_after => {
+            Some(format!("the agent of {from} has been silent for {}", span(silence)))
+        }
+        () if waited >= view.policy.hand_over_patience => {
+            Some(format!("{from} did not stop within {}", span(waited)))
+        }
+        () => None,
+    };
+    Some(match why {
+        Some(why) => Advance::command(Command::AbandonSwitchover { epoch: view.record.epoch, why }),
+        None => Advance::wait(Wait::HandOver { from: from.clone(), to: hand_over.to.clone() }),
+    })
+}

@@ -1,0 +1,57 @@
+//! `switchover`: what it would do, why it would not, and its begin; and the operator's word that nothing automatic is to
+//! begin. How a switchover goes on is decided by the rules and told by events.
+
+use super::admin::{look, no_instance};
+use crate::core::Core;
+use interrex_api::admin::{FailoverReply, SwitchoverRequest};
+use interrex_api::refused::Refused;
+use interrex_cluster::command::Command;
+use interrex_cluster::ids::ClusterName;
+use interrex_cluster::operation::preview::Preview;
+use interrex_cluster::operation::switchover;
+
+/// Plans a switchover, and begins it unless only the plan was asked for.
+pub(crate) async fn switchover(core: &Core, request: SwitchoverRequest) -> Result<FailoverReply, Refused> {
+    let name = &request.name;
+    let seen = look(core, name)?;
+    if let Some(unknown) = request.to.as_ref().filter(|to| !seen.record.instances.contains_key(*to)) {
+        return Err(no_instance(name, unknown));
+    }
+    let Preview { would_win, refusals, obstacles } =
+        switchover::preview(&seen.view(&core.policy), request.to.as_ref());
+    let accepted = obstacles.is_empty() && would_win.is_some();
+    let epoch = seen.record.epoch;
+    let from = seen.record.primary.as_ref().map(|reign| reign.instance.to_string());
+    let expected = match (&would_win, from) {
+        (Some(to), Some(from)) if accepted => Some(format!(
+            "{from} makes a checkpoint and serves on; then it stops, which cuts its clients, and {to} takes writes in \
+             epoch {}, half a second later as a rule; {from} follows it",
+            epoch.next()
+        )),
+        _ => None,
+    };
+    if accepted
+        && !request.dry_run
+        && let Some(to) = would_win.clone()
+    {
+        core.propose(name, Command::BeginSwitchover { epoch, to }).await?;
+    }
+    Ok(FailoverReply {
+        accepted,
+        epoch: epoch.next(),
+        would_win,
+        refusals: refusals.iter().map(ToString::to_string).collect(),
+        waits: obstacles,
+        expected,
+        may_lose: None,
+    })
+}
+
+/// Paused or not; false when it was so already.
+pub(crate) async fn set_paused(core: &Core, name: &ClusterName, paused: bool) -> Result<bool, Refused> {
+    if look(core, name)?.record.paused == paused {
+        return Ok(false);
+    }
+    core.propose(name, Command::SetPaused { paused }).await?;
+    Ok(true)
+}

@@ -1,0 +1,83 @@
+//! `switchover CLUSTER [--to I] [--dry-run] [--no-wait]`.
+
+use crate::{CtlError, Output, Session, planned};
+use clap::Args;
+use interrex_api::admin::{FailoverReply, SwitchoverRequest};
+use interrex_cluster::ids::{ClusterName, InstanceName};
+
+/// Change the primary with its help: it makes a checkpoint and serves on, then stops, and another takes over at once.
+#[derive(Debug, Clone, Args)]
+pub struct Switchover {
+    /// The cluster.
+    cluster: ClusterName,
+    /// Who is to be primary; without it, whoever is preferred among those that could.
+    #[arg(long)]
+    to: Option<InstanceName>,
+    /// Only say who would be primary, who not and why, and what stands in the way.
+    #[arg(long)]
+    dry_run: bool,
+    /// Return once it began, instead of following it to its end.
+    #[arg(long, conflicts_with = "dry_run")]
+    no_wait: bool,
+}
+
+impl Switchover {
+    pub(crate) async fn run(&self, session: &mut Session<'_>) -> Result<(), CtlError> {
+        let before = planned::newest(session, &self.cluster).await?;
+        let (name, to) = (self.cluster.clone(), self.to.clone());
+        let request = SwitchoverRequest { name, to, dry_run: self.dry_run };
+        let reply = session.client.switchover(&request).await?;
+        let over = self.dry_run || self.no_wait || !reply.accepted;
+        if over {
+            self.tell(session, &reply)?;
+        }
+        let Some(to) = reply.would_win.filter(|_| reply.accepted) else {
+            return Err(CtlError::Refused(format!(
+                "no switchover of {}: {}",
+                self.cluster,
+                reply.waits.join("; ")
+            )));
+        };
+        if over {
+            return Ok(());
+        }
+        let outcome = planned::follow(session, &self.cluster, before, reply.epoch, &to).await?;
+        if session.output == Output::Json {
+            session.json(&serde_json::json!({
+                "primary": outcome.primary, "epoch": outcome.epoch, "wanted": to, "missed": outcome.missed,
+            }))?;
+        }
+        match outcome.missed {
+            None => Ok(()),
+            Some(why) => Err(CtlError::Refused(format!(
+                "{} did not become primary, {} did in epoch {}: {why}",
+                to, outcome.primary, outcome.epoch
+            ))),
+        }
+    }
+
+    fn tell(&self, session: &mut Session<'_>, reply: &FailoverReply) -> Result<(), CtlError> {
+        if session.output == Output::Json {
+            return session.json(&serde_json::json!({
+                "accepted": reply.accepted, "epoch": reply.epoch, "to": reply.would_win,
+                "refusals": reply.refusals, "obstacles": reply.waits, "expected": reply.expected,
+            }));
+        }
+        let out = &mut *session.out;
+        if let Some(to) = reply.would_win.as_ref().filter(|_| reply.accepted) {
+            let (cluster, begins) = (&self.cluster, if self.dry_run { "would begin" } else { "begins" });
+            writeln!(out, "the switchover of {cluster} to {to} {begins}")?;
+        }
+        for refusal in &reply.refusals {
+            writeln!(out, "  not: {refusal}")?;
+        }
+        for obstacle in &reply.waits {
+            writeln!(out, "  {obstacle}")?;
+        }
+        if let Some(expected) = &reply.expected {
+            writeln!(out, "expected: {expected}")?;
+        }
+        writeln!(out, "may lose: no acknowledged commit")?;
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! A planned change of primary, under a writer: nothing is lost, nothing is rewound, and when it cannot be done the
+//! primary stays or comes back, and it is said why.
+
+use crate::support::{PATIENCE, Town, Writer, healthy, now_ms, primary};
+use rustix::process::Signal;
+use tokio::time::timeout;
+
+/// The two that are not `name`.
+fn others(name: &str) -> Vec<&'static str> {
+    ["n1", "n2", "n3"].into_iter().filter(|other| *other != name).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_primary_is_handed_over_and_back_and_nothing_is_lost_or_rewound() {
+    let town = Town::up().await;
+    let before = town.status().await.expect("a healthy cluster answers");
+    let writer = Writer::start(&town).await;
+    let old = primary(&before);
+    let to = others(&old)[1];
+
+    let plan = town.ctl(&["switchover", "demo", "--to", to, "--dry-run"]).await;
+    assert_eq!(plan.code, 0, "{plan:?}");
+    assert!(plan.out.contains(&format!("the switchover of demo to {to} would begin")), "{plan:?}");
+    assert_eq!(town.status().await.map(|s| s.epoch), Some(before.epoch), "a dry run changes nothing");
+
+    for target in [to, old.as_str()] {
+        let asked_at = now_ms();
+        let told = town.ctl(&["switchover", "demo", "--to", target]).await;
+        assert_eq!(told.code, 0, "{told:?}");
+        assert!(told.out.contains(&format!("{target} takes writes in epoch")), "{told:?}");
+        writer.acknowledged(&town, 50).await;
+        eprintln!("switchover to {target}: write outage {} ms", writer.longest_gap(asked_at).ms);
+        let whole = town.healthy("the cluster after a switchover").await;
+        assert_eq!(primary(&whole), target);
+    }
+
+    let after = town.healthy("the cluster after two switchovers").await;
+    assert_eq!(after.epoch.0, before.epoch.0 + 2);
+    let rebuilt =
+        [town.told("rewinding", before.epoch.0).await, town.told("cloning", before.epoch.0).await].concat();
+    assert_eq!(rebuilt, [""; 0], "a handed over primary has nothing to be rewound");
+    writer.verdict(&town).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hung_third_standby_holds_the_switchover_up_for_a_second_at_most_and_the_primary_stays_when_it_is_the_target()
+ {
+    let mut town = Town::up().await;
+    let before = town.status().await.expect("a healthy cluster answers");
+    let writer = Writer::start(&town).await;
+    let old = primary(&before);
+    let [to, hung] = others(&old)[..] else { unreachable!("three machines") };
+    let receiver = town.machine(hung).backends("walreceiver");
+    let receiver = receiver.first().expect("a standby that streams");
+    receiver.signal(Signal::STOP);
+
+    let asked_at = now_ms();
+    let told = town.ctl(&["switchover", "demo", "--to", to]).await;
+    assert_eq!(told.code, 0, "{told:?}");
+    writer.acknowledged(&town, 50).await;
+    let outage = writer.longest_gap(asked_at).ms;
+    eprintln!("switchover beside a hung standby: write outage {outage} ms");
+    receiver.signal(Signal::CONT);
+    town.until("the hung one follows again", healthy).await;
+
+    // Its agent is gone: it cannot take over, and nothing begins.
+    let epoch = town.healthy("the cluster").await.epoch;
+    town.machine(hung).kill();
+    town.until("its silence to be noticed", |s| !healthy(s)).await;
+    let refused = town.ctl(&["switchover", "demo", "--to", hung]).await;
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.err.contains(hung), "{refused:?}");
+    assert_eq!(town.status().await.map(|s| s.epoch), Some(epoch), "a refused switchover changes nothing");
+    town.machine(hung).start();
+    town.until("all is well", healthy).await;
+    writer.verdict(&town).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_old_primary_s_machine_dies_while_it_hands_over_and_the_target_takes_over_all_the_same() {
+    let mut town = Town::up().await;
+    let before = town.status().await.expect("a healthy cluster answers");
+    let writer = Writer::start(&town).await;
+    let old = primary(&before);
+    let to = others(&old)[1];
+    town.lead_elsewhere_than(&old).await;
+
+    let begun = town.ctl(&["switchover", "demo", "--to", to, "--no-wait"]).await;
+    assert_eq!(begun.code, 0, "{begun:?}");
+    let struck = async || {
+        // Struck between the begin of the new epoch and its opening, wherever that is.
+        let status = town.client.get_cluster(&"demo".parse().unwrap()).await.ok()?;
+        (status.epoch > before.epoch).then_some(())
+    };
+    timeout(PATIENCE, async { while struck().await.is_none() {} }).await.expect("a new epoch begins");
+    town.machine(&old).kill();
+    town.until("somebody takes writes", |s| s.open && s.epoch > before.epoch).await;
+    writer.acknowledged(&town, 50).await;
+    town.machine(&old).start();
+    town.until("all is well", healthy).await;
+    writer.verdict(&town).await;
+}
