@@ -99,8 +99,9 @@ pub struct Policy {
     pub restarts_again_after: Duration,
     /// How long a switchover waits for the primary's checkpoint, during which that serves on.
     pub checkpoint_patience: Duration,
-    /// How long a switchover waits for the old primary to be stopped, during which nobody takes writes. Longer than an
-    /// agent's bound for a shutdown in good order; past it, the switchover goes on as a failover.
+    /// How long a switchover waits for the old primary to be stopped, and again for its target to be sealed, during
+    /// which nobody takes writes. Longer than an agent's bound for a shutdown in good order, and than going back to the
+    /// old primary takes. Past it, the switchover goes on as a failover, or goes back.
     pub hand_over_patience: Duration,
 }
 

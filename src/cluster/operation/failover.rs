@@ -195,21 +195,30 @@ fn override_in_words(
     text
 }
 
-/// A short wait for reachable standbys that are not sealed yet: so that the winner has company, and so that a running
-/// standby is taken rather than the stopped primary, which would have to recover first.
+/// A short wait for reachable instances that are not sealed yet: so that the winner has company, that a running standby
+/// is taken rather than the stopped primary, which would have to recover first, and that whoever is planned to win can.
 fn grace(view: &View<'_>, memory: &Memory, failover: &Failover, winner: &InstanceName) -> Option<Wait> {
-    let stopped_winner = failover.seals.get(winner).is_some_and(|seal| seal.stopped);
-    let coming = view
+    let unsealed = |name: &InstanceName| !failover.seals.contains_key(name);
+    let standby = view
         .whole_and_fresh()
-        .filter(|name| failover.from.as_ref() != Some(*name) && !failover.seals.contains_key(*name))
+        .filter(|name| failover.from.as_ref() != Some(*name) && unsealed(name))
         .any(|name| matches!(view.server(name), Some(Server::Standby(_) | Server::Starting { .. })));
-    // Preferred, and on its way to be sealed: a crashed server that is to be restarted.
-    let home = failover.wanted.as_ref().filter(|wanted| failover.from.as_ref() == Some(*wanted));
-    let home = home.is_some_and(|home| !failover.seals.contains_key(home) && view.fresh(home).is_some());
-    let patience = if stopped_winner || home { view.policy.standby_grace } else { view.policy.seal_grace };
-    let coming = coming || home;
+    // The old primary, to be restarted, or the target of a switchover.
+    let planned = match (&failover.hand_over, &failover.wanted) {
+        (Some(hand_over), _) => Some(&hand_over.to),
+        (None, wanted) => wanted.as_ref().filter(|wanted| failover.from.as_ref() == Some(*wanted)),
+    };
+    let planned = planned.is_some_and(|name| unsealed(name) && view.fresh(name).is_some());
+    let stopped_winner = failover.seals.get(winner).is_some_and(|seal| seal.stopped);
+    let patience = match () {
+        // Going back to the old primary takes longer than this as a rule.
+        () if planned && failover.hand_over.is_some() => view.policy.hand_over_patience,
+        () if planned || (standby && stopped_winner) => view.policy.standby_grace,
+        () if standby => view.policy.seal_grace,
+        () => return None,
+    };
     let left = patience.saturating_sub(memory.in_phase_for(view.now));
-    (coming && !left.is_zero()).then_some(Wait::StandbyGrace { left })
+    (!left.is_zero()).then_some(Wait::StandbyGrace { left })
 }
 
 /// How many must acknowledge in the new epoch. With nobody left who could, a cluster that rather goes on than waits
