@@ -9,3 +9,4 @@ pub use interrex_agent::{Agent, AgentConfig, InstanceConfig};
 pub use interrex_api::client::{Client, ClientError, ClientOptions};
 pub use interrex_cluster as cluster;
 pub use interrex_coordinator::{Coordinator, Handle};
+pub use interrex_tls::{Files, Owner, Tls, Token};

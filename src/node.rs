@@ -55,6 +55,12 @@ async fn serve(
                 .members(members)
                 .data_dir(data_dir.path())
                 .yield_to_primary(config.yield_to_primary);
+            if let Some(tls) = &world.tls {
+                builder = builder.tls(tls.clone());
+            }
+            if let Some(token) = &world.admin_token {
+                builder = builder.admin_token(token.clone());
+            }
             for NewCluster { name, spec, owner } in clusters {
                 builder = builder.cluster(name, spec, owner);
             }
@@ -69,6 +75,7 @@ async fn serve(
                 data_dir: data_dir.path().to_owned(),
                 directory: DirectoryId(data_dir.identity().to_owned()),
                 coordinators: config.coordinators.iter().map(ToString::to_string).collect(),
+                tls: world.tls.clone(),
                 guard,
                 policy: Policy::default(),
             };

@@ -148,8 +148,12 @@ impl Agent {
     /// What the configuration has wrong, before anything was begun; and at the end the first instance that could not
     /// be ended in good order, or had not been going on.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), AgentError> {
+        let tls = self.config.tls.clone();
         for address in &self.config.coordinators {
-            drop(SessionClient::new(address, ClientOptions::default())?);
+            drop(SessionClient::new(
+                address,
+                ClientOptions { tls: tls.clone(), ..ClientOptions::default() },
+            )?);
         }
         let serials = Arc::new(Serials::begin(&self.config.data_dir).map_err(AgentError::Random)?);
         let (stop, stopping) = watch::channel(false);
@@ -172,9 +176,16 @@ impl Agent {
             }
             outcome
         };
+        let fresh = async {
+            if let Some(tls) = tls {
+                tls.keep_fresh().await;
+            }
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
             ended = ended => ended,
             () = shutdown => Ok(()),
+            () = fresh => Ok(()),
         }
     }
 }
@@ -205,15 +216,8 @@ pub(crate) async fn run_instance(
     let report = watch::Sender::new(None);
     let told = watch::Sender::new(Told::default());
     let (grants, granted) = mpsc::channel(16);
-    let lines = Lines::new(
-        &agent.coordinators,
-        config.cluster.clone(),
-        agent.policy.heartbeat,
-        report.subscribe(),
-        told.clone(),
-        grants,
-        serials,
-    )?;
+    let lines =
+        Lines::new(&agent, config.cluster.clone(), report.subscribe(), told.clone(), grants, serials)?;
     let registration = registration(&name, &agent, &config, &unregistered, &state).await?;
     let welcome = tokio::select! {
         welcome = lines.register(registration) => welcome,

@@ -5,6 +5,7 @@ use crate::postgres::{Layout, RunAs};
 use interrex_cluster::ids::{ClusterName, DirectoryId, InstanceName, MachineName};
 use interrex_cluster::policy::Policy;
 use interrex_cluster::record::Address;
+use interrex_tls::Tls;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -21,8 +22,10 @@ pub struct AgentConfig {
     pub data_dir: PathBuf,
     /// What identifies that directory.
     pub directory: DirectoryId,
-    /// `host:port` of every coordinator; at least one.
+    /// `host:port` or `MACHINE=host:port` of every coordinator; at least one.
     pub coordinators: Vec<String>,
+    /// This machine's certificate, and the CA that is believed. Absent: plain text.
+    pub tls: Option<Tls>,
     /// The `interrex-guard` program.
     pub guard: PathBuf,
     /// Lease, drift margin and heartbeat; the coordinators' own.

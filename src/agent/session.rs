@@ -4,6 +4,7 @@
 //! call is under way newer ones replace one another, and the newest goes out next. A broken line means *unknown*; it
 //! is tried again for ever. Nothing is decided here.
 
+use crate::config::AgentConfig;
 use crate::serial::Serials;
 use crate::told::{Granted, Outgoing, Told};
 use interrex_api::client::{ClientError, ClientOptions, SessionClient};
@@ -38,11 +39,10 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// Lines to each of `coordinators`. Nothing is dialled yet.
+    /// Lines to each of the agent's coordinators. Nothing is dialled yet.
     pub(crate) fn new(
-        coordinators: &[String],
+        agent: &AgentConfig,
         cluster: ClusterName,
-        heartbeat: Duration,
         report: watch::Receiver<Option<Outgoing>>,
         told: watch::Sender<Told>,
         grants: mpsc::Sender<Granted>,
@@ -52,9 +52,11 @@ impl Lines {
             call: REPORT_WITHIN,
             overall: Duration::from_secs(2),
             user_agent: concat!("interrex-agent/", env!("CARGO_PKG_VERSION")).to_owned(),
+            tls: agent.tls.clone(),
             ..ClientOptions::default()
         };
-        let clients = coordinators.iter().map(|address| SessionClient::new(address, options.clone()));
+        let heartbeat = agent.policy.heartbeat;
+        let clients = agent.coordinators.iter().map(|address| SessionClient::new(address, options.clone()));
         let clients = clients.collect::<Result<_, _>>()?;
         Ok(Self { clients, cluster, report, told, grants, heartbeat, serials })
     }
@@ -77,7 +79,9 @@ impl Lines {
                         problem = Some(why);
                         break;
                     }
-                    Err(error @ ClientError::Refused { .. }) => problem = Some(error.to_string()),
+                    Err(error @ (ClientError::Refused { .. } | ClientError::Insecure { .. })) => {
+                        problem = Some(error.to_string())
+                    }
                     Err(error) => problem = problem.or(Some(error.to_string())),
                 }
             }
@@ -159,23 +163,32 @@ pub(crate) fn now() -> Instant {
 struct Talk {
     address: String,
     broken: Option<String>,
+    /// The last refusal, by either side.
+    refused: Option<String>,
 }
 
 impl Talk {
     fn new(address: &str) -> Self {
-        Self { address: address.to_owned(), broken: None }
+        Self { address: address.to_owned(), broken: None, refused: None }
     }
 
     fn well(&mut self) {
+        self.refused = None;
         if self.broken.take().is_some() {
             tracing::info!(coordinator = %self.address, "reports reach the coordinator again");
         }
     }
 
     fn badly(&mut self, error: &ClientError) {
-        if self.broken.is_none() {
-            tracing::warn!(coordinator = %self.address, "a report did not reach the coordinator: {error}");
+        // A coordinator that is gone is one piece of news, however differently it shows; each refusal is another one.
+        let refusal = matches!(error, ClientError::Refused { .. } | ClientError::Insecure { .. });
+        let line = error.to_string();
+        if self.broken.is_none() || (refusal && self.refused.as_ref() != Some(&line)) {
+            tracing::warn!(coordinator = %self.address, "a report did not reach the coordinator: {line}");
         }
-        self.broken = Some(error.to_string());
+        if refusal {
+            self.refused = Some(line.clone());
+        }
+        self.broken = Some(line);
     }
 }

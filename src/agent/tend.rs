@@ -106,9 +106,8 @@ async fn complain(
     let report = watch::Sender::new(outgoing());
     let (grants, _none) = mpsc::channel(1);
     let lines = Lines::new(
-        &agent.coordinators,
+        agent,
         config.cluster.clone(),
-        agent.policy.heartbeat,
         report.subscribe(),
         watch::Sender::new(Told::default()),
         grants,

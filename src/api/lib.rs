@@ -3,6 +3,7 @@
 //! - [`session`] and [`admin`]: requests and answers in our own types;
 //! - [`serve`]: the traits that a coordinator implements, and their services;
 //! - [`client`]: the client that finds the leader and follows it, and the one that speaks to a single coordinator;
+//! - [`dial`]: how a coordinator is reached, with or without TLS;
 //! - [`log`]: entries and snapshots as bytes;
 //! - [`refused`]: why something was not done, as a value on both sides.
 //!
@@ -11,6 +12,7 @@
 pub mod admin;
 pub mod client;
 mod convert;
+pub mod dial;
 pub mod log;
 mod redact;
 pub mod refused;

@@ -12,6 +12,7 @@ mod data_dir;
 mod error;
 mod file;
 mod node;
+mod target;
 mod world;
 
 pub use address::Address;
@@ -20,4 +21,5 @@ pub use error::{ConfigError, Problem, WorldError};
 pub use file::load;
 pub use interrex_cluster::ids::{ClusterName, InstanceName, MachineName};
 pub use node::{Agent, Cluster, Coordinator, Instance, LogFormat, Login, Node, Priority, WhenAlone};
+pub use target::Target;
 pub use world::{MIN_MAJOR, Place, User, World, check};

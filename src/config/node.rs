@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::{Address, ClusterName, InstanceName, MachineName};
+use interrex_tls::Files;
+
+use crate::{Address, ClusterName, InstanceName, MachineName, Target};
 
 /// One machine's node: what it is called, where it keeps its own state, and which parts run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +27,9 @@ pub struct Node {
     pub http: Option<SocketAddr>,
     /// How log lines look on stderr.
     pub log_format: LogFormat,
+    /// `[tls]`: how this machine proves its name to others. `None`: plain text, which is loopback or somebody's
+    /// written will.
+    pub tls: Option<Files>,
     /// Present where this machine votes.
     pub coordinator: Option<Coordinator>,
     /// Present where instances run here or `[agent]` is written.
@@ -55,13 +60,15 @@ pub struct Coordinator {
     /// `yield_to_primary`: whether leadership is handed away from a machine that hosts a primary to one that hosts
     /// none, so that one death rarely costs both. True unless written otherwise.
     pub yield_to_primary: bool,
+    /// `admin_token_file`: what an operator without a certificate has to show. Absolute; judged by `check`.
+    pub admin_token_file: Option<PathBuf>,
 }
 
 /// `[agent]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agent {
-    /// To whom this machine reports; at least one. Left out of the file: all members.
-    pub coordinators: Vec<Address>,
+    /// To whom this machine reports; at least one. Left out of the file: all members, with their names.
+    pub coordinators: Vec<Target>,
 }
 
 /// `[[instance]]`: one PostgreSQL server.

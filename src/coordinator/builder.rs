@@ -6,6 +6,7 @@ use interrex_api::admin::{CreateCluster, NewOwner};
 use interrex_cluster::ids::{ClusterName, MachineName};
 use interrex_cluster::policy::{Policy, Spec};
 use interrex_rt::{Clock, Rng, Spawner, SystemClock, SystemRng, TokioSpawner};
+use interrex_tls::{Tls, Token};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,6 +24,8 @@ pub struct Builder {
     pub(crate) timing: Timing,
     pub(crate) clusters: Vec<CreateCluster>,
     pub(crate) yield_to_primary: bool,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) admin_token: Option<Token>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) spawner: Arc<dyn Spawner>,
@@ -41,6 +44,8 @@ impl Default for Builder {
             timing: Timing::default(),
             clusters: Vec::new(),
             yield_to_primary: true,
+            tls: None,
+            admin_token: None,
             clock: Arc::new(SystemClock),
             rng: Arc::new(SystemRng),
             spawner: Arc::new(TokioSpawner),
@@ -117,6 +122,22 @@ impl Builder {
     #[must_use]
     pub fn yield_to_primary(mut self, yields: bool) -> Self {
         self.yield_to_primary = yields;
+        self
+    }
+
+    /// This machine's certificate, and the CA that is believed: then members, agents and operators have to prove who
+    /// they are. Absent: plain text, and everybody who reaches the port is believed.
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// What an operator without a certificate has to show; the same on every coordinator of a group, which show it to
+    /// each other for calls that they pass on.
+    #[must_use]
+    pub fn admin_token(mut self, token: Token) -> Self {
+        self.admin_token = Some(token);
         self
     }
 

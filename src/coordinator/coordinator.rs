@@ -4,6 +4,7 @@ use crate::builder::Builder;
 use crate::core::{AWAKE_EVERY, Core};
 use crate::machine::Records;
 use crate::raft::{self, RaftNode};
+use crate::service::gate::Gate;
 use crate::service::relay::Relays;
 use crate::service::{bind, serve};
 use crate::yielding::best_successor;
@@ -13,6 +14,7 @@ use interrex_api::session::LeaderHint;
 use interrex_cluster::ids::{ClusterName, MachineName};
 use interrex_cluster::route::{Route, route};
 use interrex_rt::Task;
+use interrex_tls::Tls;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -60,6 +62,8 @@ pub enum RunError {
 pub struct Coordinator {
     core: Arc<Core>,
     relays: Arc<Relays>,
+    gate: Arc<Gate>,
+    tls: Option<Tls>,
     listener: TcpListener,
     address: SocketAddr,
     clusters: Vec<CreateCluster>,
@@ -95,11 +99,19 @@ impl Coordinator {
         let members = builder.members.iter().map(|(name, at)| (name.to_string(), at.clone())).collect();
         let mut config = raft::Config::new(machine.as_str(), members, data_dir.join("raft"), &advertise);
         config.timing = builder.timing;
+        let (tls, token) = (builder.tls, builder.admin_token);
+        if tls.as_ref().is_some_and(|tls| tls.server().is_none()) {
+            return Err(missing("own certificate, not only those of others"));
+        }
+        config.tls = tls.clone();
+        let gate = Gate { machine: machine.clone(), guarded: tls.is_some(), token: token.clone() };
         let node = RaftNode::open(config, Records::default()).await?;
         let core = Core::new(machine, node, builder.policy, builder.clock, builder.rng, builder.spawner);
         Ok(Self {
             core: Arc::new(core),
-            relays: Arc::default(),
+            relays: Arc::new(Relays::new(tls.clone(), token)),
+            gate: Arc::new(gate),
+            tls,
             listener,
             address,
             clusters: builder.clusters,
@@ -118,11 +130,14 @@ impl Coordinator {
     /// # Errors
     /// It ended by itself; its process should end too.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
-        let Self { core, relays, listener, clusters, yields, .. } = self;
-        let tasks = background(&core, &relays, clusters, yields);
+        let Self { core, relays, gate, tls, listener, clusters, yields, .. } = self;
+        let mut tasks = background(&core, &relays, clusters, yields);
+        if let Some(tls) = tls.clone() {
+            tasks.push(core.spawner.spawn(Box::pin(tls.keep_fresh())));
+        }
         // In a set, so that it ends with this future, however that ends.
         let mut server = JoinSet::new();
-        server.spawn(serve(core.clone(), relays, listener));
+        server.spawn(serve(core.clone(), relays, gate, tls, listener));
         let mut stopped = core.node.stopped();
         let outcome = tokio::select! {
             () = shutdown => Ok(()),

@@ -6,6 +6,7 @@
 
 mod coordinator;
 mod create;
+mod credentials;
 mod events;
 mod explain;
 mod failover;
@@ -18,6 +19,8 @@ mod status;
 mod switchover;
 mod when;
 
+pub use credentials::Credentials;
+
 use clap::{Args, Subcommand, ValueEnum};
 use interrex_api::client::{Client, ClientError, ClientOptions};
 use std::io::{self, Write};
@@ -26,7 +29,7 @@ use std::time::Duration;
 /// What every command takes.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
-    /// Addresses of coordinators, host:port, separated by commas; any of them will do.
+    /// Addresses of coordinators, host:port or MACHINE=host:port, separated by commas; any of them will do.
     #[arg(
         long,
         global = true,
@@ -35,6 +38,9 @@ pub struct Common {
         default_value = "127.0.0.1:7400"
     )]
     pub coordinators: Vec<String>,
+    /// How to speak to coordinators over TLS, and as whom.
+    #[command(flatten)]
+    pub credentials: Credentials,
     /// Tables for people or JSON for programs.
     #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
     pub output: Output,
@@ -134,7 +140,8 @@ impl Session<'_> {
 /// # Errors
 /// [`CtlError`]; nothing was changed unless its text says that the outcome is unknown.
 pub async fn run(common: &Common, command: &Command, out: &mut dyn Write) -> Result<(), CtlError> {
-    let options = ClientOptions { overall: Duration::from_secs(8), ..ClientOptions::default() };
+    let (tls, token) = common.credentials.load()?;
+    let options = ClientOptions { overall: Duration::from_secs(8), tls, token, ..ClientOptions::default() };
     let client = Client::new(common.coordinators.clone(), options)?;
     let mut session = Session { client, output: common.output, out };
     let done = match command {

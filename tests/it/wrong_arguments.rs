@@ -81,7 +81,7 @@ async fn without_a_coordinator_every_command_says_so_in_one_line() {
         }
     }
     let answer = run(["list", "--coordinators", "nonsense"]).await;
-    let line = "interrex: 'nonsense' is not the address of a coordinator: expected host:port, such as 10.0.0.1:7400\n";
+    let line = "interrex: 'nonsense' is not the address of a coordinator: expected host:port, such as 10.0.0.1:7400, or n1=10.0.0.1:7400\n";
     assert_eq!((answer.code, answer.err.as_str()), (2, line));
     // Found without asking anybody: the address is never dialled.
     let answer = run(["create", "other", "--instances", "3", "--acks", "3"]).await;

@@ -85,6 +85,7 @@ async fn an_instance_with_a_damaged_state_says_so_and_others_of_the_machine_go_o
         data_dir: dir.path().to_owned(),
         directory: DirectoryId("d1".to_owned()),
         coordinators: vec![address],
+        tls: None,
         guard: dir.path().join("bin/interrex-guard"),
         policy: Policy::default(),
     };

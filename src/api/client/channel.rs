@@ -1,11 +1,13 @@
-//! One connection to one coordinator. [`channel`] is the only place where connections are made: TLS goes here.
+//! One connection to one coordinator: how patient it is, and what every call on it shows.
 
 use super::error::ClientError;
-use crate::serve::RELAYED;
+use crate::dial::Target;
+use crate::serve::{AUTHORIZATION, RELAYED};
+use interrex_tls::{Tls, Token};
 use std::time::Duration;
 use tonic::Request;
 use tonic::metadata::MetadataValue;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 /// A connection on which the peer does not answer pings for so long is closed: a stopped process still acknowledges
 /// TCP, only an answer of its own counts as life.
@@ -24,6 +26,10 @@ pub struct ClientOptions {
     pub user_agent: String,
     /// Set by a coordinator that passes a call on: it is marked so, and hints are not followed.
     pub relayed: bool,
+    /// Whom to believe, and as whom to connect. Absent: plain text.
+    pub tls: Option<Tls>,
+    /// Shown with every call, by whoever has no certificate.
+    pub token: Option<Token>,
 }
 
 impl Default for ClientOptions {
@@ -34,6 +40,8 @@ impl Default for ClientOptions {
             overall: Duration::from_secs(5),
             user_agent: concat!("interrex/", env!("CARGO_PKG_VERSION")).to_owned(),
             relayed: false,
+            tls: None,
+            token: None,
         }
     }
 }
@@ -58,27 +66,32 @@ impl ClientOptions {
         if self.relayed {
             request.metadata_mut().insert(RELAYED, MetadataValue::from_static("1"));
         }
+        // A token is printable ASCII, so this never fails.
+        if let Some(token) = &self.token
+            && let Ok(mut shown) = MetadataValue::try_from(token.bearer())
+        {
+            shown.set_sensitive(true);
+            request.metadata_mut().insert(AUTHORIZATION, shown);
+        }
     }
 }
 
-/// A channel to `host:port`. Nothing is dialled before the first call, and a broken connection is dialled anew by the
-/// next one.
+/// A channel to `host:port` or `MACHINE=host:port`. Nothing is dialled before the first call, and a broken connection
+/// is dialled anew by the next one.
 ///
 /// # Errors
 /// The address is none.
 pub(crate) fn channel(address: &str, options: &ClientOptions) -> Result<Channel, ClientError> {
     let bad = || ClientError::BadAddress { given: address.to_owned() };
-    let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
-    if port.is_none_or(|port| port.parse::<u16>().map_or(true, |port| port == 0)) {
-        return Err(bad());
-    }
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))
-        .and_then(|endpoint| endpoint.user_agent(options.user_agent.clone()))
-        .map_err(|_| bad())?
-        .connect_timeout(options.connect)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(PING)
-        .keep_alive_timeout(PING)
-        .keep_alive_while_idle(true);
-    Ok(endpoint.connect_lazy())
+    let target: Target = address.parse().map_err(|_| bad())?;
+    let agent = options.user_agent.parse::<tonic::codegen::http::HeaderValue>().map_err(|_| bad())?;
+    let settings = |endpoint: tonic::transport::Endpoint| {
+        let named = endpoint.clone().user_agent(agent).unwrap_or(endpoint);
+        named
+            .connect_timeout(options.connect)
+            .http2_keep_alive_interval(PING)
+            .keep_alive_timeout(PING)
+            .keep_alive_while_idle(true)
+    };
+    target.channel(options.tls.as_ref(), settings).map_err(|_| bad())
 }

@@ -1,6 +1,7 @@
 //! Why a client has no answer, in sentences that can be printed as they stand.
 
 use crate::convert::BadMessage;
+use crate::dial::insecure;
 use crate::refused::Refused;
 use std::error::Error;
 use std::fmt;
@@ -15,7 +16,9 @@ pub enum ClientError {
     #[error("no coordinator is named: try --coordinators host:port,… or set INTERREX_COORDINATORS")]
     NoAddress,
     /// An address that is none.
-    #[error("'{given}' is not the address of a coordinator: expected host:port, such as 10.0.0.1:7400")]
+    #[error(
+        "'{given}' is not the address of a coordinator: expected host:port, such as 10.0.0.1:7400, or n1=10.0.0.1:7400"
+    )]
     BadAddress {
         /// The text given.
         given: String,
@@ -23,6 +26,12 @@ pub enum ClientError {
     /// Nobody is there.
     #[error("no coordinator answered: {}: try --coordinators", list(tried))]
     NoAnswer {
+        /// Every address, in the order tried.
+        tried: Vec<Tried>,
+    },
+    /// They are there, and no connection over TLS came about: one side does not believe the other.
+    #[error("no coordinator could be spoken to over TLS: {}", list(tried))]
+    Insecure {
         /// Every address, in the order tried.
         tried: Vec<Tried>,
     },
@@ -88,6 +97,8 @@ pub(crate) enum Failure {
     Refused(Refused),
     /// It was never sent.
     NotSent(String),
+    /// It was never sent: one side does not believe the other.
+    Insecure(String),
     /// It was sent, perhaps; nothing is known.
     Unknown(String),
 }
@@ -97,6 +108,9 @@ impl Failure {
     pub(crate) fn of(status: &Status, deadline: Duration) -> Failure {
         if let Some(refused) = Refused::from_status(status) {
             return Failure::Refused(refused);
+        }
+        if let Some(why) = insecure(status) {
+            return Failure::Insecure(why);
         }
         let mut never_connected = false;
         let mut innermost = None;

@@ -60,7 +60,7 @@ impl EventStream {
                     Failure::Refused(refused) => {
                         return Err(ClientError::Refused { address: self.address.clone(), refused });
                     }
-                    Failure::NotSent(why) | Failure::Unknown(why) => why,
+                    Failure::Insecure(why) | Failure::NotSent(why) | Failure::Unknown(why) => why,
                 },
                 Err(_) => Failure::timed_out_text(SILENCE),
             };

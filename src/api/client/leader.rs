@@ -6,6 +6,7 @@ use super::channel::{ClientOptions, channel};
 use super::error::{ClientError, Failure, Tried};
 use crate::pb::admin_client::AdminClient;
 use crate::refused::Refused;
+use crate::session::LeaderHint;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -46,6 +47,8 @@ struct Round {
     tried: Vec<Tried>,
     /// Somebody was alive: another round may bring more.
     alive: bool,
+    /// With somebody no TLS connection came about: then that is what has to be told.
+    insecure: bool,
     /// Somebody was asked; where time was up before that, a round says nothing.
     asked: bool,
 }
@@ -116,6 +119,9 @@ impl Client {
                 }
                 Err(round) => round,
             };
+            if !round.alive && round.insecure {
+                return Err(ClientError::Insecure { tried: round.tried });
+            }
             if !round.alive {
                 return Err(ClientError::NoAnswer { tried: round.tried });
             }
@@ -177,11 +183,15 @@ impl Client {
                     if let Refused::NotLeader(Some(hint)) = refused
                         && !self.options.relayed
                     {
-                        queue.push_front(hint.address);
+                        queue.push_front(self.hinted(hint));
                     }
                 }
                 Failure::Refused(refused) => return Err(ClientError::Refused { address, refused }),
                 Failure::NotSent(why) => round.tried.push(tried(why)),
+                Failure::Insecure(why) => {
+                    round.insecure = true;
+                    round.tried.push(tried(why));
+                }
                 Failure::Unknown(why) if repeat == Repeat::Never => {
                     return Err(ClientError::OutcomeUnknown { tried: tried(why) });
                 }
@@ -189,6 +199,14 @@ impl Client {
             }
         }
         Ok(Err(round))
+    }
+
+    /// Where a hint leads: over TLS to the machine that it names, and to nobody else at its address.
+    fn hinted(&self, hint: LeaderHint) -> String {
+        match self.options.tls {
+            Some(_) => format!("{}={}", hint.machine, hint.address),
+            None => hint.address,
+        }
     }
 
     /// Whom to ask first: whoever answered last, then the others as they were given.

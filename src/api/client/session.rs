@@ -88,6 +88,9 @@ impl SessionClient {
         };
         Err(match failure {
             Failure::Refused(refused) => ClientError::Refused { address: address(), refused },
+            Failure::Insecure(why) => {
+                ClientError::Insecure { tried: vec![Tried { address: address(), why }] }
+            }
             Failure::NotSent(why) | Failure::Unknown(why) => {
                 ClientError::NoAnswer { tried: vec![Tried { address: address(), why }] }
             }

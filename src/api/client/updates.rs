@@ -37,6 +37,7 @@ impl GoalUpdates {
                         Failure::Refused(refused) => {
                             ClientError::Refused { address: self.address.clone(), refused }
                         }
+                        Failure::Insecure(why) => ClientError::Insecure { tried: vec![tried(why)] },
                         Failure::NotSent(why) | Failure::Unknown(why) => {
                             ClientError::NoAnswer { tried: vec![tried(why)] }
                         }

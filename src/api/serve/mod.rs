@@ -12,6 +12,7 @@ pub use admin::{AdminBorder, AdminHandler, AdminService, admin_service};
 pub use session::{SessionBorder, SessionHandler, SessionService, session_service};
 
 use crate::refused::Refused;
+use interrex_tls::{Peer, Proof};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use tokio_stream::Stream;
@@ -19,6 +20,8 @@ use tonic::Request;
 
 /// Metadata key on a call that a coordinator passed on for somebody else.
 pub(crate) const RELAYED: &str = "interrex-relayed";
+/// Metadata key under which an operator shows a token, as everywhere: `Bearer …`.
+pub const AUTHORIZATION: &str = "authorization";
 
 /// Answers in a row; an error ends them.
 pub type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Refused>> + Send>>;
@@ -30,10 +33,17 @@ pub struct Caller {
     pub remote: Option<SocketAddr>,
     /// True when a coordinator passed the call on: it must not be passed on again.
     pub relayed: bool,
+    /// What its connection proved. [`Proof::Open`] also where the server attached nothing.
+    pub proof: Proof,
 }
 
 impl Caller {
     fn of<T>(request: &Request<T>) -> Self {
-        Self { remote: request.remote_addr(), relayed: request.metadata().contains_key(RELAYED) }
+        let peer = request.extensions().get::<Peer>();
+        Self {
+            remote: peer.map_or_else(|| request.remote_addr(), |peer| peer.remote),
+            relayed: request.metadata().contains_key(RELAYED),
+            proof: peer.map_or(Proof::Open, |peer| peer.proof.clone()),
+        }
     }
 }

@@ -3,12 +3,12 @@
 //! Asked only of a file whose every key is well-formed. Each function is one question; each answer names
 //! the key that is more likely wrong, and the one it disagrees with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::section::Sink;
 use crate::node::{Coordinator, Node};
-use crate::{Address, Instance};
+use crate::{Address, Instance, Target};
 
 /// Notes every contradiction within `node`.
 pub(super) fn find(sink: &Sink<'_>, node: &Node) {
@@ -25,6 +25,7 @@ pub(super) fn find(sink: &Sink<'_>, node: &Node) {
     file.socket_path_too_long();
     file.acks();
     file.plain_text_on_a_network();
+    file.names_no_certificate_can_bear();
 }
 
 struct File<'a, 't> {
@@ -95,7 +96,7 @@ impl File<'_, '_> {
             return;
         }
         let mut seen = BTreeMap::new();
-        for (index, address) in agent.coordinators.iter().enumerate() {
+        for (index, Target { address, .. }) in agent.coordinators.iter().enumerate() {
             if seen.insert(address, index).is_some() {
                 let id = format!("agent.coordinators[{index}]");
                 self.refuse(&id, format!("\"{address}\" is listed twice; remove one of the two"));
@@ -216,10 +217,35 @@ impl File<'_, '_> {
         }
         if let Some((id, address)) = self.addresses().iter().find(|(_, address)| !address.is_loopback()) {
             let why = format!(
-                "\"{address}\" is not on loopback and TLS is not in this version; write tls = \"off\" at the top \
-                 of the file if you trust this network"
+                "\"{address}\" is not on loopback, where passwords need TLS; write a section [tls] (docs/tls.md), or \
+                 tls = \"off\" at the top of the file if you trust this network"
             );
             self.refuse(id, why);
+        }
+    }
+
+    /// A certificate bears a machine's name as a DNS name, which is a little stricter than ours.
+    fn names_no_certificate_can_bear(&self) {
+        if self.node.tls.is_none() {
+            return;
+        }
+        let own = ("name".to_owned(), &self.node.name);
+        let members = self.node.coordinator.iter().flat_map(|c| c.members.keys());
+        let members = members.map(|name| (format!("coordinator.members.{name}"), name));
+        let agent = self.node.agent.iter().flat_map(|agent| &agent.coordinators).enumerate();
+        let named =
+            agent.filter_map(|(n, to)| Some((format!("agent.coordinators[{n}]"), to.machine.as_ref()?)));
+        let mut told = BTreeSet::new();
+        for (id, name) in std::iter::once(own).chain(members).chain(named) {
+            let text = name.as_str();
+            let digits = text.bytes().all(|b| b.is_ascii_digit());
+            if (digits || text.ends_with('-')) && told.insert(name) {
+                let why = format!(
+                    "\"{name}\" is no DNS name, so no certificate can bear it; with [tls], take a name with a letter in \
+                     it that does not end in '-'"
+                );
+                self.refuse(&id, why);
+            }
         }
     }
 
@@ -236,7 +262,7 @@ impl File<'_, '_> {
             );
         }
         let reported_to = node.agent.iter().flat_map(|agent| &agent.coordinators).enumerate();
-        all.extend(reported_to.map(|(n, address)| (format!("agent.coordinators[{n}]"), address.clone())));
+        all.extend(reported_to.map(|(n, to)| (format!("agent.coordinators[{n}]"), to.address.clone())));
         for (n, instance) in node.instances.iter().enumerate() {
             all.push((format!("instance[{n}].listen"), instance.listen.into()));
             all.push((format!("instance[{n}].advertise"), instance.advertise.clone()));

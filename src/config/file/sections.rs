@@ -6,9 +6,12 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use interrex_tls::Files;
+
 use super::section::{Field, Section};
 use crate::address::{self, Address};
 use crate::node::{Agent, Cluster, Coordinator, Instance, LogFormat, Login, Node, Priority, WhenAlone};
+use crate::target::Target;
 use crate::{ClusterName, InstanceName, MachineName};
 
 /// Names have one form everywhere; the message shows the value itself.
@@ -21,7 +24,7 @@ const NAME: &str = "\"n1\"";
 
 /// The whole file. `file` is left empty: the caller knows its name.
 pub(super) fn node(root: &Section<'_, '_>) -> Option<Node> {
-    tls(root);
+    let tls = tls(root);
     endpoint(root);
     let name = root.need("name", NAME).and_then(|f| f.parsed(NAME, named::<MachineName>));
     let data_dir =
@@ -37,7 +40,7 @@ pub(super) fn node(root: &Section<'_, '_>) -> Option<Node> {
     let clusters = clusters(root);
     let (name, data_dir) = (name?, data_dir?);
     let file = std::path::PathBuf::new();
-    Some(Node { file, name, zone, data_dir, http, log_format, coordinator, agent, instances, clusters })
+    Some(Node { file, name, zone, data_dir, http, log_format, tls, coordinator, agent, instances, clusters })
 }
 
 fn zone(text: &str) -> Result<String, &'static str> {
@@ -61,14 +64,20 @@ fn coordinator(section: &Section<'_, '_>) -> Option<Coordinator> {
         }
     }
     let yields = section.get("yield_to_primary").map_or(Some(true), |f| f.boolean("true or false"));
-    Some(Coordinator { listen: listen?, members, yield_to_primary: yields? })
+    let token = "\"/etc/interrex/admin.token\"";
+    let admin_token_file = section.get("admin_token_file").and_then(|f| f.path(token));
+    Some(Coordinator { listen: listen?, members, yield_to_primary: yields?, admin_token_file })
 }
 
 /// The agent's coordinators are those of `[agent]`, else the members of the group that this machine is in.
 fn agent(root: &Section<'_, '_>, coordinator: Option<&Coordinator>, needed: bool) -> Option<Agent> {
     let section = root.get("agent").and_then(|f| f.section("agent"));
-    let members = || coordinator.map(|c| c.members.values().cloned().collect());
-    let written = section.as_ref().and_then(|s| s.get("coordinators")).map(|f| addresses(&f));
+    let named = |(machine, address): (&MachineName, &Address)| Target {
+        machine: Some(machine.clone()),
+        address: address.clone(),
+    };
+    let members = || coordinator.map(|c| c.members.iter().map(named).collect());
+    let written = section.as_ref().and_then(|s| s.get("coordinators")).map(|f| targets(&f));
     let coordinators = match written {
         Some(addresses) => addresses?,
         None => members().unwrap_or_default(),
@@ -76,9 +85,9 @@ fn agent(root: &Section<'_, '_>, coordinator: Option<&Coordinator>, needed: bool
     (section.is_some() || needed).then_some(Agent { coordinators })
 }
 
-fn addresses(field: &Field<'_, '_>) -> Option<Vec<Address>> {
+fn targets(field: &Field<'_, '_>) -> Option<Vec<Target>> {
     let elements = field.elements("an array such as [\"10.0.0.1:7400\", \"10.0.0.2:7400\"]")?;
-    elements.iter().map(|e| e.parsed(ADDRESS, str::parse::<Address>)).collect()
+    elements.iter().map(|e| e.parsed(ADDRESS, str::parse::<Target>)).collect()
 }
 
 fn instances(root: &Section<'_, '_>, machine: Option<&MachineName>) -> Vec<Instance> {
@@ -188,30 +197,26 @@ fn role(text: &str) -> Result<String, &'static str> {
     Ok(text.into())
 }
 
-/// `tls = "off"` is the only value that this version can keep; `[tls]` is read, so that its keys are
-/// right on the day it can, and refused.
-fn tls(root: &Section<'_, '_>) {
-    let Some(field) = root.get("tls") else { return };
+/// A section `[tls]`, or `tls = "off"`: somebody's written will that everything goes in plain text.
+fn tls(root: &Section<'_, '_>) -> Option<Files> {
+    let field = root.get("tls")?;
     if field.text().is_some() {
         field.one_of(&[("off", ())]);
-        return;
+        return None;
     }
-    let Some(section) = field.section("tls") else { return };
-    for key in ["ca", "cert", "key"] {
+    let section = field.section("tls")?;
+    let [ca, cert, key] = ["ca", "cert", "key"].map(|key| {
         let example = format!("\"/etc/interrex/{key}.pem\"");
-        section.need(key, &example).and_then(|f| f.path(&example));
-    }
-    field.refuse(
-        "not in this version; keep every address on loopback, or write tls = \"off\" at the top of the file \
-         for a network that you trust",
-    );
+        section.need(key, &example).and_then(|f| f.path(&example))
+    });
+    Some(Files { ca: ca?, own: Some((cert?, key?)) })
 }
 
 /// Read and judged like everything else, then refused: this version cannot serve it.
 fn endpoint(root: &Section<'_, '_>) {
     let Some(field) = root.get("endpoint") else { return };
     let Some(section) = field.section("endpoint") else { return };
-    section.get("coordinators").and_then(|f| addresses(&f));
+    section.get("coordinators").and_then(|f| targets(&f));
     let listeners =
         section.get("listen").and_then(|f| f.elements("one section [[endpoint.listen]] a cluster"));
     for listener in listeners.unwrap_or_default() {

@@ -81,7 +81,7 @@ fn an_agent_without_a_section_reports_to_the_members() {
     let coordinators = node.agent.unwrap().coordinators;
     assert_eq!(
         coordinators.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
-        "127.0.0.1:7400 127.0.0.1:7401 127.0.0.1:7402"
+        "n1=127.0.0.1:7400 n2=127.0.0.1:7401 n3=127.0.0.1:7402"
     );
 }
 

@@ -1,17 +1,20 @@
 //! Whether this machine can run what the node file says. Reads, asks, and writes nothing.
 //!
-//! Each file here is one question: programs, users, directories, ports. All answers are gathered, so
+//! Each file here is one question: programs, users, directories, ports, secrets. All answers are gathered, so
 //! that a machine is made ready in one go. What holds now may not hold a second later; everything that
 //! is checked here is met again, with its own error, by whoever does the deed.
 
 mod directories;
 mod ports;
 mod programs;
+mod secrets;
 #[cfg(test)]
 mod tests;
 mod users;
 
 use std::path::PathBuf;
+
+use interrex_tls::{Tls, Token};
 
 use crate::{Instance, Node, Problem, WorldError};
 
@@ -23,6 +26,10 @@ pub use users::User;
 pub struct World {
     /// One for each `Node::instances`, in the same order.
     pub places: Vec<Place>,
+    /// What `[tls]` names, judged: this machine's certificate fits its key, its name and its CA.
+    pub tls: Option<Tls>,
+    /// What operators without a certificate have to show.
+    pub admin_token: Option<Token>,
 }
 
 /// Where and as whom one instance will run.
@@ -68,7 +75,15 @@ pub(crate) fn check_with(node: &Node, room: Room) -> Result<World, WorldError> {
     if let Some(http) = node.http {
         refusals.take("http", ports::free(http));
     }
-    if refusals.problems.is_empty() { Ok(World { places }) } else { Err(WorldError::new(refusals.problems)) }
+    let tls = secrets::tls(node, &mut refusals);
+    let token_file = node.coordinator.as_ref().and_then(|c| c.admin_token_file.as_deref());
+    let admin_token = token_file.and_then(|file| {
+        refusals.take("coordinator.admin_token_file", Token::load(file).map_err(|fault| fault.to_string()))
+    });
+    match refusals.problems.is_empty() {
+        true => Ok(World { places, tls, admin_token }),
+        false => Err(WorldError::new(refusals.problems)),
+    }
 }
 
 /// Everything about one instance; the questions that hang on an unanswered one are not asked.

@@ -398,3 +398,30 @@ fn one_directory_serves_one_node_of_one_machine() {
     );
     assert_eq!(tree(machine.root.path()), before, "a refusal changed the disk");
 }
+
+#[test]
+fn certificates_and_a_token_that_do_not_fit_are_told_with_their_keys() {
+    use interrex_tls::testing::{Authority, Leaf, secret};
+    let mut machine = Machine::ready();
+    let authority = Authority::new(&machine.at("tls"));
+    machine.node.tls = Some(authority.sign("n1", Leaf::of("n2")));
+    let coordinator = crate::Coordinator {
+        listen: format!("127.0.0.1:{}", free_port()).parse().unwrap(),
+        members: BTreeMap::new(),
+        yield_to_primary: true,
+        admin_token_file: Some(machine.at("token")),
+    };
+    machine.node.coordinator = Some(coordinator);
+    secret(&machine.at("token"), "short\n");
+    assert_eq!(
+        machine.refusal(),
+        "node.toml: key 'tls.cert': \"/…/tls/n1.pem\" is for n2, not for this machine, n1; make one with \
+         subjectAltName = DNS:n1; docs/tls.md tells how one is made\n\
+         node.toml: key 'coordinator.admin_token_file': \"/…/token\" holds a token shorter than 16 letters; write one \
+         with: openssl rand -hex 32 > /…/token"
+    );
+    machine.node.tls = Some(authority.sign("n1", Leaf::of("n1")));
+    secret(&machine.at("token"), "a token of more than sixteen letters".replace(' ', "-").as_str());
+    let world = check_with(&machine.node, ROOM).unwrap();
+    assert!(world.tls.is_some() && world.admin_token.is_some());
+}

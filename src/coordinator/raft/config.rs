@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tonic::transport::ClientTlsConfig;
+use interrex_tls::Tls;
 
 use super::log::LogError;
 
@@ -24,8 +24,9 @@ pub struct Config {
     pub timing: Timing,
     /// Sizes.
     pub limits: Limits,
-    /// How to speak TLS to the other members; `None`: plain text. The server's side is its owner's affair.
-    pub tls: Option<ClientTlsConfig>,
+    /// How to speak TLS to the other members, who are believed only with a certificate of their own; `None`: plain
+    /// text. The server's side of the connection is its owner's affair.
+    pub tls: Option<Tls>,
 }
 
 impl Config {

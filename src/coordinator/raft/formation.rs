@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::RaftNode;
 use super::machine::Machine;
+use super::network::why;
 use super::types::Peer;
 use super::wire;
 
@@ -198,7 +199,7 @@ async fn join<M: Machine>(node: &RaftNode<M>, leader: &Peer) -> Result<(), Strin
     };
     match timeout(JOIN, client.join(request)).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(status)) => Err(format!("{leader} does not take this machine back yet: {}", status.message())),
+        Ok(Err(status)) => Err(format!("{leader} does not take this machine back yet: {}", why(&status))),
         Err(_) => Err(format!("{leader} has not taken this machine back within {} s", JOIN.as_secs())),
     }
 }

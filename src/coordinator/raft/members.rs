@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::RaftNode;
 use super::machine::Machine;
+use super::network::why;
 use super::types::{Membership, Peer, Types};
 
 /// A new member gets the whole log or a snapshot; both are small. Not caught up by then: the change is given up.
@@ -228,7 +229,7 @@ impl<M: Machine> RaftNode<M> {
         let request = pb::RaftIdentifyRequest { machine: self.inner.config.machine_name.clone() };
         match timeout(ASK, client.identify(request)).await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
-            Ok(Err(status)) => Err(status.message().to_owned()),
+            Ok(Err(status)) => Err(why(&status)),
             Err(_) => Err("no answer within 1 s".to_owned()),
         }
     }

@@ -4,9 +4,11 @@
 //! loss of a minority of directories. Leaves to others: what an entry means ([`Machine`]), and the gRPC server that
 //! [`RaftNode::service`] is mounted on. Entries and replies are opaque bytes; no cluster is known here.
 //!
-//! To read: `node` (the API), `formation` and `members` (who belongs), `leadership` and `confirm` (who leads), `log`
+//! To read: `node` (the API), `formation` and `members` (who belongs), `believe` (who
+//! proves it), `leadership` and `confirm` (who leads), `log`
 //! (what is on disk), `network` and `server` (the wire).
 
+mod believe;
 mod config;
 mod confirm;
 mod formation;

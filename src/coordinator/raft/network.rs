@@ -9,7 +9,9 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use interrex_api::dial::{NoTarget, Target, insecure};
 use interrex_api::pb::{self, raft_client::RaftClient};
+use interrex_tls::Tls;
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::RPCOption;
 use openraft::raft::{
@@ -18,7 +20,7 @@ use openraft::raft::{
 };
 use openraft::{OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 use tokio::time::timeout;
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Response, Status};
 
 use super::log::LogStore;
@@ -40,7 +42,7 @@ pub(crate) struct Peers {
 
 struct PeersInner {
     log: LogStore,
-    tls: Option<ClientTlsConfig>,
+    tls: Option<Tls>,
     /// For calls that carry entries: these are answered after a flush.
     append_deadline: Duration,
     channels: Mutex<BTreeMap<Peer, Channel>>,
@@ -49,7 +51,7 @@ struct PeersInner {
 }
 
 impl Peers {
-    pub(crate) fn new(log: LogStore, tls: Option<ClientTlsConfig>, append_deadline: Duration) -> Self {
+    pub(crate) fn new(log: LogStore, tls: Option<Tls>, append_deadline: Duration) -> Self {
         let (channels, refusals) = Default::default();
         Self { inner: Arc::new(PeersInner { log, tls, append_deadline, channels, refusals }) }
     }
@@ -57,13 +59,13 @@ impl Peers {
     /// A client for whoever answers at a peer's address.
     ///
     /// # Errors
-    /// When the address is no `host:port`, or TLS cannot be set up for it.
-    pub(crate) fn client(&self, peer: &Peer) -> Result<RaftClient<Channel>, tonic::transport::Error> {
+    /// When the address is no `host:port`, or no certificate can bear the machine's name.
+    pub(crate) fn client(&self, peer: &Peer) -> Result<RaftClient<Channel>, NoTarget> {
         let mut channels = self.inner.channels.lock().unwrap_or_else(PoisonError::into_inner);
         let channel = match channels.get(peer) {
             Some(channel) => channel.clone(),
             None => {
-                let channel = self.endpoint(peer)?.connect_lazy();
+                let channel = self.channel(peer)?;
                 channels.insert(peer.clone(), channel.clone());
                 channel
             }
@@ -73,20 +75,17 @@ impl Peers {
             .max_encoding_message_size(MAX_MESSAGE))
     }
 
-    /// The one place where connections between members are configured.
-    fn endpoint(&self, peer: &Peer) -> Result<Endpoint, tonic::transport::Error> {
-        let scheme = if self.inner.tls.is_some() { "https" } else { "http" };
-        let endpoint = Endpoint::from_shared(format!("{scheme}://{}", peer.addr))?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .tcp_keepalive(Some(Duration::from_secs(5)))
-            .http2_keep_alive_interval(Duration::from_secs(2))
-            .keep_alive_timeout(Duration::from_secs(2));
-        match &self.inner.tls {
-            // A certificate names its machine, whatever the address.
-            Some(tls) => endpoint.tls_config(tls.clone().domain_name(&peer.machine)),
-            None => Ok(endpoint),
-        }
+    /// The one place where connections between members are configured. A certificate names its machine, whatever the
+    /// address.
+    fn channel(&self, peer: &Peer) -> Result<Channel, NoTarget> {
+        let settings = |endpoint: Endpoint| {
+            endpoint
+                .connect_timeout(CONNECT_TIMEOUT)
+                .tcp_keepalive(Some(Duration::from_secs(5)))
+                .http2_keep_alive_interval(Duration::from_secs(2))
+                .keep_alive_timeout(Duration::from_secs(2))
+        };
+        Target::of(&peer.addr, Some(&peer.machine))?.channel(self.inner.tls.as_ref(), settings)
     }
 
     fn note(&self, target: u64, peer: &Peer, outcome: Result<(), &Status>) {
@@ -95,15 +94,28 @@ impl Peers {
             Ok(()) => {
                 refusals.remove(&target);
             }
-            Err(status) if status.code() == tonic::Code::FailedPrecondition => {
-                let line = status.message().to_owned();
+            Err(status) => {
+                let Some(line) = refusal(status) else { return };
                 if refusals.insert(target, line.clone()).as_ref() != Some(&line) {
                     tracing::warn!(peer = %peer, "raft call refused: {line}");
                 }
             }
-            Err(_) => {}
         }
     }
+}
+
+/// A refusal, of the call or of the connection, in words; `None` when the member was only not reached.
+fn refusal(status: &Status) -> Option<String> {
+    use tonic::Code::{FailedPrecondition, PermissionDenied};
+    match status.code() {
+        FailedPrecondition | PermissionDenied => Some(status.message().to_owned()),
+        _ => insecure(status),
+    }
+}
+
+/// Why a call brought no answer.
+pub(crate) fn why(status: &Status) -> String {
+    insecure(status).unwrap_or_else(|| status.message().to_owned())
 }
 
 impl RaftNetworkFactory<Types> for Peers {
@@ -143,7 +155,7 @@ impl PeerClient {
             }
             Ok(Err(status)) => {
                 self.peers.note(self.target, &self.peer, Err(&status));
-                Err(self.unreachable(status.message()))
+                Err(self.unreachable(&why(&status)))
             }
             Err(_) => Err(self.unreachable(&format!("no answer within {} ms", within.as_millis()))),
         }

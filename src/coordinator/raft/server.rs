@@ -2,11 +2,13 @@
 //! to openraft.
 //!
 //! The id in the header was drawn at random by this directory, so whoever names it has asked here before: a pristine
-//! directory takes its group from the first such call. Any other mismatch is refused.
+//! directory takes its group from the first such call. Any other mismatch is refused. With TLS on, it is asked first
+//! whether the caller is who it claims to be ([`super::believe`]).
 
 use std::sync::{Mutex, PoisonError};
 
 use interrex_api::pb::{self, raft_append_response::Outcome, raft_server};
+use interrex_tls::Proof;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, TransferLeaderError, TransferLeaderRequest,
@@ -15,6 +17,7 @@ use openraft::raft::{VoteRequest, VoteResponse};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::RaftNode;
+use super::believe::{Claim, proof};
 use super::machine::Machine;
 use super::members::MemberError;
 use super::network::MAX_MESSAGE;
@@ -50,8 +53,9 @@ fn gone(e: impl std::fmt::Display) -> Status {
 }
 
 impl<M: Machine> RaftService<M> {
-    async fn admit(&self, header: Option<&pb::RaftHeader>) -> Result<(), Status> {
+    async fn admit(&self, header: Option<&pb::RaftHeader>, proof: &Proof) -> Result<(), Status> {
         let header = header.ok_or(Incomplete("no header"))?;
+        self.believe(proof, Claim::Id(header.from))?;
         let inner = &self.node.inner;
         let (id, group, pristine) = inner.log.look(|c| (c.start.raft_id, c.start.group_id, c.pristine()));
         let machine = &inner.config.machine_name;
@@ -60,7 +64,7 @@ impl<M: Machine> RaftService<M> {
                 "{machine} answers here under raft id {id:016x}, the call was meant for {:016x} (a directory that lost its log?)",
                 header.to
             );
-            return Err(self.refuse(header.from, line));
+            return Err(Status::failed_precondition(self.refuse(header.from, line)));
         }
         if header.group_id == group && group != 0 {
             return Ok(());
@@ -70,7 +74,7 @@ impl<M: Machine> RaftService<M> {
                 "{machine} belongs to raft group {group:016x}, the call came from {:016x}",
                 header.group_id
             );
-            return Err(self.refuse(header.from, line));
+            return Err(Status::failed_precondition(self.refuse(header.from, line)));
         }
         tracing::info!(
             group = format!("{:016x}", header.group_id),
@@ -79,17 +83,31 @@ impl<M: Machine> RaftService<M> {
         inner.log.save_group(header.group_id).await.map_err(gone)
     }
 
-    fn refuse(&self, from: u64, line: String) -> Status {
+    fn believe(&self, proof: &Proof, claim: Claim<'_>) -> Result<(), Status> {
+        let from = match claim {
+            Claim::Id(id) => id,
+            Claim::Machine(_) => 0,
+        };
+        let believed = self.node.believe(proof, claim);
+        believed.map_err(|line| Status::permission_denied(self.refuse(from, line)))
+    }
+
+    fn refuse(&self, from: u64, line: String) -> String {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if *refused != line {
             tracing::warn!(from = format!("{from:016x}"), "raft call refused: {line}");
             refused.clone_from(&line);
         }
-        Status::failed_precondition(line)
+        line
     }
 
-    async fn vote_request(&self, request: pb::RaftVoteRequest) -> Result<VoteRequest<Types>, Status> {
-        self.admit(request.header.as_ref()).await?;
+    async fn vote_request(
+        &self,
+        request: Request<pb::RaftVoteRequest>,
+    ) -> Result<VoteRequest<Types>, Status> {
+        let proof = proof(&request);
+        let request = request.into_inner();
+        self.admit(request.header.as_ref(), &proof).await?;
         let vote = wire::needed_vote(request.vote.as_ref())?;
         let mut rpc = VoteRequest::new(vote, request.last.as_ref().map(wire::log_id_in));
         rpc.leadership_transfer = request.leadership_transfer;
@@ -111,8 +129,9 @@ impl<M: Machine> raft_server::Raft for RaftService<M> {
         &self,
         request: Request<pb::RaftAppendRequest>,
     ) -> Result<Response<pb::RaftAppendResponse>, Status> {
+        let proof = proof(&request);
         let request = request.into_inner();
-        self.admit(request.header.as_ref()).await?;
+        self.admit(request.header.as_ref(), &proof).await?;
         let rpc = AppendEntriesRequest {
             vote: wire::needed_vote(request.vote.as_ref())?,
             prev_log_id: request.prev.as_ref().map(wire::log_id_in),
@@ -141,7 +160,7 @@ impl<M: Machine> raft_server::Raft for RaftService<M> {
         &self,
         request: Request<pb::RaftVoteRequest>,
     ) -> Result<Response<pb::RaftVoteResponse>, Status> {
-        let rpc = self.vote_request(request.into_inner()).await?;
+        let rpc = self.vote_request(request).await?;
         Ok(vote_response(&self.node.inner.raft.vote(rpc).await.map_err(gone)?))
     }
 
@@ -149,7 +168,7 @@ impl<M: Machine> raft_server::Raft for RaftService<M> {
         &self,
         request: Request<pb::RaftVoteRequest>,
     ) -> Result<Response<pb::RaftVoteResponse>, Status> {
-        let rpc = self.vote_request(request.into_inner()).await?;
+        let rpc = self.vote_request(request).await?;
         Ok(vote_response(&self.node.inner.raft.pre_vote(rpc).await.map_err(gone)?))
     }
 
@@ -157,9 +176,10 @@ impl<M: Machine> raft_server::Raft for RaftService<M> {
         &self,
         request: Request<Streaming<pb::RaftSnapshotPart>>,
     ) -> Result<Response<pb::RaftSnapshotResponse>, Status> {
+        let proof = proof(&request);
         let mut parts = request.into_inner();
         let first = parts.message().await?.ok_or(Incomplete("a snapshot without parts"))?;
-        self.admit(first.header.as_ref()).await?;
+        self.admit(first.header.as_ref(), &proof).await?;
         let vote = wire::needed_vote(first.vote.as_ref())?;
         let meta = wire::meta_in(first.meta.ok_or(Incomplete("a snapshot without its meta"))?)?;
         let mut data = first.data;
@@ -175,8 +195,9 @@ impl<M: Machine> raft_server::Raft for RaftService<M> {
         &self,
         request: Request<pb::RaftTransferRequest>,
     ) -> Result<Response<pb::RaftTransferResponse>, Status> {
+        let proof = proof(&request);
         let request = request.into_inner();
-        self.admit(request.header.as_ref()).await?;
+        self.admit(request.header.as_ref(), &proof).await?;
         let from = wire::needed_vote(request.from_leader.as_ref())?;
         let rpc = TransferLeaderRequest::new(from, request.to, request.last.as_ref().map(wire::log_id_in));
         let mut response = pb::RaftTransferResponse::default();
@@ -195,8 +216,9 @@ impl<M: Machine> raft_server::Raft for RaftService<M> {
 
     async fn identify(
         &self,
-        _: Request<pb::RaftIdentifyRequest>,
+        request: Request<pb::RaftIdentifyRequest>,
     ) -> Result<Response<pb::RaftIdentifyResponse>, Status> {
+        self.believe(&proof(&request), Claim::Machine(&request.get_ref().machine))?;
         let inner = &self.node.inner;
         let (raft_id, group_id, pristine) =
             inner.log.look(|c| (c.start.raft_id, c.start.group_id, c.pristine()));
@@ -218,6 +240,7 @@ impl<M: Machine> raft_server::Raft for RaftService<M> {
         &self,
         request: Request<pb::RaftJoinRequest>,
     ) -> Result<Response<pb::RaftJoinResponse>, Status> {
+        self.believe(&proof(&request), Claim::Machine(&request.get_ref().machine))?;
         let request = request.into_inner();
         let peer = Peer { machine: request.machine, addr: request.addr };
         self.node.take_back(peer, request.raft_id).await.map_err(|e| match e {

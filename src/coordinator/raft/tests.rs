@@ -3,3 +3,4 @@
 mod group;
 mod of_five;
 mod scenes;
+mod secured;

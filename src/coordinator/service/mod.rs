@@ -1,16 +1,20 @@
 //! What a coordinator answers: one file a question. The wire is `interrex-api`'s; here are the handlers, and the server
 //! that they and the log's own service are mounted on.
 
+mod accept;
 pub(crate) mod admin;
 pub(crate) mod create;
 mod events;
 mod failover;
+pub(crate) mod gate;
 mod goals;
 pub(crate) mod relay;
 mod server;
 pub(crate) mod session;
 mod switchover;
 
+#[cfg(test)]
+pub(crate) use accept::connections;
 pub(crate) use server::{bind, serve};
 
 use crate::core::hint;

@@ -1,11 +1,13 @@
 //! One hop to the leader: a coordinator that does not lead passes an operator's call on once, so that any address
-//! works. The call is marked, and whoever gets a marked one answers it or refuses.
+//! works. The call is marked, and whoever gets a marked one answers it or refuses. It goes out under this coordinator's
+//! own certificate or token, after its own gate let the operator in.
 
 use crate::core::Core;
 use interrex_api::client::{Client, ClientError, ClientOptions};
 use interrex_api::refused::Refused;
 use interrex_api::serve::Caller;
 use interrex_api::session::LeaderHint;
+use interrex_tls::{Tls, Token};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -22,20 +24,30 @@ pub(crate) enum Answerer {
 }
 
 /// Connections to the other coordinators.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Relays {
+    tls: Option<Tls>,
+    token: Option<Token>,
     clients: Mutex<BTreeMap<String, Client>>,
 }
 
 impl Relays {
+    /// Connections under these credentials.
+    pub(crate) fn new(tls: Option<Tls>, token: Option<Token>) -> Self {
+        Self { tls, token, clients: Mutex::default() }
+    }
+
     /// A client to one coordinator that marks its calls as passed on.
     pub(crate) fn to(&self, leader: &LeaderHint) -> Result<Client, Refused> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&leader.address) {
             return Ok(client.clone());
         }
-        let options = ClientOptions { call: HOP, overall: HOP, relayed: true, ..ClientOptions::default() };
-        let client = Client::new(vec![leader.address.clone()], options).map_err(refused)?;
+        let (tls, token) = (self.tls.clone(), self.token.clone());
+        let options =
+            ClientOptions { call: HOP, overall: HOP, relayed: true, tls, token, ..ClientOptions::default() };
+        let at = format!("{}={}", leader.machine, leader.address);
+        let client = Client::new(vec![at], options).map_err(refused)?;
         clients.insert(leader.address.clone(), client.clone());
         Ok(client)
     }
@@ -59,7 +71,9 @@ impl Relays {
 pub(crate) fn refused(why: ClientError) -> Refused {
     match why {
         ClientError::Refused { refused, .. } => refused,
-        ClientError::NoAnswer { .. } | ClientError::NotNow { .. } => Refused::Unavailable(why.to_string()),
+        ClientError::NoAnswer { .. } | ClientError::NotNow { .. } | ClientError::Insecure { .. } => {
+            Refused::Unavailable(why.to_string())
+        }
         ClientError::OutcomeUnknown { .. } => Refused::OutcomeUnknown(why.to_string()),
         ClientError::NoAddress | ClientError::BadAddress { .. } | ClientError::BadReply { .. } => {
             Refused::Internal(why.to_string())

@@ -1,18 +1,21 @@
 //! The one gRPC server of a coordinator: the log's own service, agents, operators, health and reflection.
 
+use super::accept::connections;
 use super::admin::Admin;
+use super::gate::{Door, Gate};
 use super::relay::Relays;
 use super::session::Session;
 use crate::OpenError;
 use crate::core::Core;
 use interrex_api::FILE_DESCRIPTOR_SET;
 use interrex_api::serve::{admin_service, session_service};
+use interrex_tls::Tls;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 /// A peer that answers no ping for so long is gone, and so are its streams.
 const PING: Duration = Duration::from_secs(2);
@@ -29,9 +32,15 @@ pub(crate) async fn bind(listen: SocketAddr) -> Result<TcpListener, OpenError> {
 }
 
 /// Serves until the coordinator is to end, and then lets calls under way finish.
-pub(crate) async fn serve(core: Arc<Core>, relays: Arc<Relays>, listener: TcpListener) -> Result<(), String> {
-    let session =
-        session_service(Arc::new(Session { core: core.clone() })).max_decoding_message_size(MAX_MESSAGE);
+pub(crate) async fn serve(
+    core: Arc<Core>,
+    relays: Arc<Relays>,
+    gate: Arc<Gate>,
+    tls: Option<Tls>,
+    listener: TcpListener,
+) -> Result<(), String> {
+    let session = Session::new(core.clone(), gate.guarded);
+    let session = session_service(Arc::new(session)).max_decoding_message_size(MAX_MESSAGE);
     let admin = Admin { core: core.clone(), relays };
     let admin = admin_service(Arc::new(admin)).max_decoding_message_size(MAX_MESSAGE);
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -47,12 +56,12 @@ pub(crate) async fn serve(core: Arc<Core>, relays: Arc<Relays>, listener: TcpLis
         .http2_keepalive_timeout(Some(PING))
         .concurrency_limit_per_connection(CALLS_AT_ONCE)
         .timeout(CALL)
-        .add_service(core.node.service())
-        .add_service(session)
-        .add_service(admin)
-        .add_service(health_service)
-        .add_service(reflection)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), core.ended())
+        .add_service(InterceptedService::new(core.node.service(), gate.at(Door::Members)))
+        .add_service(InterceptedService::new(session, gate.at(Door::Agents)))
+        .add_service(InterceptedService::new(admin, gate.at(Door::Operators)))
+        .add_service(InterceptedService::new(health_service, gate.at(Door::Anybody)))
+        .add_service(InterceptedService::new(reflection, gate.at(Door::Operators)))
+        .serve_with_incoming_shutdown(connections(listener, tls), core.ended())
         .await
         .map_err(|e| format!("serve gRPC: {e}"))
 }

@@ -11,22 +11,51 @@ use interrex_api::session::{
 };
 use interrex_cluster::command::{Command, Registration};
 use interrex_cluster::goal::goal;
-use interrex_cluster::ids::{ClusterName, DirectoryId, InstanceName, Stamp};
+use interrex_cluster::ids::{ClusterName, DirectoryId, InstanceName, MachineName, Stamp};
 use interrex_cluster::record::Cluster;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Answers agents.
 pub(crate) struct Session {
-    pub(crate) core: Arc<Core>,
+    core: Arc<Core>,
+    /// TLS is on: a machine speaks for itself alone.
+    guarded: bool,
+    /// The refusal logged last: each is logged once, not at each report.
+    refused: Mutex<String>,
+}
+
+impl Session {
+    pub(crate) fn new(core: Arc<Core>, guarded: bool) -> Self {
+        Self { core, guarded, refused: Mutex::default() }
+    }
+
+    /// Whether the caller is the machine that it speaks for, by its certificate.
+    fn is(&self, caller: &Caller, machine: &MachineName) -> Result<(), Refused> {
+        if !self.guarded || caller.proof.names().is_some_and(|names| names.has(machine.as_str())) {
+            return Ok(());
+        }
+        let shown = caller.proof.names().map_or_else(|| "nobody".to_owned(), ToString::to_string);
+        let line = format!(
+            "machine {machine} was spoken for with a certificate for {shown}: only the certificate of {machine} may; \
+             correct 'name' or [tls] in the node file"
+        );
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if *refused != line {
+            tracing::warn!(from = ?caller.remote, "an agent was refused: {line}");
+            refused.clone_from(&line);
+        }
+        Err(Refused::Forbidden(line))
+    }
 }
 
 #[tonic::async_trait]
 impl SessionHandler for Session {
     /// The answer's floor is what the agent obeys nothing below, so it must not be older than any goal that was ever
     /// given: leadership is confirmed first, and the record read after.
-    async fn register(&self, _: Caller, request: RegisterRequest) -> Result<Registered, Refused> {
+    async fn register(&self, caller: Caller, request: RegisterRequest) -> Result<Registered, Refused> {
         let core = &*self.core;
+        self.is(&caller, &request.registration.machine)?;
         core.node.confirm_leadership(CONFIRMATION).await.map_err(unconfirmed)?;
         let cluster = &request.cluster;
         let Some(record) = core.node.read(|records| records.cluster(cluster).cloned()) else {
@@ -60,7 +89,7 @@ impl SessionHandler for Session {
         }
     }
 
-    async fn report(&self, _: Caller, request: ReportRequest) -> Result<Reported, Refused> {
+    async fn report(&self, caller: Caller, request: ReportRequest) -> Result<Reported, Refused> {
         let core = &*self.core;
         let (cluster, report) = (&request.cluster, request.report);
         let (instance, directory) = (report.instance.clone(), report.directory.clone());
@@ -69,7 +98,8 @@ impl SessionHandler for Session {
         let stale = if request.age > core.policy.fresh { request.age } else { Duration::ZERO };
         let came = Came { serial: request.serial, stale, at };
         // Who is no member has nothing to testify; and memory is kept for members alone.
-        if let Some(registered) = registered(core, cluster, &instance) {
+        if let Some((registered, machine)) = registered(core, cluster, &instance) {
+            self.is(&caller, &machine)?;
             let patience = core.takeover_after();
             if !core.reports.take(cluster, report, &registered, patience, came) {
                 return Err(overtaken(&instance));
@@ -85,7 +115,10 @@ impl SessionHandler for Session {
         Ok(Reported { leader: core.leader(), lease })
     }
 
-    async fn watch(&self, _: Caller, request: WatchRequest) -> Result<Answers<GoalUpdate>, Refused> {
+    async fn watch(&self, caller: Caller, request: WatchRequest) -> Result<Answers<GoalUpdate>, Refused> {
+        if let Some((_, machine)) = registered(&self.core, &request.cluster, &request.instance) {
+            self.is(&caller, &machine)?;
+        }
         Ok(goals::follow(self.core.clone(), request))
     }
 }
@@ -98,8 +131,16 @@ fn overtaken(instance: &InstanceName) -> Refused {
     ))
 }
 
-fn registered(core: &Core, cluster: &ClusterName, instance: &InstanceName) -> Option<DirectoryId> {
-    core.node.read(|records| Some(records.cluster(cluster)?.instances.get(instance)?.directory.clone()))
+/// The directory that a member registered, and its machine.
+fn registered(
+    core: &Core,
+    cluster: &ClusterName,
+    instance: &InstanceName,
+) -> Option<(DirectoryId, MachineName)> {
+    core.node.read(|records| {
+        let member = records.cluster(cluster)?.instances.get(instance)?;
+        Some((member.directory.clone(), member.machine.clone()))
+    })
 }
 
 /// The directory whose name this one takes over: only one that this leader itself has not heard for three leases.

@@ -10,6 +10,7 @@ use interrex_cluster::goal::{Goal, StampedGoal};
 use interrex_cluster::ids::{ClusterName, DirectoryId, Epoch, InstanceName, Stamp};
 use interrex_cluster::record::Address;
 use interrex_cluster::report::{Knock, Report};
+use interrex_tls::Tls;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -48,8 +49,14 @@ impl Who {
     }
 
     pub(crate) fn new(cluster: &str, name: &str, coordinators: &[String]) -> Self {
+        Self::with(cluster, name, coordinators, None)
+    }
+
+    /// An agent that shows a certificate.
+    pub(crate) fn with(cluster: &str, name: &str, coordinators: &[String], tls: Option<Tls>) -> Self {
         let client = |address: &String| {
-            let options = ClientOptions { call: Duration::from_secs(1), ..ClientOptions::default() };
+            let (call, tls) = (Duration::from_secs(1), tls.clone());
+            let options = ClientOptions { call, tls, ..ClientOptions::default() };
             SessionClient::new(address, options).expect("an address")
         };
         Self {

@@ -4,3 +4,4 @@ mod agent;
 mod group;
 mod postgres;
 mod scenes;
+mod secured;

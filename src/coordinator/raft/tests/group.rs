@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
 use super::super::*;
+use interrex_tls::testing::Authority;
 
 /// Appends each entry to a list; the reply is its place in it.
 #[derive(Default)]
@@ -48,6 +49,8 @@ pub(crate) struct Group {
     listeners: BTreeMap<String, std::net::TcpListener>,
     pub(crate) running: BTreeMap<String, Running>,
     pub(crate) limits: Limits,
+    /// Present where the group speaks TLS.
+    pub(crate) authority: Option<Authority>,
 }
 
 /// Longer than anything here takes on a busy machine.
@@ -63,7 +66,14 @@ impl Group {
             listeners.insert(format!("n{i}"), listener);
         }
         let dir = tempfile::tempdir().expect("a directory");
-        Self { dir, addrs, listeners, running: BTreeMap::new(), limits: Limits::default() }
+        Self { dir, addrs, listeners, running: BTreeMap::new(), limits: Limits::default(), authority: None }
+    }
+
+    /// The same, over TLS.
+    pub(crate) fn secured(size: usize) -> Self {
+        let group = Self::of(size);
+        let authority = Authority::new(&group.dir.path().join("tls"));
+        Self { authority: Some(authority), ..group }
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
@@ -82,6 +92,7 @@ impl Group {
         let members = self.addrs.iter().map(|(n, a)| (n.clone(), a.to_string())).collect();
         let mut config = Config::new(name, members, self.dir(name), &self.addr(name));
         config.limits = self.limits;
+        config.tls = self.authority.as_ref().map(|authority| authority.machine(name));
         config
     }
 
@@ -95,6 +106,7 @@ impl Group {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let (listener, addr) = (self.listeners.remove(name), self.addrs[name]);
         let begun = runtime.spawn(async move {
+            let tls = config.tls.clone();
             let node = RaftNode::open(config, List::default()).await.expect("the node opens");
             let listener = match listener {
                 Some(listener) => {
@@ -103,7 +115,7 @@ impl Group {
                 }
                 None => TcpListener::bind(addr).await.expect("its old port"),
             };
-            let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
+            let incoming = crate::service::connections(listener, tls);
             let server = tonic::transport::Server::builder().add_service(node.service());
             tokio::spawn(server.serve_with_incoming(incoming));
             node

@@ -1,0 +1,170 @@
+//! The open port: takes connections, lets them prove who they are, and hands them to the server with the proof.
+//!
+//! Handshakes run beside one another and beside the calls of those who are in: one that dawdles holds up nobody. Each
+//! takes the certificate as it is now. Plain text on a port that speaks TLS is let in only as far as to be told so
+//! ([`super::gate`]); a handshake that fails is logged once for each caller and reason.
+
+use futures::{Stream, stream};
+use interrex_tls::{Names, Peer, Proof, Tls, in_words};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tonic::transport::server::Connected;
+
+/// Whoever has not proved who it is by then is sent away.
+const HANDSHAKE: Duration = Duration::from_secs(3);
+/// Handshakes under way; further callers wait in the kernel's queue.
+const AT_ONCE: usize = 256;
+/// Callers whose last failure is remembered.
+const REMEMBERED: usize = 64;
+/// After the system refused to take a connection (no descriptors left): nothing tells when it will.
+const PAUSE: Duration = Duration::from_millis(50);
+/// First byte of every TLS connection.
+const HANDSHAKE_RECORD: u8 = 0x16;
+
+trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// A connection and who is at its other end.
+pub(crate) struct Connection {
+    io: Box<dyn Io>,
+    peer: Peer,
+}
+
+/// Why a connection did not come in: in words, or not worth any.
+type Failed = (IpAddr, Option<String>);
+
+struct Port {
+    listener: TcpListener,
+    tls: Option<Tls>,
+    shaking: JoinSet<Result<Connection, Failed>>,
+    said: BTreeMap<IpAddr, String>,
+}
+
+/// Every connection that comes in, for as long as it is asked for one.
+pub(crate) fn connections(
+    listener: TcpListener,
+    tls: Option<Tls>,
+) -> impl Stream<Item = io::Result<Connection>> {
+    let port = Port { listener, tls, shaking: JoinSet::new(), said: BTreeMap::new() };
+    stream::unfold(port, |mut port| async move {
+        let connection = port.next().await;
+        Some((Ok(connection), port))
+    })
+}
+
+impl Port {
+    async fn next(&mut self) -> Connection {
+        loop {
+            tokio::select! {
+                came = self.listener.accept(), if self.shaking.len() < AT_ONCE => match came {
+                    Ok((stream, from)) => drop(self.shaking.spawn(prove(stream, from, self.tls.clone()))),
+                    Err(why) => {
+                        tracing::warn!("take a connection: {why}");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                },
+                Some(shaken) = self.shaking.join_next() => match shaken {
+                    Ok(Ok(connection)) => return connection,
+                    Ok(Err((from, Some(why)))) => self.say(from, why),
+                    Ok(Err((_, None))) => {}
+                    Err(why) => tracing::error!("a handshake ended: {why}"),
+                },
+            }
+        }
+    }
+
+    fn say(&mut self, from: IpAddr, why: String) {
+        if self.said.get(&from) == Some(&why) {
+            return;
+        }
+        tracing::warn!(%from, "a caller was not let in: {why}");
+        if self.said.len() >= REMEMBERED {
+            self.said.clear();
+        }
+        self.said.insert(from, why);
+    }
+}
+
+async fn prove(stream: TcpStream, from: SocketAddr, tls: Option<Tls>) -> Result<Connection, Failed> {
+    let remote = Some(from);
+    let quietly = |_| (from.ip(), None);
+    stream.set_nodelay(true).map_err(quietly)?;
+    let Some(tls) = tls else {
+        return Ok(Connection { io: Box::new(stream), peer: Peer { remote, proof: Proof::Open } });
+    };
+    let failed = |why: String| (from.ip(), Some(why));
+    let proved = async {
+        let mut first = [0];
+        // Who closes without a word wanted to know whether the port is open.
+        if stream.peek(&mut first).await.map_err(quietly)? == 0 {
+            return Err((from.ip(), None));
+        }
+        if first != [HANDSHAKE_RECORD] {
+            return Ok(Connection { io: Box::new(stream), peer: Peer { remote, proof: Proof::Plain } });
+        }
+        let own = tls.server().ok_or_else(|| failed("this side has no certificate".to_owned()))?;
+        let shaken = TlsAcceptor::from(own).accept(stream).await;
+        let stream = shaken.map_err(|error| failed(in_words(&error, "the caller")))?;
+        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let proof = shown.map_or(Proof::Nobody, |shown| Proof::Certificate(Arc::new(Names::of(shown))));
+        Ok(Connection { io: Box::new(stream), peer: Peer { remote, proof } })
+    };
+    match timeout(HANDSHAKE, proved).await {
+        Ok(proved) => proved,
+        Err(_) => Err(failed(format!("it did not end its TLS handshake within {} s", HANDSHAKE.as_secs()))),
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}
