@@ -12,10 +12,6 @@ mod files;
 mod judge;
 mod names;
 mod peer;
-#[cfg(test)]
-mod scenes;
-#[cfg(any(test, feature = "testing"))]
-pub mod testing;
 mod tls;
 mod token;
 mod words;

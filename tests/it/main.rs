@@ -18,6 +18,7 @@ mod paused;
 mod rejoin_clone;
 mod rejoin_rewind;
 mod second_failover;
+mod secured;
 mod support;
 mod switchover;
 mod wrong_arguments;

@@ -401,7 +401,7 @@ fn one_directory_serves_one_node_of_one_machine() {
 
 #[test]
 fn certificates_and_a_token_that_do_not_fit_are_told_with_their_keys() {
-    use interrex_tls::testing::{Authority, Leaf, secret};
+    use interrex_authority::{Authority, Leaf, secret};
     let mut machine = Machine::ready();
     let authority = Authority::new(&machine.at("tls"));
     machine.node.tls = Some(authority.sign("n1", Leaf::of("n2")));

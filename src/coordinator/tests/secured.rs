@@ -6,10 +6,10 @@ use interrex_api::admin::CreateCluster;
 use interrex_api::client::{Client, ClientError, ClientOptions};
 use interrex_api::refused::Refused;
 use interrex_api::session::{Registered, ReportRequest, WatchRequest};
+use interrex_authority::{Authority, Leaf, secret};
 use interrex_cluster::ids::Incarnation;
 use interrex_cluster::policy::Spec;
 use interrex_cluster::report::{Proofs, Report, Server};
-use interrex_tls::testing::{Authority, Leaf, secret};
 use interrex_tls::{Files, Owner, Tls, Token};
 use std::path::Path;
 

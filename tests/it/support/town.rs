@@ -12,12 +12,14 @@ use super::tree::temporary;
 use super::wait::{PATIENCE, eventually};
 use interrex_api::admin::EventsRequest;
 use interrex_api::client::{Client, ClientOptions};
+use interrex_authority::{Authority, Leaf};
 use interrex_cluster::event::Event;
 use interrex_cluster::ids::ClusterName;
 use interrex_cluster::status::ClusterStatus;
 use interrex_ledger::{HostSpec, Login};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row};
+use std::cell::OnceCell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -69,6 +71,28 @@ impl Town {
         Self::with(names, |machine, all, _| coordinator_file(machine, all)).await
     }
 
+    /// Three machines that speak TLS, and the authority of their certificates; nothing runs. The town's own client is
+    /// an operator with a certificate.
+    pub(crate) async fn secured() -> (Self, Authority) {
+        let authority = OnceCell::new();
+        let names = ["n1", "n2", "n3"];
+        let mut town = Self::with(&names, |machine, all, password| {
+            let tls = machine.dir.with_file_name("tls");
+            let authority = authority.get_or_init(|| Authority::new(&tls));
+            let files = authority.sign(&machine.name, Leaf::of(&machine.name));
+            let (cert, key) = files.own.expect("an own certificate");
+            let [ca, cert, key] = [files.ca, cert, key].map(|path| path.display().to_string());
+            let tls = format!("\n[tls]\nca = \"{ca}\"\ncert = \"{cert}\"\nkey = \"{key}\"\n");
+            node_file(machine, all, password) + &tls
+        })
+        .await;
+        let authority = authority.into_inner().expect("there are machines");
+        let options = ClientOptions { tls: Some(authority.operator(Some("alice"))), ..patience() };
+        let coordinators = town.machines.iter().map(|m| format!("{}={}", m.name, m.coordinator())).collect();
+        town.client = Client::new(coordinators, options).unwrap();
+        (town, authority)
+    }
+
     async fn with(names: &[&str], file: impl Fn(&Machine, &[Machine], &Path) -> String) -> Self {
         let place = PLACES.acquire().await.expect("nobody closes the places");
         let dir = temporary();
@@ -79,13 +103,8 @@ impl Town {
         for machine in &machines {
             fs::write(machine.file(), file(machine, &machines, &password)).unwrap();
         }
-        let options = ClientOptions {
-            call: Duration::from_secs(1),
-            overall: Duration::from_secs(2),
-            ..Default::default()
-        };
         let coordinators = machines.iter().map(Machine::coordinator).collect();
-        let client = Client::new(coordinators, options).unwrap();
+        let client = Client::new(coordinators, patience()).unwrap();
         Self { machines, client, dir: Some(dir), last: Arc::default(), _place: place }
     }
 
@@ -233,6 +252,10 @@ impl Drop for Town {
         let path: PathBuf = dir.path().to_owned();
         dir.close().unwrap_or_else(|why| panic!("{}: {why}", path.display()));
     }
+}
+
+fn patience() -> ClientOptions {
+    ClientOptions { call: Duration::from_secs(1), overall: Duration::from_secs(2), ..Default::default() }
 }
 
 fn name() -> ClusterName {

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
 use super::super::*;
-use interrex_tls::testing::Authority;
+use interrex_authority::Authority;
 
 /// Appends each entry to a list; the reply is its place in it.
 #[derive(Default)]

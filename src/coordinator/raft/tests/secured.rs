@@ -3,8 +3,8 @@
 use interrex_api::dial::{Target, insecure};
 use interrex_api::pb::raft_client::RaftClient;
 use interrex_api::pb::{RaftAppendRequest, RaftHeader, RaftIdentifyRequest, RaftJoinRequest, RaftVote};
+use interrex_authority::Authority;
 use interrex_tls::Tls;
-use interrex_tls::testing::Authority;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 

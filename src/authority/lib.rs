@@ -1,8 +1,9 @@
-//! Certificates for tests: an authority that signs whatever a scene wants, into files as a machine has them. Behind
-//! the feature `testing`, so that no program carries it; it panics where a test should.
+//! Certificates for tests: an authority that signs whatever a scene wants, right or wrong, into files as a machine has
+//! them. A crate of its own, so that no program carries it and a build for tests is otherwise the same; it panics where
+//! a test should.
 #![allow(clippy::missing_panics_doc, reason = "a scene that has no certificates has nothing to show")]
 
-use crate::{Files, Owner, Tls};
+use interrex_tls::{Files, Owner, Tls};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     SanType,

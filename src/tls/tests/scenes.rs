@@ -1,8 +1,8 @@
 //! Scenes: files that fit, one thing changed, and the exact line that answers it; and files that are renewed while
 //! they are in use.
 
-use crate::testing::{Authority, Leaf, secret};
-use crate::{Fault, Files, Item, Owner, Tls, Token};
+use interrex_authority::{Authority, Leaf, secret};
+use interrex_tls::{Fault, Files, Item, Owner, Tls, Token};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
