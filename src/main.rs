@@ -3,10 +3,12 @@
 //! Only here are logs installed, signals heard and exit codes given: 0 done, 1 refused or failed with one clear line,
 //! 2 a file or an argument is to be edited.
 
+mod arguments;
 mod log;
 mod node;
 
 use clap::{Parser, Subcommand};
+use interrex_coordinator::raft::LogError;
 use interrex_ctl::Common;
 use interrex_demo::{DemoArgs, SweeperArgs};
 use interrex_ledger::LedgerArgs;
@@ -65,12 +67,13 @@ impl Failed {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli) {
+    match run(arguments::parse()) {
         Ok(code) => code,
         Err(Failed { why, code }) => {
-            // The one line that the operator reads; when stderr is gone nobody is left to read it.
-            let _ = writeln!(io::stderr(), "interrex: {why}");
+            // What the operator reads, a line a problem; when stderr is gone nobody is left to read it.
+            for line in why.lines() {
+                let _ = writeln!(io::stderr(), "interrex: {line}");
+            }
             ExitCode::from(code)
         }
     }
@@ -84,12 +87,19 @@ fn run(cli: Cli) -> Result<ExitCode, Failed> {
                 interrex_ctl::Output::Json => interrex_demo::Output::Json,
             };
             let done = runtime()?.block_on(interrex_demo::main(args));
-            done.map_err(|e| Failed::new(1, format!("{e:#}")))
+            done.map_err(|e| Failed::new(interrex_demo::exit_code(&e), format!("{e:#}")))
         }
         Command::DemoSweeper(args) => Ok(interrex_demo::sweep_main(args)),
         Command::RaftLog { dir } => {
-            let dump = interrex_coordinator::raft::dump(&dir, &tell_entry, &mut io::stdout().lock());
-            dump.map(|()| ExitCode::SUCCESS).map_err(|e| Failed::new(1, e))
+            match interrex_coordinator::raft::dump(&dir, &tell_entry, &mut io::stdout().lock()) {
+                Ok(()) => Ok(ExitCode::SUCCESS),
+                // `interrex raft-log DIR | head` is no failure.
+                Err(LogError::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => {
+                    Ok(ExitCode::SUCCESS)
+                }
+                Err(absent @ LogError::Absent { .. }) => Err(Failed::new(2, absent)),
+                Err(why) => Err(Failed::new(1, why)),
+            }
         }
         Command::Node { config, check } => node::run(&config, check),
         Command::Ledger(args) => {

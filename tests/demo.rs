@@ -63,7 +63,7 @@ fn a_killed_postmaster_s_story_is_told_to_people_and_a_named_directory_is_kept()
         assert!(kept.join(file).is_file(), "{file}");
     }
     let again = scene.start(&["--keep", kept.to_str().unwrap()]).wait_with_output().unwrap();
-    assert_eq!(again.status.code(), Some(1));
+    assert_eq!(again.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&again.stderr).contains("is not empty; name an empty directory"));
     fs::remove_dir_all(&kept).unwrap();
     scene.nothing_is_left(&left);

@@ -13,6 +13,7 @@ mod error;
 mod file;
 mod node;
 mod target;
+mod text;
 mod world;
 
 pub use address::Address;

@@ -6,7 +6,7 @@ use interrex_api::admin::{CreateCluster, NewOwner};
 use interrex_cluster::ids::ClusterName;
 use interrex_cluster::policy::{Spec, WhenAlone};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Make a cluster.
 #[derive(Debug, Clone, Args)]
@@ -87,19 +87,26 @@ impl Create {
             (None, _) => None,
             (Some(name), None) => Some(NewOwner { name: name.clone(), password: None }),
             (Some(name), Some(path)) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|source| CtlError::File { path: path.display().to_string(), source })?;
-                let password = text.trim_end_matches(['\r', '\n']).to_owned();
-                if password.is_empty() {
-                    return Err(CtlError::Refused(format!(
-                        "{}: the password is empty; write it on the first line",
-                        path.display()
-                    )));
-                }
+                let password = password(path)?;
                 Some(NewOwner { name: name.clone(), password: Some(password) })
             }
         };
         let spec = Spec { instances: self.instances, acks, min_acks, when_alone, ..Spec::default() };
         Ok(CreateCluster { name: self.cluster.clone(), spec, owner })
+    }
+}
+
+/// The password in a file. A pipe or a device is not opened: reading it could wait for ever.
+fn password(path: &Path) -> Result<String, CtlError> {
+    let unreadable = |source| CtlError::File { path: format!("--password-file {}", path.display()), source };
+    let unfit = |why: &str| CtlError::Usage(format!("--password-file {}: {why}", path.display()));
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(unfit("is no regular file; write the password on the first line of one"));
+    }
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    let password = text.lines().next().unwrap_or_default();
+    match password.is_empty() {
+        true => Err(unfit("the password is empty; write it on the first line")),
+        false => Ok(password.to_owned()),
     }
 }

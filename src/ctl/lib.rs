@@ -87,7 +87,7 @@ pub enum Command {
 #[derive(Debug, thiserror::Error)]
 pub enum CtlError {
     /// The coordinators refused, or none answered.
-    #[error("{0}")]
+    #[error("{0}{hint}", hint = hint(.0))]
     Client(#[from] ClientError),
     /// Arguments that do not fit together.
     #[error("{0}")]
@@ -96,7 +96,7 @@ pub enum CtlError {
     #[error("{0}")]
     Refused(String),
     /// A file named on the command line.
-    #[error("{path}: {source}")]
+    #[error("{path}: {source}; name a file that can be read")]
     File {
         /// Which.
         path: String,
@@ -108,13 +108,22 @@ pub enum CtlError {
     Output(#[from] io::Error),
 }
 
+/// The way out of what an address that nobody answers at means to an operator.
+fn hint(error: &ClientError) -> &'static str {
+    match error {
+        ClientError::NoAnswer { .. } => ": try --coordinators",
+        _ => "",
+    }
+}
+
 impl CtlError {
     /// 2 where an argument is to be edited, 1 otherwise.
     pub fn exit_code(&self) -> u8 {
         match self {
             CtlError::Usage(_)
+            | CtlError::File { .. }
             | CtlError::Client(ClientError::NoAddress | ClientError::BadAddress { .. }) => 2,
-            CtlError::Client(_) | CtlError::Refused(_) | CtlError::File { .. } | CtlError::Output(_) => 1,
+            CtlError::Client(_) | CtlError::Refused(_) | CtlError::Output(_) => 1,
         }
     }
 }

@@ -2,10 +2,13 @@
 //! PostgreSQL's user has to pass through it, hence mode 0755.
 
 use std::fs::{self, Permissions};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
+
+use crate::Usage;
 
 /// Below it lie sockets such as `n1/data/instances/demo/run/.s.PGSQL.65535`, and a socket's path has 107 bytes.
 const LONGEST: usize = 107 - "/n1/data/instances/demo/run/.s.PGSQL.65535".len();
@@ -31,9 +34,10 @@ impl Directory {
         if length > LONGEST {
             let shown = directory.path.display().to_string();
             directory.remove_unused();
-            bail!(
-                "{shown} has {length} bytes, and the sockets below it leave {LONGEST}; name a shorter one with --keep or TMPDIR"
-            );
+            bail!(Usage(format!(
+                "{shown} has {length} bytes, and the sockets below it leave {LONGEST}; name a shorter one with --keep or \
+                 TMPDIR"
+            )));
         }
         Ok(directory)
     }
@@ -62,18 +66,24 @@ fn temporary() -> anyhow::Result<PathBuf> {
 }
 
 fn take(path: &Path) -> anyhow::Result<PathBuf> {
-    let shown = path.display();
+    make_or_open(path).map_err(|why| {
+        Usage(format!("--keep {}: {why}; name an empty directory, or a new one", path.display())).into()
+    })
+}
+
+fn make_or_open(path: &Path) -> Result<PathBuf, String> {
+    let refused = |why: io::Error| why.to_string();
     if !path.exists() {
-        fs::create_dir_all(path).with_context(|| format!("make {shown}"))?;
-        fs::set_permissions(path, Permissions::from_mode(0o755))
-            .with_context(|| format!("open up {shown}"))?;
+        fs::create_dir_all(path).map_err(refused)?;
+        fs::set_permissions(path, Permissions::from_mode(0o755)).map_err(refused)?;
     }
-    let mut entries = fs::read_dir(path).with_context(|| format!("read --keep {shown}"))?;
-    ensure!(
-        entries.next().is_none(),
-        "--keep {shown} is not empty; name an empty directory, or one that is not there yet"
-    );
-    fs::canonicalize(path).with_context(|| format!("find {shown}"))
+    if !path.is_dir() {
+        return Err("is no directory".to_owned());
+    }
+    if fs::read_dir(path).map_err(refused)?.next().is_some() {
+        return Err("is not empty".to_owned());
+    }
+    fs::canonicalize(path).map_err(refused)
 }
 
 #[cfg(test)]
@@ -104,6 +114,9 @@ mod tests {
         fs::write(absent.join("precious"), "").unwrap();
         let error = Directory::make(Some(&absent)).unwrap_err().to_string();
         assert!(error.contains("is not empty; name an empty directory"), "{error}");
+        let file = Directory::make(Some(&absent.join("precious"))).unwrap_err();
+        assert!(file.to_string().contains("is no directory; name an empty directory"), "{file}");
+        assert_eq!(crate::exit_code(&file), 2);
     }
 
     #[test]

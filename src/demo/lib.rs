@@ -29,7 +29,7 @@ mod writer;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cluster_up::Cluster;
@@ -44,17 +44,32 @@ pub use sweeper::sweep_main;
 /// What a shell says of a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 
+/// An argument that is to be edited.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// What to exit with after an error of [`main`]: 2 when an argument is to be edited, 1 otherwise.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<Usage>() { 2 } else { 1 }
+}
+
 /// Runs the demo on the caller's tokio runtime. Exit codes: 0, the script did what it promises, or the menu was left
-/// with nothing lost; 1, something was lost or failed to show; 2, the arguments do not fit together; 130, a signal
-/// ended it.
+/// with nothing lost; 1, something was lost or failed to show; 130, a signal ended it.
 ///
 /// # Errors
-/// One line: what failed, and where the logs are.
+/// One line: what failed, and where the logs are; [`exit_code`] says what to exit with.
 pub async fn main(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let json = args.output == Output::Json;
     if json && args.script.is_none() {
-        complain("--output json needs --script: the menu is for people");
-        return Ok(ExitCode::from(2));
+        bail!(Usage("--output json needs --script: the menu is for people".to_owned()));
     }
     let voice = Voice::new(json);
     let account = postgresql::check()?;
@@ -123,7 +138,10 @@ async fn run(
 fn show(report: &Report, output: Output, voice: &Voice) -> anyhow::Result<ExitCode> {
     match output {
         Output::Json => {
-            writeln!(io::stdout(), "{}", serde_json::to_string(report)?).context("write the report")?
+            let written = writeln!(io::stdout(), "{}", serde_json::to_string(report)?);
+            // Who closed the pipe has read enough.
+            let gone = |why: &io::Error| why.kind() == io::ErrorKind::BrokenPipe;
+            written.or_else(|why| if gone(&why) { Ok(()) } else { Err(why) }).context("write the report")?;
         }
         Output::Table => report.lines().iter().for_each(|line| voice.say(line)),
     }
@@ -134,7 +152,7 @@ fn show(report: &Report, output: Output, voice: &Voice) -> anyhow::Result<ExitCo
 
 /// A line for the person, on standard error. With that gone nobody is left to be told.
 fn complain(line: &str) {
-    let _ = writeln!(io::stderr(), "interrex demo: {line}");
+    let _ = writeln!(io::stderr(), "interrex: {line}");
 }
 
 /// The signals that end a demo.

@@ -1,5 +1,4 @@
-//! The guard's command line: `--socket PATH [--run-as UID:GID[,GID…]] --log FILE [--no-cgroup] -- /path/postgres -D PGDATA …`.
-//! Parsing only; nothing here touches the world.
+//! The guard's command line, as `USAGE` has it. Parsing only; nothing here touches the world.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -31,7 +30,11 @@ pub(crate) struct RunAs {
     pub(crate) groups: Vec<u32>,
 }
 
-const USAGE: &str = "usage: interrex-guard --socket PATH [--run-as UID:GID[,GID...]] --log FILE [--no-cgroup] \
+/// What a person who calls it by hand is told.
+pub(crate) const HELP: &str = "interrex-guard is the parent of PostgreSQL; interrex node starts it, and nobody needs to \
+                               call it by hand.\n";
+
+pub(crate) const USAGE: &str = "usage: interrex-guard --socket PATH [--run-as UID:GID[,GID...]] --log FILE [--no-cgroup] \
                      -- /path/to/postgres -D PGDATA ...";
 
 /// The arguments after the program's own name; an error is one line that ends with the usage.

@@ -1,7 +1,7 @@
 //! Fork and exec of PostgreSQL: the child waits until the guard has put it into its control group, gives up
 //! privileges, asks for SIGQUIT at the guard's death, checks that the guard still lives, and becomes `postgres`.
 //! Whatever fails on that way comes back through a pipe as one line for the operator.
-#![allow(unsafe_code)] // fork, execve and _exit have no safe wrapper; each site says why it is sound
+#![allow(unsafe_code, reason = "fork, execve and _exit have no safe wrapper; each site says why it is sound")]
 
 use std::ffi::{CStr, CString, OsString};
 use std::os::unix::ffi::OsStrExt;

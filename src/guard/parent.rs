@@ -1,6 +1,9 @@
 //! Programs that must not outlive whoever started them.
 
-#![allow(unsafe_code)] // a step between fork and exec has no safe wrapper; the site says why it is sound
+#![allow(
+    unsafe_code,
+    reason = "a step between fork and exec has no safe wrapper; the site says why it is sound"
+)]
 
 use rustix::io::Errno;
 use rustix::process::Signal;

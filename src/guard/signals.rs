@@ -1,6 +1,9 @@
 //! Signals as data: everything is blocked and read from a signalfd, so no handler ever interrupts the one thread.
 //! The child gets a clean mask back before it becomes PostgreSQL.
-#![allow(unsafe_code)] // signal masks and signalfd have no safe wrapper in rustix; each site says why it is sound
+#![allow(
+    unsafe_code,
+    reason = "signal masks and signalfd have no safe wrapper in rustix; each site says why it is sound"
+)]
 
 use std::mem::MaybeUninit;
 

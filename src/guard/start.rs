@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use rustix::fs::Mode;
 use rustix::mm::MlockAllFlags;
 
-use crate::args::{self, Args};
+use crate::args::{self, Args, HELP, USAGE};
 use crate::cgroup::Cgroup;
 use crate::clock::Alarm;
 use crate::descendants::{Deed, Lookup};
@@ -24,6 +24,12 @@ use crate::wire::DataDir;
 /// The whole program. Exit codes: 0, PostgreSQL ran and nothing of it is left; 2, the command line is wrong;
 /// 1, the world refuses (PostgreSQL was not started).
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    match args.first().and_then(|arg| arg.to_str()) {
+        Some("--help" | "-h") => return tell(&format!("{HELP}{USAGE}\n")),
+        Some("--version" | "-V") => return tell(concat!("interrex-guard ", env!("CARGO_PKG_VERSION"), "\n")),
+        _ => {}
+    }
     let args = match args::parse(args) {
         Ok(args) => args,
         Err(line) => return refuse(&line, 2),
@@ -35,6 +41,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Err(line) => refuse(&line, 1),
     }
+}
+
+/// With standard output gone nobody is left to be told.
+fn tell(text: &str) -> ExitCode {
+    let _ = rustix::io::write(rustix::stdio::stdout(), text.as_bytes());
+    ExitCode::SUCCESS
 }
 
 fn refuse(line: &str, code: u8) -> ExitCode {

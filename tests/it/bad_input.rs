@@ -2,7 +2,7 @@
 //! 1 where the world refuses; and nothing on disk changes. One of each kind, through the real binary; the
 //! configuration's own scenes know the many texts.
 
-use crate::support::{bin_dir, free, is_root, major, of_postgres, run, temporary, tree, unchanged};
+use crate::support::{INTERREX, bin_dir, free, is_root, major, of_postgres, run, temporary, tree, unchanged};
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -71,6 +71,12 @@ async fn a_file_to_be_edited_is_refused_with_exit_2() {
              file: name, zone, data_dir, http, log_format, tls, coordinator, agent, instance, cluster, endpoint\n",
         )
         .await;
+    ready.edit(&format!("listen = \"127.0.0.1:{}\"", ready.port), &format!("listen = {}", ready.port));
+    let wrong_type = format!(
+        "interrex: /…/node.toml:4: key 'coordinator.listen': expected a string such as \"10.0.0.1:7400\", got integer {}\n",
+        ready.port
+    );
+    ready.refuses(2, &wrong_type).await;
     ready.edit("name = \"n1\"\n", "");
     ready.refuses(2, "interrex: /…/node.toml:1: key 'name': missing; write name = \"n1\"\n").await;
     ready.edit(&format!("listen = \"127.0.0.1:{}\"", ready.port), "listen = \"127.0.0.1:1\"");
@@ -92,12 +98,38 @@ async fn a_file_to_be_edited_is_refused_with_exit_2() {
              its own name = \"…\"\n",
         )
         .await;
+    // Several problems are told at once, a line each; what only follows from another is not.
+    ready.edit("name = \"n1\"\n", "name = \"N1\"\nzone = 7\n");
+    ready
+        .refuses(
+            2,
+            "interrex: /…/node.toml:1: key 'name': \"N1\": not a name: 1 to 24 of a-z, 0-9 and '-', the first no '-'; \
+             expected such as \"n1\"\n\
+             interrex: /…/node.toml:2: key 'zone': expected a string such as \"az-1\", got integer 7\n",
+        )
+        .await;
+    ready.edit(&format!("{{ n1 = \"127.0.0.1:{}\" }}", ready.port), "{}");
+    let nobody = format!(
+        "interrex: /…/node.toml:5: key 'coordinator.members': names no machine; write this one and the others, \
+         {{ n1 = \"127.0.0.1:{}\", … }}\n",
+        ready.port
+    );
+    ready.refuses(2, &nobody).await;
+    fs::remove_file(ready.at("node.toml")).unwrap();
+    assert!(Command::new("mkfifo").arg(ready.at("node.toml")).status().unwrap().success());
+    ready
+        .refuses(
+            2,
+            "interrex: /…/node.toml: is no regular file, but a pipe, a socket or a device; name a readable node file \
+             (TOML) with -c FILE\n",
+        )
+        .await;
     fs::remove_file(ready.at("node.toml")).unwrap();
     ready
         .refuses(
             2,
             "interrex: /…/node.toml: cannot be read: No such file or directory (os error 2); name a readable node file \
-             with -c FILE\n",
+             (TOML) with -c FILE\n",
         )
         .await;
 }
@@ -173,6 +205,21 @@ async fn a_machine_without_postgresql_is_refused() {
         .await;
 }
 
+#[tokio::test]
+async fn a_program_without_its_guard_is_refused() {
+    let ready = Ready::new();
+    let alone = ready.at("interrex");
+    fs::copy(INTERREX, &alone).unwrap();
+    let before = tree(ready.root.path());
+    let done = Command::new(&alone).args(["node", "-c"]).arg(ready.at("node.toml")).output().unwrap();
+    let line = format!(
+        "interrex: {}-guard: not found; interrex-guard has to lie beside interrex: install both\n",
+        alone.display()
+    );
+    assert_eq!((done.status.code(), String::from_utf8(done.stderr).unwrap()), (Some(1), line));
+    unchanged(&before, &tree(ready.root.path()));
+}
+
 /// A small file system in memory, unmounted when dropped.
 struct Small(PathBuf);
 
@@ -205,6 +252,15 @@ async fn a_full_disk_is_refused() {
             1,
             "interrex: /…/node.toml: key 'data_dir': \"/…/disk/node\" has 8 MB free, at least 64 MB are needed; free \
              some, or name another disk\n",
+        )
+        .await;
+    of_postgres(&disk.join("pg"), 0o755);
+    ready.edit("/pg/data\"", "/disk/pg/data\"");
+    ready
+        .refuses(
+            1,
+            "interrex: /…/node.toml: key 'instance.pgdata': \"/…/disk/pg/data\" has 8 MB free, at least 256 MB are \
+             needed; free some, or name another disk\n",
         )
         .await;
 }

@@ -1,7 +1,7 @@
 //! Three machines with nothing on them become a cluster, and the operator's commands tell of it: as tables for people,
 //! as JSON for programs, with the exit codes that scripts go by.
 
-use crate::support::{self, CLUSTER, Town, healthy, instance};
+use crate::support::{self, CLUSTER, Town, healthy, instance, run_unread};
 use serde_json::Value;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -19,6 +19,7 @@ async fn three_machines_with_nothing_become_a_cluster_and_the_commands_tell_of_i
     json_says_the_same(&town, &primary).await;
     the_story_begins_with_the_registrations(&town, &primary).await;
     refusals_are_one_line(&town).await;
+    who_closes_the_pipe_has_read_enough(&town).await;
 }
 
 async fn an_application_finds_its_database(town: &Town, primary: &str, standbys: &[&str]) {
@@ -152,7 +153,10 @@ async fn refusals_are_one_line(town: &Town) {
             "interrex: n9 is not an instance of cluster demo; see: interrex show demo\n",
         ),
         (&["create", CLUSTER], "interrex: cluster demo exists already; see: interrex show demo\n"),
-        (&["coordinator", "transfer", "--to", "n9"], "interrex: n9 is not a voter of this group\n"),
+        (
+            &["coordinator", "transfer", "--to", "n9"],
+            "interrex: n9 is not a voter of this group; see: interrex coordinator list\n",
+        ),
     ];
     let before = town.events().await.len();
     for (args, line) in refused {
@@ -160,4 +164,26 @@ async fn refusals_are_one_line(town: &Town) {
         assert_eq!((answer.code, answer.err.as_str(), answer.out.as_str()), (1, *line, ""), "{args:?}");
     }
     assert_eq!(town.events().await.len(), before, "a refusal changes nothing");
+}
+
+async fn who_closes_the_pipe_has_read_enough(town: &Town) {
+    let coordinators = town.machines[0].coordinator();
+    let raft = town.machines[0].dir.join("data/raft").display().to_string();
+    let commands: &[&[&str]] = &[
+        &["list"],
+        &["status"],
+        &["show", CLUSTER],
+        &["events", CLUSTER],
+        &["explain", CLUSTER],
+        &["failover", CLUSTER, "--dry-run"],
+        &["coordinator", "list"],
+        &["raft-log", &raft],
+        &["--help"],
+    ];
+    for args in commands {
+        let ask = ["--coordinators", coordinators.as_str()];
+        let asks_nobody = ["raft-log", "--help"].contains(&args[0]);
+        let answer = run_unread(args.iter().chain(ask.iter().filter(|_| !asks_nobody))).await;
+        assert_eq!((answer.code, answer.err.as_str()), (0, ""), "{args:?}");
+    }
 }

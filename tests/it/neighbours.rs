@@ -1,7 +1,7 @@
 //! A node among others: one on its directory already, one that never comes, and a directory that somebody else made. It
 //! says so and waits or refuses, and touches nothing.
 
-use crate::support::{Town, free, initdb, run, tree, unchanged};
+use crate::support::{CLUSTER, Machine, Town, bin_dir, free, initdb, run, tree, unchanged};
 use std::fs;
 
 #[tokio::test]
@@ -63,6 +63,91 @@ async fn data_of_another_cluster_is_never_touched() {
         "there is data that Interrex did not make (interrex.identity is missing); move it away",
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_name_that_another_machine_uses_is_refused_and_nothing_is_made_for_it() {
+    let mut town = Town::of(&["n1"]).await;
+    town.machines[0].start();
+    town.healthy("a cluster of one").await;
+    let told = town.events().await.len();
+    let at = &town.machines[0];
+    let refused = format!(
+        "not registered yet: the name n1 belongs to another data directory (on machine n1, {}); write another 'name' \
+         for one of the two; or stop the other: ",
+        at.host()
+    );
+    let mut stranger = Stranger::new(&town);
+    stranger.says(&town, &refused).await;
+    assert_eq!(town.events().await.len(), told, "a refusal is told to the one who asked");
+    stranger.stops_and_left_nothing().await;
+    town.sql("n1", "select 1::text").await.unwrap();
+}
+
+#[tokio::test]
+async fn data_of_another_postgresql_cluster_is_refused_by_its_system_identifier() {
+    let mut town = Town::of(&["n1"]).await;
+    town.machines[0].start();
+    let ours = town.healthy("a cluster of one").await.system.expect("a cluster with data has one");
+    let mut stranger = Stranger::new(&town);
+    initdb(&stranger.0.pgdata());
+    let before = tree(&stranger.0.pgdata());
+    stranger
+        .says(&town, "not registered yet: the data directory of n1 belongs to another PostgreSQL cluster: ")
+        .await;
+    let log = stranger.0.log();
+    assert!(log.contains(&format!("that of demo is {ours}; move it away to let n1 clone")), "{log}");
+    stranger.stops().await;
+    unchanged(&before, &tree(&stranger.0.pgdata()));
+}
+
+/// A second machine that was given the name of the town's only one: a node without a coordinator.
+struct Stranger(Machine);
+
+impl Stranger {
+    fn new(town: &Town) -> Self {
+        let home = town.dir().join("stranger");
+        let machine = Machine::new(&home, "n1");
+        let text = format!(
+            "name = \"n1\"\ndata_dir = \"{dir}/data\"\n[agent]\ncoordinators = [\"{coordinator}\"]\n[[instance]]\n\
+             cluster = \"{CLUSTER}\"\nlisten = \"{listen}\"\nbin_dir = \"{bin_dir}\"\npgdata = \"{pgdata}\"\n",
+            dir = machine.dir.display(),
+            coordinator = town.machines[0].coordinator(),
+            listen = machine.host(),
+            bin_dir = bin_dir().display(),
+            pgdata = machine.pgdata().display(),
+        );
+        fs::write(machine.file(), text).unwrap();
+        Self(machine)
+    }
+
+    /// Starts and waits for the words, which have to be the only complaint.
+    async fn says(&mut self, town: &Town, words: &str) {
+        self.0.start();
+        town.eventually("the node to say that it was refused", async || {
+            self.0.log().contains(words).then_some(())
+        })
+        .await;
+        let log = self.0.log();
+        let complaints = log.lines().filter(|line| line.contains("WARN") || line.contains("ERROR"));
+        assert_eq!(complaints.count(), 1, "{log}");
+    }
+
+    async fn stops(&mut self) {
+        self.0.stop();
+        self.0.stopped().await;
+    }
+
+    async fn stops_and_left_nothing(&mut self) {
+        self.stops().await;
+        assert!(!self.0.pgdata().exists(), "{}", self.0.pgdata().display());
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        self.0.clean();
+    }
 }
 
 impl Town {

@@ -1,7 +1,10 @@
 //! Commands used wrongly, and commands without anybody to ask: exit 2 where an argument is to be edited, 1 where the
 //! world refuses, one clear line on stderr, nothing on stdout.
 
-use crate::support::{free, run, temporary};
+use crate::support::{free, run, temporary, tree, unchanged};
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
 
 #[tokio::test]
 async fn wrong_arguments_are_refused_with_exit_2_and_one_line_that_says_which() {
@@ -44,6 +47,18 @@ async fn wrong_arguments_are_refused_with_exit_2_and_one_line_that_says_which() 
         ),
         (&["coordinator", "depose"], "error: unrecognized subcommand 'depose'"),
         (&["raft-log"], "error: the following required arguments were not provided:"),
+        (
+            &["raft-log", "/raft", "--coordinators", "127.0.0.1:7400"],
+            "error: 'interrex raft-log' has no use for '--coordinators'; leave it away",
+        ),
+        (
+            &["--output", "json", "node", "-c", "/node.toml"],
+            "error: 'interrex node' has no use for '--output'; leave it away",
+        ),
+        (
+            &["demo", "--coordinators", "127.0.0.1:7400"],
+            "error: 'interrex demo' has no use for '--coordinators'; leave it away",
+        ),
     ];
     for (args, line) in cases {
         let answer = run(args.iter().copied()).await;
@@ -87,9 +102,45 @@ async fn without_a_coordinator_every_command_says_so_in_one_line() {
     let answer = run(["create", "other", "--instances", "3", "--acks", "3"]).await;
     let line = "interrex: --acks 3: 3 instances have 2 standbys to acknowledge; ask for at most 2\n";
     assert_eq!((answer.code, answer.err.as_str()), (2, line));
-    let missing = temporary();
-    let dir = missing.path().join("raft");
-    let answer = run(["raft-log".as_ref(), dir.as_os_str()]).await;
-    assert_eq!((answer.code, answer.err.lines().count()), (1, 1), "{answer:#?}");
-    assert!(answer.err.contains(&dir.display().to_string()) && !dir.exists(), "{answer:#?}");
+    let answer = run(["list", "--coordinators", "http://10.0.0.1:7400"]).await;
+    assert_eq!((answer.code, answer.err.lines().count()), (2, 1), "{answer:#?}");
+}
+
+#[tokio::test]
+async fn files_and_directories_that_hold_something_else_are_refused_with_exit_2_and_left_alone() {
+    let dir = temporary();
+    let (absent, empty, file) =
+        (dir.path().join("absent"), dir.path().join("empty"), dir.path().join("file"));
+    fs::create_dir(&empty).unwrap();
+    fs::write(&file, "").unwrap();
+    let before = tree(dir.path());
+    for log in [&absent, &empty, &file] {
+        let answer = run(["raft-log".as_ref(), log.as_os_str()]).await;
+        let line = format!(
+            "interrex: no raft log in {}; name the directory 'raft' below the data_dir of a node with [coordinator]\n",
+            log.display()
+        );
+        assert_eq!((answer.code, answer.err, answer.out.as_str()), (2, line, ""));
+    }
+    let kept = [(&file, "is no directory"), (&dir.path().to_owned(), "is not empty")];
+    for (named, why) in kept {
+        let answer = run(["demo".as_ref(), "--keep".as_ref(), named.as_os_str()]).await;
+        let line =
+            format!("interrex: --keep {}: {why}; name an empty directory, or a new one\n", named.display());
+        assert_eq!((answer.code, answer.err, answer.out.as_str()), (2, line, ""));
+    }
+    let password = |named: &Path| {
+        let args = ["create", "orders", "--user", "app", "--password-file"].map(OsStr::new);
+        run(args.into_iter().map(OsStr::to_owned).chain([named.as_os_str().to_owned()]).collect::<Vec<_>>())
+    };
+    for (named, why) in [
+        (&absent, "No such file or directory (os error 2); name a file that can be read"),
+        (&empty, "is no regular file; write the password on the first line of one"),
+        (&file, "the password is empty; write it on the first line"),
+    ] {
+        let answer = password(named).await;
+        let line = format!("interrex: --password-file {}: {why}\n", named.display());
+        assert_eq!((answer.code, answer.err, answer.out.as_str()), (2, line, ""));
+    }
+    unchanged(&before, &tree(dir.path()));
 }

@@ -24,7 +24,7 @@ pub enum ClientError {
         given: String,
     },
     /// Nobody is there.
-    #[error("no coordinator answered: {}: try --coordinators", list(tried))]
+    #[error("no coordinator answered: {}", list(tried))]
     NoAnswer {
         /// Every address, in the order tried.
         tried: Vec<Tried>,

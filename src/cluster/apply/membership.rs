@@ -65,14 +65,14 @@ pub(super) fn set_paused(cluster: &mut Cluster, paused: bool) -> Done {
 
 pub(super) fn register(cluster: &mut Cluster, new: &Registration) -> Done {
     refuse_foreign_data(cluster, new)?;
-    match cluster.instances.get(&new.instance).map(|known| known.directory.clone()) {
+    match cluster.instances.get(&new.instance) {
         None => add(cluster, new),
-        Some(directory) if directory == new.directory => update(cluster, new),
-        Some(directory) if new.replaces.as_ref() == Some(&directory) => take_over(cluster, new),
-        Some(directory) => Rejected::because(format!(
-            "the name {} belongs to another data directory ({directory}); a new one may take it over once that has \
-             been silent for three leases",
-            new.instance
+        Some(known) if known.directory == new.directory => update(cluster, new),
+        Some(known) if new.replaces.as_ref() == Some(&known.directory) => take_over(cluster, new),
+        Some(known) => Rejected::because(format!(
+            "the name {} belongs to another data directory (on machine {}, {}); write another 'name' for one of the \
+             two; or stop the other: a new one may take the name over once that has been silent for three leases",
+            new.instance, known.machine, known.address
         )),
     }
 }

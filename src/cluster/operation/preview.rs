@@ -53,6 +53,7 @@ pub fn failover(view: &View<'_>, wanted: Option<&InstanceName>) -> Preview {
         times: PhaseTimes::default(),
     };
     let Choice { winner, refusals } = candidate::choose(view, &imagined, false);
+    let refusals = refusals.into_iter().filter_map(|refusal| unimagined(refusal, &reign.instance)).collect();
     let mut obstacles: Vec<String> = hopeless(view).iter().map(ToString::to_string).collect();
     if let (Some(wanted), Some(winner)) = (wanted, &winner)
         && wanted != winner
@@ -60,6 +61,17 @@ pub fn failover(view: &View<'_>, wanted: Option<&InstanceName>) -> Preview {
         obstacles.push(format!("{wanted} would not win: {winner} would"));
     }
     Preview { would_win: winner, refusals, obstacles }
+}
+
+/// Nobody is sealed in a dry run: the primary would be replaced by it, and who told no position is no standby that runs.
+fn unimagined(refusal: Refusal, primary: &InstanceName) -> Option<Refusal> {
+    match refusal {
+        Refusal::NotSealed { instance } if instance == *primary => None,
+        Refusal::NotSealed { instance } => {
+            Some(Refusal::Unfit { instance, why: "it runs no standby at the moment".to_owned() })
+        }
+        other => Some(other),
+    }
 }
 
 /// Where a standby stands by its last report. What it proves when sealed may be more.

@@ -52,6 +52,11 @@ impl File<'_, '_> {
 
     fn group(&self, coordinator: &Coordinator) {
         let (name, listen, members) = (&self.node.name, coordinator.listen, &coordinator.members);
+        if members.is_empty() {
+            let why =
+                format!("names no machine; write this one and the others, {{ {name} = \"{listen}\", … }}");
+            return self.refuse("coordinator.members", why);
+        }
         match members.get(name) {
             None => self.refuse(
                 "coordinator.members",
@@ -81,7 +86,9 @@ impl File<'_, '_> {
 
     fn agent(&self) {
         let Some(agent) = &self.node.agent else { return };
-        if agent.coordinators.is_empty() {
+        let named_elsewhere = self.node.coordinator.is_some() && !self.sink.was_read("agent.coordinators");
+        // Taken from the members, their absence is told there.
+        if agent.coordinators.is_empty() && !named_elsewhere {
             let example = "[\"10.0.0.1:7400\", \"10.0.0.2:7400\", \"10.0.0.3:7400\"]";
             let why = format!("no coordinator to report to; write coordinators = {example} in [agent]");
             // Where [agent] is not written, the instance is what asks for coordinators.

@@ -24,11 +24,10 @@ use section::{Section, Sink};
 /// A line for each problem, when the file cannot be read, is not TOML, or says what no node can do.
 pub fn load(path: &Path) -> Result<Node, ConfigError> {
     let file = path.display().to_string();
-    let whole = |why: String| ConfigError::new(vec![Problem::new(&file, None, why)]);
-    let bytes = std::fs::read(path)
-        .map_err(|e| whole(format!("cannot be read: {e}; name a readable node file with -c FILE")))?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| whole("not UTF-8 text; name a node file (TOML) with -c FILE".into()))?;
+    let text = crate::text::read(path).map_err(|why| {
+        let why = format!("{why}; name a readable node file (TOML) with -c FILE");
+        ConfigError::new(vec![Problem::new(&file, None, why)])
+    })?;
     let mut node = parse(&file, &text)?;
     node.file = path.to_owned();
     Ok(node)

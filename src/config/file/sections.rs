@@ -172,10 +172,9 @@ fn cluster(section: &Section<'_, '_>) -> Option<Cluster> {
     if password_file.is_some() && section.get("user").is_none() {
         section.need("user", "\"app\"");
     }
-    let acks = section.get("acks").and_then(|f| f.integer(0..=14, "a number of standbys"));
+    let acks = section.get("acks").and_then(|f| f.integer(0..=8, "a number of standbys"));
     let when_alone = section.get("when_alone").and_then(|f| f.one_of(&words));
-    let instances =
-        section.need("instances", "3").and_then(|f| f.integer(1..=15, "a number of instances"))?;
+    let instances = section.need("instances", "3").and_then(|f| f.integer(1..=9, "a number of instances"))?;
     let login = user.zip(password_file).map(|(user, password_file)| Login { user, password_file });
     Some(Cluster { instances, acks, when_alone, login })
 }

@@ -177,6 +177,6 @@ fn a_file_that_is_not_there_is_named() {
     assert_eq!(
         refusal.to_string(),
         "/nowhere/node.toml: cannot be read: No such file or directory (os error 2); name a readable node file \
-         with -c FILE"
+         (TOML) with -c FILE"
     );
 }

@@ -86,8 +86,8 @@ fn right_version(dir: &Path, major: u32) -> Result<(), String> {
 /// A password must not be readable for others; it is read by whoever starts the node.
 pub(super) fn password_file(file: &Path) -> Result<(), String> {
     let shown = file.display();
-    let text = fs::read_to_string(file)
-        .map_err(|e| format!("\"{shown}\" cannot be read: {e}; write the password into it, mode 0600"))?;
+    let text = crate::text::read(file)
+        .map_err(|why| format!("\"{shown}\" {why}; write the password into a file of mode 0600"))?;
     if text.lines().next().unwrap_or_default().is_empty() {
         return Err(format!("\"{shown}\" has an empty first line; write the password into it"));
     }

@@ -338,8 +338,8 @@ fn a_password_that_others_may_read_is_refused() {
     let ask = || super::directories::password_file(&file).map_err(|why| machine.shortened(&why));
     assert_eq!(
         ask(),
-        Err("\"/…/password\" cannot be read: No such file or directory (os error 2); write the password into it, mode \
-             0600"
+        Err("\"/…/password\" cannot be read: No such file or directory (os error 2); write the password into a file \
+             of mode 0600"
             .into())
     );
     fs::write(&file, "secret\n").unwrap();

@@ -213,7 +213,9 @@ impl<M: Machine> RaftNode<M> {
         let voters: BTreeSet<u64> = self.membership().voter_ids().collect();
         let target = self.members().into_iter().find(|m| m.machine == to && voters.contains(&m.raft_id));
         let Some(target) = target else {
-            return Err(MemberError::Refused(format!("{to} is not a voter of this group")));
+            return Err(MemberError::Refused(format!(
+                "{to} is not a voter of this group; see: interrex coordinator list"
+            )));
         };
         if target.raft_id == self.raft_id() {
             return Ok(());

@@ -18,7 +18,7 @@ mod town;
 mod tree;
 mod wait;
 
-pub(crate) use cli::{Answer, run};
+pub(crate) use cli::{Answer, INTERREX, run, run_unread};
 pub(crate) use ledger::{Writer, now_ms};
 pub(crate) use machine::Machine;
 pub(crate) use ports::free;

@@ -19,11 +19,15 @@ use super::recover::{LogError, segment_name, segments};
 /// entry into words, without anything secret.
 ///
 /// # Errors
-/// When a segment cannot be read at all, or `out` cannot be written.
+/// [`LogError::Absent`] when there is no segment, `Io` when one cannot be read at all, or `out` cannot be written.
 pub fn dump(dir: &Path, tell: &dyn Fn(&[u8]) -> String, out: &mut dyn Write) -> Result<(), LogError> {
     let disk = RealDisk::look(dir);
     let io_error = |what, place: &str, source| LogError::Io { what, place: place.to_owned(), source };
-    for number in segments(&disk)? {
+    let numbers = segments(&disk).unwrap_or_default();
+    if numbers.is_empty() {
+        return Err(LogError::Absent { dir: dir.display().to_string() });
+    }
+    for number in numbers {
         let name = segment_name(number);
         let bytes = disk.read(&name).map_err(|e| io_error("read", &name, e))?;
         dump_segment(&name, &bytes, tell, out).map_err(|e| io_error("write the dump of", &name, e))?;

@@ -29,6 +29,14 @@ pub enum LogError {
         /// The system's answer.
         source: io::Error,
     },
+    /// There is nothing to show. Opening makes a new log instead.
+    #[error(
+        "no raft log in {dir}; name the directory 'raft' below the data_dir of a node with [coordinator]"
+    )]
+    Absent {
+        /// The directory.
+        dir: String,
+    },
     /// Something that was on disk does not read back.
     #[error(
         "raft log {file} is damaged at offset {offset}: {why}; restore the file from before the damage, or empty {dir} \
