@@ -33,7 +33,6 @@ pub fn decide(view: &View<'_>, memory: &Memory) -> Decision {
 
 /// While paused, nothing begins that takes the primary away or a copy; what was begun is brought to its end, and the
 /// commit rule goes on to follow the standbys, so that a paused cluster takes writes like any other.
-
 fn rank(view: &View<'_>, memory: &Memory, problems: &[Problem]) -> Advance {
     let record = view.record;
     match (&record.operation, &record.primary) {

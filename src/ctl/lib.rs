@@ -112,6 +112,7 @@ pub enum CtlError {
 fn hint(error: &ClientError) -> &'static str {
     match error {
         ClientError::NoAnswer { .. } => ": try --coordinators",
+        ClientError::NotNow { .. } => ": try again, or see: interrex coordinator list",
         _ => "",
     }
 }

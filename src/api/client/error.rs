@@ -36,10 +36,7 @@ pub enum ClientError {
         tried: Vec<Tried>,
     },
     /// They are there, and none of them can do it now: an election is under way, or a majority is missing.
-    #[error(
-        "no coordinator can do this at the moment: {}: try again, or see: interrex coordinator list",
-        list(tried)
-    )]
+    #[error("no coordinator can do this at the moment: {}", list(tried))]
     NotNow {
         /// Every address of the last round, in the order tried.
         tried: Vec<Tried>,

@@ -113,8 +113,8 @@ impl Client {
         loop {
             let round = match self.round(repeat, deadline, &request, &call).await? {
                 Ok(answer) => return Ok(answer),
-                // Another round follows only on one in which somebody was alive.
-                Err(round) if !round.asked && !tried_before.is_empty() => {
+                // Another round follows only on one in which somebody was alive; cut short, it does not unsay that.
+                Err(round) if !tried_before.is_empty() && (!round.asked || Instant::now() >= deadline) => {
                     return Err(ClientError::NotNow { tried: tried_before });
                 }
                 Err(round) => round,

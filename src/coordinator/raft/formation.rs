@@ -38,6 +38,7 @@ enum Next {
 /// Works until this node votes.
 pub(crate) async fn form<M: Machine>(node: RaftNode<M>) {
     let me = node.raft_id();
+    let mut asked = None;
     loop {
         if node.membership().voter_ids().any(|id| id == me) {
             node.inner.waiting.send_replace(None);
@@ -46,7 +47,21 @@ pub(crate) async fn form<M: Machine>(node: RaftNode<M>) {
         let answers = ask(&node).await;
         let outcome = match judge(&node, &answers) {
             Next::Initialise => initialise(&node, &answers).await,
-            Next::Join(leader) => join(&node, &leader).await,
+            Next::Join(leader) => {
+                // Told once for each leader: its refusals follow one another quickly, and are told as they change.
+                if asked.as_ref() != Some(&leader) {
+                    say(
+                        &node,
+                        format!("asking {leader} to count this directory's raft log among the voters"),
+                    );
+                }
+                let outcome = join(&node, &leader).await;
+                asked = Some(leader);
+                if outcome.is_err() {
+                    sleep(PAUSE).await;
+                }
+                outcome
+            }
             Next::Wait(line) => Err(line),
         };
         if let Err(line) = outcome {
@@ -190,7 +205,6 @@ async fn initialise<M: Machine>(node: &RaftNode<M>, answers: &Answers) -> Result
 
 async fn join<M: Machine>(node: &RaftNode<M>, leader: &Peer) -> Result<(), String> {
     let config = &node.inner.config;
-    say(node, format!("this directory lost its raft log; asking {leader} to be taken back under a new id"));
     let mut client = node.inner.peers.client(leader).map_err(|e| e.to_string())?;
     let request = pb::RaftJoinRequest {
         machine: config.machine_name.clone(),
@@ -199,7 +213,7 @@ async fn join<M: Machine>(node: &RaftNode<M>, leader: &Peer) -> Result<(), Strin
     };
     match timeout(JOIN, client.join(request)).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(status)) => Err(format!("{leader} does not take this machine back yet: {}", why(&status))),
-        Err(_) => Err(format!("{leader} has not taken this machine back within {} s", JOIN.as_secs())),
+        Ok(Err(status)) => Err(format!("{leader} does not take this raft log in yet: {}", why(&status))),
+        Err(_) => Err(format!("{leader} has not taken this raft log in within {} s", JOIN.as_secs())),
     }
 }

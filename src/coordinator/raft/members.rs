@@ -186,6 +186,10 @@ impl<M: Machine> RaftNode<M> {
     /// Makes `raft_id` the only id of its machine, and a voter.
     async fn replace(&self, peer: Peer, raft_id: u64) -> Result<(), MemberError> {
         let _one_at_a_time = self.inner.changes.lock().await;
+        let leadership = self.leadership().borrow().clone();
+        if !leadership.mine {
+            return Err(MemberError::NotLeader { leader: leadership.leader });
+        }
         if self.membership().get_joint_config().len() > 1 {
             // An earlier leader died between the two halves of a change.
             self.change(ChangeMembers::AddVoterIds(BTreeSet::new())).await?;
