@@ -61,7 +61,11 @@ impl Target {
     /// # Errors
     /// The address is none, or no certificate can bear the name.
     pub fn of(address: &str, machine: Option<&str>) -> Result<Self, NoTarget> {
-        let (host, port) = address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).ok_or(NoTarget)?;
+        let (host, port) = address.rsplit_once(':').ok_or(NoTarget)?;
+        // A slash is a URL's, which would be dialled by the name of its scheme.
+        if host.is_empty() || host.contains('/') {
+            return Err(NoTarget);
+        }
         let port = port.parse::<u16>().ok().filter(|port| *port != 0).ok_or(NoTarget)?;
         if machine.is_some_and(|name| name.is_empty() || name.contains(|c: char| c.is_whitespace())) {
             return Err(NoTarget);
