@@ -2,6 +2,7 @@
 
 use crate::beat::beat_forever;
 use crate::config::{AgentConfig, InstanceConfig, Rooms};
+use crate::highest::{keep_highest, told_elsewhere};
 use crate::identity;
 use crate::instance::{Instance, Parts, lock};
 use crate::knock::knock_forever;
@@ -226,6 +227,7 @@ pub(crate) async fn run_instance(
             return stop_at_the_end(&name, &unregistered, running).await;
         }
     };
+    told_elsewhere(&state, &welcome)?;
     told.send_if_modified(|told| told.welcome(&welcome));
     let server = Server::new(rooms.layout(&config), credentials(&welcome.secrets));
     let told = told.subscribe();
@@ -273,6 +275,7 @@ async fn live(
     parts.spawn(knock_forever(instance.clone()));
     parts.spawn(beat_forever(instance.clone()));
     parts.spawn(tidy_forever(instance.clone()));
+    parts.spawn(keep_highest(instance.clone()));
     let looped = instance.clone();
     parts.spawn(async move { match reconcile(looped).await {} });
     let broken = |ended: Option<Result<(), tokio::task::JoinError>>| {

@@ -32,13 +32,17 @@ impl Instance {
             self.look_at_parameters(raw).await;
         }
         let data = self.look_at_data(&server).await;
+        self.note_position(&server, raw.as_ref(), goal);
         let held = self.keeper.held().await;
         let wal_gone = self.wal_gone(&server);
+        let memory = self.memory();
         let observed = {
-            let known = self.known();
+            let mut known = self.known();
+            let since = *known.copy_since.get_or_insert_with(now);
+            let pause = crate::run::before_another_copy(memory.in_vain);
             let wal_gone = known.endless.clone().or(wal_gone);
             Observed {
-                memory: self.memory(),
+                memory,
                 data,
                 server,
                 end: known.end.clone(),
@@ -48,6 +52,7 @@ impl Instance {
                 async_since: known.async_since,
                 wal_gone,
                 early_ends: known.hopeless.clone(),
+                patience: pause.map(|pause| since.plus(pause)),
             }
         };
         self.tell(number, &observed, raw.as_ref(), goal);
@@ -88,11 +93,13 @@ impl Instance {
         let early = exit.is_some() && !answered;
         let words = early.then(|| crate::run::last_words(&self.rooms.log(), log_from)).flatten();
         let copy = self.memory().incarnation;
+        let lines = if early { crate::run::last_lines(&self.rooms.log(), log_from) } else { Vec::new() };
         *self.run() = crate::run::Run::begun();
         self.keeper.disarm().await;
         let mut known = self.known();
         // One that ends by itself before it ever answered is not started over and over in a hurry.
         known.ended_early(early, copy, words);
+        known.last_lines = lines;
         known.early_ends = if early { known.early_ends.saturating_add(1) } else { 0 };
         let pause = FIRST_PAUSE * 2u32.saturating_pow(known.early_ends.min(8)) / 2;
         known.start_after = (known.early_ends > 0).then(|| now().plus(pause.min(LONGEST_PAUSE)));

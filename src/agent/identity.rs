@@ -2,8 +2,10 @@
 //! clause 8).
 //!
 //! Where the two disagree, a volume was rolled back, another copy was put in place, or the agent's state was lost: the
-//! instance then counts for nothing. The file is written *before* the state, so that a crash between the two leaves
-//! the directory ahead, never behind: ahead by epoch is harmless, behind is not.
+//! instance then counts for nothing. The epoch is written here *before* it is in the state, so that a crash between the
+//! two leaves the directory ahead, never behind: ahead by epoch is harmless, behind is not. The serial of the highest
+//! position ([`crate::highest`]) is written *after* the state, so that one behind is a crash, and anything else a
+//! rollback: of the directory when it is further behind, of the agent's memory when it is ahead.
 
 use crate::state::{StateError, replace};
 use interrex_cluster::ids::{ClusterId, Epoch, Incarnation};
@@ -24,6 +26,8 @@ pub(crate) struct Identity {
     pub incarnation: Incarnation,
     /// The newest epoch that it obeyed.
     pub epoch: Epoch,
+    /// How often the highest position of the copy was raised.
+    pub serial: u64,
 }
 
 /// Where the identity of a data directory stands.
@@ -56,7 +60,9 @@ fn parse(text: &str) -> Option<Identity> {
     let cluster = ClusterId(u32::from_str_radix(value("cluster")?, 16).ok()?);
     let incarnation = Incarnation(value("incarnation")?.parse().ok()?);
     let epoch = Epoch(value("epoch")?.parse().ok()?);
-    Some(Identity { cluster, incarnation, epoch })
+    // Not written by the first builds.
+    let serial = value("serial").map_or(Some(0), |serial| serial.parse().ok())?;
+    Some(Identity { cluster, incarnation, epoch, serial })
 }
 
 /// Gives a data directory its identity. `owner`: user and group of PostgreSQL, who copies the file into clones.
@@ -64,8 +70,9 @@ fn parse(text: &str) -> Option<Identity> {
 /// # Errors
 /// The system refused.
 pub(crate) fn write(pgdata: &Path, identity: Identity, owner: Option<(u32, u32)>) -> Result<(), StateError> {
-    let Identity { cluster, incarnation, epoch } = identity;
-    let text = format!("{HEAD}\ncluster {cluster}\nincarnation {incarnation}\nepoch {epoch}\n");
+    let Identity { cluster, incarnation, epoch, serial } = identity;
+    let text =
+        format!("{HEAD}\ncluster {cluster}\nincarnation {incarnation}\nepoch {epoch}\nserial {serial}\n");
     replace(&path(pgdata), text.as_bytes(), owner)
 }
 
@@ -92,6 +99,14 @@ pub(crate) fn disagreement(
             "the data directory last obeyed epoch {}, the agent {}: it was rolled back",
             found.epoch, memory.obeyed.epoch
         )),
+        Some(found) if found.serial > memory.serial => doubtful(format!(
+            "the data directory knows of {} positions told, the agent of {}: the agent's own memory was rolled back",
+            found.serial, memory.serial
+        )),
+        Some(found) if found.serial + 1 < memory.serial => doubtful(format!(
+            "the data directory knows of {} positions told, the agent of {}: it was rolled back",
+            found.serial, memory.serial
+        )),
         Some(_) => None,
     }
 }
@@ -113,13 +128,14 @@ mod tests {
     const CLUSTER: ClusterId = ClusterId(0xabcd_0001);
 
     fn identity() -> Identity {
-        Identity { cluster: CLUSTER, incarnation: Incarnation(2), epoch: Epoch(7) }
+        Identity { cluster: CLUSTER, incarnation: Incarnation(2), epoch: Epoch(7), serial: 30 }
     }
 
     fn memory() -> Memory {
         Memory {
             obeyed: Stamp { epoch: Epoch(7), revision: Revision(40) },
             incarnation: Incarnation(2),
+            serial: 30,
             ..Memory::default()
         }
     }
@@ -130,6 +146,9 @@ mod tests {
         assert_eq!(read(dir.path()).unwrap(), None);
         write(dir.path(), identity(), None).unwrap();
         assert_eq!(read(dir.path()).unwrap(), Some(identity()));
+        let first_builds = "interrex-identity 1\ncluster abcd0001\nincarnation 2\nepoch 7\n";
+        fs::write(path(dir.path()), first_builds).unwrap();
+        assert_eq!(read(dir.path()).unwrap(), Some(Identity { serial: 0, ..identity() }));
         fs::write(path(dir.path()), "interrex-identity 2\n").unwrap();
         assert!(read(dir.path()).unwrap_err().to_string().contains("is damaged"));
     }
@@ -139,6 +158,8 @@ mod tests {
         assert_eq!(disagreement(Some(identity()), CLUSTER, &memory()), None);
         let ahead = Identity { epoch: Epoch(8), ..identity() };
         assert_eq!(disagreement(Some(ahead), CLUSTER, &memory()), None);
+        let crashed = Identity { serial: 29, ..identity() };
+        assert_eq!(disagreement(Some(crashed), CLUSTER, &memory()), None);
     }
 
     #[test]
@@ -147,6 +168,8 @@ mod tests {
             Identity { epoch: Epoch(6), ..identity() },
             Identity { incarnation: Incarnation(1), ..identity() },
             Identity { incarnation: Incarnation(3), ..identity() },
+            Identity { serial: 28, ..identity() },
+            Identity { serial: 31, ..identity() },
         ] {
             let found = disagreement(Some(other), CLUSTER, &memory());
             assert!(matches!(found, Some(Disagreement::Doubtful(_))), "{other:?}: {found:?}");

@@ -44,6 +44,8 @@ pub(crate) struct Instance {
     pub(crate) may_tidy: watch::Sender<Option<Stamp>>,
     /// Numbers looks, so that an older one never overwrites a newer one's report.
     pub(crate) looks: AtomicU64,
+    /// Held while identity and state are changed together: they are read before they are written.
+    pub(crate) writing: tokio::sync::Mutex<()>,
     state: Arc<Mutex<State>>,
     run: Mutex<Run>,
     known: Mutex<Known>,
@@ -91,6 +93,7 @@ impl Instance {
             knocked: Mutex::new(None),
             may_tidy: watch::Sender::new(None),
             looks: AtomicU64::new(0),
+            writing: tokio::sync::Mutex::default(),
             state: parts.state,
             run: Mutex::new(Run { from_async, ..Run::begun() }),
             known: Mutex::new(known),
@@ -139,10 +142,11 @@ impl Instance {
 
     /// Writes the goal's stamp down as obeyed: in the data directory first, then in the state (clause 8).
     pub(crate) async fn obey(&self, stamp: Stamp) -> Result<(), StateError> {
-        let memory = self.memory();
-        if memory.obeyed >= stamp {
+        if self.memory().obeyed >= stamp {
             return Ok(());
         }
+        let _written_alone = self.writing.lock().await;
+        let memory = self.memory();
         if memory.obeyed.epoch < stamp.epoch && memory.sentinel.is_none() {
             let agrees = |found: &Identity| {
                 found.cluster == self.welcome.cluster_id && found.incarnation == memory.incarnation

@@ -14,6 +14,7 @@
 //! | `reconcile` `steps` `eyes` | the loop; one deed each; what is seen and told |
 //! | `keeper` `beat` `knock` | the lease; the synchronous commit that renews it; testimony about the primary |
 //! | `state` `identity` | what must survive; who a data directory is |
+//! | `highest` | the highest position told of the copy: ending below it, it was rolled back |
 //! | `tidy` | what was moved aside goes once the cluster is whole |
 //! | `tend` `serial` | one instance's trouble is not another's; which word of the agent a message is |
 //! | `postgres` `process` | everything of PostgreSQL: SQL, files, tools; processes and the guard |
@@ -22,6 +23,7 @@ mod agent;
 mod beat;
 mod config;
 mod eyes;
+mod highest;
 mod identity;
 mod instance;
 mod keeper;

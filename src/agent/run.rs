@@ -7,7 +7,7 @@ use interrex_cluster::ids::{Epoch, Incarnation, InstanceName};
 use interrex_cluster::instance::observed::{Data, EarlyEnds, End};
 use interrex_cluster::report::{Need, Proofs, Unfit};
 use interrex_cluster::time::Instant;
-use interrex_cluster::wal::{Lsn, TimelineId};
+use interrex_cluster::wal::{Lsn, Position, TimelineId};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -16,6 +16,13 @@ use std::time::Duration;
 
 /// So much of the end of a log is searched for a server's last words.
 const LAST_WORDS: u64 = 64 << 10;
+/// So much of a log is shown for a server that does not start.
+const SHOWN_LINES: usize = 6;
+const SHOWN_LENGTH: usize = 300;
+/// Before a copy is asked for after one that was made in vain; doubled with each further one. A clone reads and writes
+/// everything there is.
+const FIRST_REST: Duration = Duration::from_secs(60);
+const LONGEST_REST: Duration = Duration::from_secs(3_600);
 /// FATAL lines of connections and receivers, which end while their server goes on.
 const OF_OTHERS: [&str; 6] = [
     "the database system is",
@@ -67,12 +74,20 @@ pub(crate) struct Known {
     pub(crate) end: Option<End>,
     /// Why its WAL does not tell where it ends: damaged, or not all there. Void as soon as `end` is.
     pub(crate) endless: Option<String>,
+    /// Why the copy of that incarnation counts for nothing: it ends below what was told of it.
+    pub(crate) doubt: Option<(Incarnation, String)>,
+    /// Highest end of WAL seen of the copy, yet to be written down.
+    pub(crate) highest: Option<Position>,
     /// Why the copy cannot be rewound: under this incarnation a clone is asked for instead.
     pub(crate) unrewindable: Option<(Incarnation, String)>,
     /// How often in a row the server ended before it answered anything.
     pub(crate) early_ends: u32,
     /// The same of one copy, with its last words.
     pub(crate) hopeless: Option<EarlyEnds>,
+    /// The last lines of its log when it did.
+    pub(crate) last_lines: Vec<String>,
+    /// When the copy was made, or first seen by this run of the agent.
+    pub(crate) copy_since: Option<Instant>,
     /// No further start before this.
     pub(crate) start_after: Option<Instant>,
     /// How the server ended, when it was not stopped on purpose.
@@ -123,14 +138,38 @@ impl Known {
     }
 }
 
-/// The last FATAL or PANIC line that a server wrote to its log past `from`, without the time.
-pub(crate) fn last_words(log: &Path, from: u64) -> Option<String> {
+/// Before another copy is asked for where `in_vain` were made one after the other, and none ever answered.
+pub(crate) fn before_another_copy(in_vain: u32) -> Option<Duration> {
+    let doublings = in_vain.checked_sub(1)?;
+    Some((FIRST_REST * 2u32.saturating_pow(doublings.min(16))).min(LONGEST_REST))
+}
+
+/// The last lines of a log past `from`, oldest first, each cut to a length that can be shown.
+pub(crate) fn last_lines(log: &Path, from: u64) -> Vec<String> {
+    let text = tail(log, from).unwrap_or_default();
+    let mut lines: Vec<String> = text
+        .lines()
+        .rev()
+        .filter(|line| !line.trim().is_empty())
+        .take(SHOWN_LINES)
+        .map(|line| line.chars().take(SHOWN_LENGTH).collect())
+        .collect();
+    lines.reverse();
+    lines
+}
+
+fn tail(log: &Path, from: u64) -> Option<String> {
     let mut log = File::open(log).ok()?;
     let length = log.metadata().ok()?.len();
     log.seek(SeekFrom::Start(from.max(length.saturating_sub(LAST_WORDS)))).ok()?;
     let mut text = Vec::new();
     log.take(LAST_WORDS).read_to_end(&mut text).ok()?;
-    let text = String::from_utf8_lossy(&text);
+    Some(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// The last FATAL or PANIC line that a server wrote to its log past `from`, without the time.
+pub(crate) fn last_words(log: &Path, from: u64) -> Option<String> {
+    let text = tail(log, from)?;
     let said = |line: &str| {
         if OF_OTHERS.iter().any(|words| line.contains(words)) {
             return None;
@@ -160,6 +199,13 @@ mod tests {
     }
 
     #[test]
+    fn the_pause_before_another_copy_grows_and_has_an_end() {
+        assert_eq!(before_another_copy(0), None);
+        let minutes = |in_vain| before_another_copy(in_vain).unwrap().as_secs() / 60;
+        assert_eq!([1, 2, 3, 6, 7, 40].map(minutes), [1, 2, 4, 32, 60, 60]);
+    }
+
+    #[test]
     fn the_last_words_are_those_of_the_last_start() {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("log");
@@ -173,6 +219,7 @@ mod tests {
             Some("requested timeline 8 is not a child")
         );
         assert_eq!(last_words(&log, (old.len() + new.len()) as u64), None);
+        assert_eq!(last_lines(&log, old.len() as u64), new.lines().collect::<Vec<_>>());
         assert_eq!(last_words(&dir.path().join("none"), 0), None);
     }
 

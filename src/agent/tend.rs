@@ -96,6 +96,8 @@ async fn complain(
             server: Server::Silent { for_ms },
             proofs: Proofs::default(),
             needs: None,
+            doubt: None,
+            failing: None,
             knock: None,
             unfit: Vec::new(),
             doing: Some(format!("not tended: {why}")),

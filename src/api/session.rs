@@ -3,9 +3,12 @@
 
 use interrex_cluster::command::Registration;
 use interrex_cluster::goal::StampedGoal;
-use interrex_cluster::ids::{ClusterId, ClusterName, DirectoryId, Epoch, InstanceName, MachineName, Stamp};
+use interrex_cluster::ids::{
+    ClusterId, ClusterName, DirectoryId, Epoch, Incarnation, InstanceName, MachineName, Stamp,
+};
 use interrex_cluster::record::{Address, Secrets};
 use interrex_cluster::report::Report;
+use interrex_cluster::wal::Position;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -56,6 +59,9 @@ pub struct Welcome {
     pub secrets: Secrets,
     /// Every member with its PostgreSQL's address, the caller included.
     pub peers: BTreeMap<InstanceName, Address>,
+    /// Highest end of WAL that this leader heard of the copy of that incarnation, as far as it lies on the cluster's
+    /// line; it may be in the middle of a record. A copy that ends below it was rolled back. Absent: nothing is known.
+    pub told: Option<(Incarnation, Position)>,
 }
 
 /// An agent tells how its instance is.

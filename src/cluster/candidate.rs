@@ -8,7 +8,7 @@ use crate::ids::InstanceName;
 use crate::problem::Refusal;
 use crate::quorum::{self, Seals};
 use crate::record::{Copy, Failover, Instance};
-use crate::report::{Seal, Server, Unfit};
+use crate::report::{Report, Seal, Server, Unfit};
 use crate::view::View;
 use crate::wal::{Ancestor, History, Position};
 use std::cmp::Reverse;
@@ -37,6 +37,7 @@ pub fn choose(view: &View<'_>, failover: &Failover, lossy: bool) -> Choice {
             refusals.push(match view.fresh(name) {
                 None => Refusal::Unreachable { instance },
                 Some(_) if member.copy != Copy::Whole => Refusal::NotWhole { instance },
+                Some(report) if report.doubt.is_some() => doubted(instance, report),
                 Some(_) => Refusal::NotSealed { instance },
             });
             continue;
@@ -109,6 +110,9 @@ pub(crate) fn objection(view: &View<'_>, name: &InstanceName, member: &Instance)
     if member.copy != Copy::Whole || report.incarnation != member.incarnation {
         return Some(Refusal::NotWhole { instance });
     }
+    if report.doubt.is_some() {
+        return Some(doubted(instance, report));
+    }
     if member.priority.is_none() {
         return Some(Refusal::Excluded { instance });
     }
@@ -120,6 +124,10 @@ pub(crate) fn objection(view: &View<'_>, name: &InstanceName, member: &Instance)
         .iter()
         .find(|unfit| forbids(unfit))
         .map(|unfit| Refusal::Unfit { instance, why: unfit.to_string() })
+}
+
+fn doubted(instance: InstanceName, report: &Report) -> Refusal {
+    Refusal::RolledBack { instance, why: report.doubt.clone().unwrap_or_default() }
 }
 
 /// True where a promotion would fail or be worthless. Anything else only makes an instance the last choice: promotion
@@ -148,7 +156,9 @@ pub fn first_standbys(view: &View<'_>, failover: &Failover, winner: &InstanceNam
                 // A stopped server has to start and recover first; it joins once it streams. One that stopped in good
                 // order, to hand over, is back in a moment, and may be the only one there is.
                 let soon = failover.hand_over.is_some() && failover.from.as_ref() == Some(name);
-                (soon || matches!(report.server, Server::Standby(_))) && report.needs.is_none()
+                (soon || matches!(report.server, Server::Standby(_)))
+                    && report.needs.is_none()
+                    && report.doubt.is_none()
             })
     };
     seals.iter().filter(|(name, seal)| follows(name, seal.position)).map(|(name, _)| name.clone()).collect()

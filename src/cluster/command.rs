@@ -156,7 +156,7 @@ pub enum Command {
         incarnation: Incarnation,
         /// How.
         how: Rebuild,
-        /// What the primary had at this moment.
+        /// What the primary had at this moment. Its timeline names the epoch of the grant; refused in any other.
         until: Position,
     },
     /// The agent finished the rebuild; it streams now.

@@ -94,6 +94,11 @@ pub enum ProblemKind {
         /// Under which name.
         instance: InstanceName,
     },
+    /// PostgreSQL keeps ending while it is starting, and another copy did not help.
+    DoesNotStart {
+        /// Which.
+        instance: InstanceName,
+    },
     /// A position lies below one that the same copy reported before: a rolled-back volume, or lost state.
     RolledBack {
         /// Which.
@@ -118,6 +123,7 @@ impl ProblemKind {
             Self::Alone => "alone",
             Self::NotPromotable { .. } => "not-promotable",
             Self::Impostor { .. } => "impostor",
+            Self::DoesNotStart { .. } => "does-not-start",
             Self::RolledBack { .. } => "rolled-back",
         }
     }
@@ -129,6 +135,7 @@ impl ProblemKind {
             | Self::StandbyAway { .. }
             | Self::CopyNotWhole { .. }
             | Self::FewerAcks { .. }
+            | Self::DoesNotStart { .. }
             | Self::NotPromotable { .. } => Severity::Warning,
             _ => Severity::Critical,
         }
@@ -155,7 +162,10 @@ impl fmt::Display for ProblemKind {
             Self::Impostor { instance } => {
                 write!(f, "another data directory speaks under the name {instance}")
             }
-            Self::RolledBack { instance } => write!(f, "the copy on {instance} went back in time"),
+            Self::DoesNotStart { instance } => write!(f, "PostgreSQL on {instance} does not start"),
+            Self::RolledBack { instance } => {
+                write!(f, "the copy on {instance} was rolled back and counts for nothing")
+            }
         }
     }
 }
@@ -306,6 +316,13 @@ pub enum Refusal {
         /// Who.
         instance: InstanceName,
     },
+    /// Its copy was rolled back, or may have been.
+    RolledBack {
+        /// Who.
+        instance: InstanceName,
+        /// Why, in words.
+        why: String,
+    },
     /// Somebody sealed holds more.
     Behind {
         /// Who.
@@ -342,6 +359,9 @@ impl fmt::Display for Refusal {
             Self::NotSealed { instance } => write!(f, "{instance} is not sealed"),
             Self::Unreachable { instance } => write!(f, "{instance} is silent"),
             Self::NotWhole { instance } => write!(f, "the copy on {instance} is not whole"),
+            Self::RolledBack { instance, why } => {
+                write!(f, "the copy on {instance} does not count: {why}")
+            }
             Self::Behind { instance, best, own } if best.timeline == own.timeline => {
                 write!(f, "{instance} is behind by {} bytes ({own})", best.lsn.bytes_since(own.lsn))
             }

@@ -88,12 +88,30 @@ pub fn may_win(rules: &[CommitRule], seals: &Seals, instance: &InstanceName) -> 
     })
 }
 
-/// Which position a seal counts for; `None`: it shares no known timeline with the cluster, and counts for nothing.
+/// Which position the seal of an instance counts for. Nothing it counts for where it shares no known timeline with the
+/// cluster, and where the copy ends below what it was sealed with before: what it lacks it may have acknowledged
+/// (PROTOCOL.md clause 8).
 ///
+/// # Errors
+/// Why it counts for nothing.
+pub fn counted(cluster: &Cluster, instance: &InstanceName, seal: Seal) -> Result<Position, String> {
+    let stands = seal.position;
+    let Some(counted) = on_a_known_timeline(cluster, seal) else {
+        return Err(format!("{instance} stands at {stands}, off every line of this cluster"));
+    };
+    let held = cluster.instances.get(instance).and_then(|member| member.held);
+    match held.filter(|held| counted < *held) {
+        Some(held) => {
+            Err(format!("{instance} ends at {stands} and was sealed at {held} before: it was rolled back"))
+        }
+        None => Ok(counted),
+    }
+}
+
 /// A position counts as it stands when its timeline is in the record, or was opened by somebody who was elected for
 /// it and holds what the rules before that election protect. Anything else is a promotion by hand, whose number says
 /// nothing about a reign: it counts for what it shares with its parent.
-pub fn counted(cluster: &Cluster, seal: Seal) -> Option<Position> {
+fn on_a_known_timeline(cluster: &Cluster, seal: Seal) -> Option<Position> {
     let timeline = seal.position.timeline;
     let known = |timeline: TimelineId| cluster.timelines.iter().find(|fork| fork.epoch.0 == timeline.0);
     let Some(fork) = seal.fork.filter(|fork| fork.epoch.0 == timeline.0) else {

@@ -202,6 +202,9 @@ pub struct Instance {
     pub incarnation: Incarnation,
     /// What the copy is worth.
     pub copy: Copy,
+    /// Highest end of WAL that this copy was sealed with, as far as it lies on the line: ending below it, it was rolled
+    /// back and counts for nothing (PROTOCOL.md clause 8). Absent: it was never sealed.
+    pub held: Option<Position>,
 }
 
 /// Where PostgreSQL listens.
@@ -298,6 +301,14 @@ impl Cluster {
     /// Ancestry of any confirmed timeline.
     pub fn line_to(&self, timeline: TimelineId) -> Option<History> {
         self.timelines.iter().find(|fork| fork.epoch.0 == timeline.0).map(|fork| self.history_of(fork))
+    }
+
+    /// What of a position that was heard lies on the line of the newest confirmed timeline. Before its first record of
+    /// a new timeline a server tells a place of an older one under the new number: that is put right. `None`: it is on
+    /// no confirmed timeline, or on none of this line.
+    pub fn on_line(&self, heard: Position) -> Option<Position> {
+        let timeline = self.line_to(heard.timeline)?.owner_of(heard.lsn);
+        self.line()?.cut(Position { timeline, ..heard })
     }
 
     /// Ancestry of a confirmed timeline, by following parents.

@@ -24,6 +24,11 @@ pub struct Report {
     pub proofs: Proofs,
     /// The instance cannot follow with the copy it has and asks for leave to rebuild it.
     pub needs: Option<Need>,
+    /// Why the copy counts for nothing, although its incarnation is the record's: it ends below what it told before, or
+    /// what it says of itself and what its agent remembers do not fit (PROTOCOL.md clause 8). Absent: nothing is doubted.
+    pub doubt: Option<String>,
+    /// How its server keeps ending before it answers anything; absent while it does not.
+    pub failing: Option<Failing>,
     /// What the agent found when it knocked at the primary's port: only fresh knocks are told.
     pub knock: Option<Knock>,
     /// Why this instance must not be promoted at the moment; empty when nothing speaks against it.
@@ -179,6 +184,17 @@ pub struct Need {
     pub incarnation: Incarnation,
     /// In words: "wrote 48 kB past the fork at 0/3000060", "no data directory".
     pub why: String,
+}
+
+/// A server that ends by itself while it is starting, again and again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    /// How often in a row with the present copy.
+    pub times: u32,
+    /// Copies made one after the other, of which none ever answered.
+    pub clones: u32,
+    /// The last lines that it wrote to its log, oldest first.
+    pub lines: Vec<String>,
 }
 
 /// How a copy is brought back onto the line.

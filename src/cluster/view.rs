@@ -63,9 +63,10 @@ impl View<'_> {
         self.fresh(name).map(|report| &report.server)
     }
 
-    /// Whole instances that report freshly.
+    /// Whole instances that report freshly and whose copy is not doubted.
     pub fn whole_and_fresh(&self) -> impl Iterator<Item = &InstanceName> {
-        self.record.whole().map(|(name, _)| name).filter(|name| self.fresh(name).is_some())
+        let counts = |name: &&InstanceName| self.fresh(name).is_some_and(|report| report.doubt.is_none());
+        self.record.whole().map(|(name, _)| name).filter(counts)
     }
 
     /// The last position that an instance told as a primary, however long ago.

@@ -134,6 +134,12 @@ impl History {
         self.ancestors.iter().find(|a| a.timeline == timeline).map(|a| a.end)
     }
 
+    /// What of `position` lies on this line: itself, or where its timeline was left. `None`: that is no ancestor at all.
+    pub fn cut(&self, position: Position) -> Option<Position> {
+        let end = self.branch_end(position.timeline)?;
+        Some(Position { lsn: position.lsn.min(end), ..position })
+    }
+
     /// True when `position` lies on this line, not past a fork.
     pub fn contains(&self, position: Position) -> bool {
         self.branch_end(position.timeline).is_some_and(|end| position.lsn <= end)
@@ -195,5 +201,8 @@ mod tests {
         assert!(!line().contains(at(4, 0x500_0061)));
         assert!(line().contains(at(7, 0x900_0000)));
         assert!(!line().contains(at(5, 0x100)));
+        assert_eq!(line().cut(at(4, 0x500_0061)), Some(at(4, 0x500_0060)));
+        assert_eq!(line().cut(at(7, 0x900_0000)), Some(at(7, 0x900_0000)));
+        assert_eq!(line().cut(at(5, 0x100)), None);
     }
 }

@@ -7,10 +7,11 @@
 
 use crate::voices::Voice;
 use interrex_api::session::Serial;
-use interrex_cluster::ids::{ClusterName, DirectoryId, InstanceName};
-use interrex_cluster::report::{Report, Server};
+use interrex_cluster::ids::{ClusterName, DirectoryId, Incarnation, InstanceName};
+use interrex_cluster::report::{Report, Sender, Server};
 use interrex_cluster::time::Instant;
 use interrex_cluster::view::Heard;
+use interrex_cluster::wal::Position;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -52,6 +53,9 @@ struct Inner {
     listening_since: Instant,
     rooms: BTreeMap<ClusterName, Room>,
     voices: BTreeMap<(ClusterName, InstanceName), BTreeMap<DirectoryId, Voice>>,
+    /// The highest position heard of each member's newest copy, by itself or by the primary that serves it. It outlasts
+    /// pauses of this coordinator: it is no testimony of how things are, but of what was durable once.
+    highest: BTreeMap<(ClusterName, InstanceName), (Incarnation, Position)>,
     /// One for each cluster whose news somebody waits for.
     news: BTreeMap<ClusterName, Arc<Notify>>,
 }
@@ -64,6 +68,7 @@ impl Reports {
                 listening_since: now,
                 rooms: BTreeMap::new(),
                 voices: BTreeMap::new(),
+                highest: BTreeMap::new(),
                 news: BTreeMap::new(),
             }),
         }
@@ -100,6 +105,12 @@ impl Reports {
             return true;
         }
         let news = known.is_none_or(|heard| lasting(&heard.report) != lasting(&report));
+        if report.directory == *registered {
+            for (instance, incarnation, position) in durable(&report) {
+                raise(&mut inner.highest, (cluster.clone(), instance.clone()), (incarnation, position));
+            }
+        }
+        let room = inner.rooms.entry(cluster.clone()).or_default();
         room.insert(report.instance.clone(), Heard { report, at: came.seen() });
         if news && let Some(waiting) = inner.news.get(cluster) {
             waiting.notify_one();
@@ -117,6 +128,15 @@ impl Reports {
         came: Came,
     ) -> bool {
         self.inner().hears(cluster, member, directory, directory, patience, came)
+    }
+
+    /// The highest end of WAL that was heard of a member's newest copy.
+    pub(crate) fn highest(
+        &self,
+        cluster: &ClusterName,
+        instance: &InstanceName,
+    ) -> Option<(Incarnation, Position)> {
+        self.inner().highest.get(&(cluster.clone(), instance.clone())).copied()
     }
 
     /// What is known of a cluster, and since when this coordinator has listened without a break.
@@ -159,6 +179,37 @@ impl Inner {
         voices.insert(directory.clone(), Voice::new(came.serial, came.at));
         true
     }
+}
+
+/// What a report says to be durable, and of which copy: its own, and what a primary hears of its standbys.
+fn durable(report: &Report) -> impl Iterator<Item = (&InstanceName, Incarnation, Position)> {
+    let (own, standbys): (Option<Position>, &[Sender]) = match &report.server {
+        Server::Standby(standby) => {
+            let receiver = standby.receiver.as_ref().filter(|receiver| receiver.streaming);
+            (receiver.map(|r| Position { timeline: r.timeline, lsn: r.flushed }), &[])
+        }
+        Server::Primary(primary) => {
+            (Some(Position { timeline: primary.timeline, lsn: primary.flushed }), &primary.senders)
+        }
+        Server::NoData | Server::Stopped { .. } | Server::Starting { .. } | Server::Silent { .. } => {
+            (None, &[])
+        }
+    };
+    let timeline = own.map(|own| own.timeline).unwrap_or_default();
+    let sealed = report.proofs.sealed.map(|seal| seal.position);
+    let own = own.into_iter().chain(sealed).map(|at| (&report.instance, report.incarnation, at));
+    let heard = move |sender: &Sender| Position { timeline, lsn: sender.flushed };
+    own.chain(standbys.iter().map(move |sender| (&sender.instance, sender.incarnation, heard(sender))))
+}
+
+/// A newer copy begins anew; an older one is no longer asked for.
+fn raise<K: Ord>(
+    highest: &mut BTreeMap<K, (Incarnation, Position)>,
+    key: K,
+    (incarnation, position): (Incarnation, Position),
+) {
+    let known = highest.entry(key).or_insert((incarnation, position));
+    *known = (incarnation, position).max(*known);
 }
 
 /// A report without what moves all the time (WAL positions, ages, progress in words): two that differ in what is left
@@ -218,6 +269,8 @@ mod tests {
             }),
             proofs: Proofs::default(),
             needs: None,
+            doubt: None,
+            failing: None,
             knock: None,
             unfit: Vec::new(),
             doing: None,

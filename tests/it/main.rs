@@ -17,6 +17,7 @@ mod neighbours;
 mod paused;
 mod rejoin_clone;
 mod rejoin_rewind;
+mod rolled_back;
 mod second_failover;
 mod secured;
 mod support;

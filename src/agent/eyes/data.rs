@@ -23,6 +23,13 @@ impl Instance {
         found
     }
 
+    /// Why the present copy counts for nothing.
+    fn doubt(&self) -> Option<String> {
+        let copy = self.memory().incarnation;
+        let known = self.known();
+        known.doubt.as_ref().filter(|(of, _)| *of == copy).map(|(_, why)| why.clone())
+    }
+
     async fn inspect(&self) -> Data {
         let strange = |why: String| Data::Strange { why };
         let pgdata = self.config.pgdata.display();
@@ -41,7 +48,10 @@ impl Instance {
             Err(error) => return strange(format!("cannot tell whose data {pgdata} holds: {error}")),
         };
         match identity::disagreement(identity, self.welcome.cluster_id, &self.memory()) {
-            None => Data::Ours(system),
+            None => match self.doubt() {
+                Some(why) => Data::Doubtful { system, why },
+                None => Data::Ours(system),
+            },
             Some(Disagreement::Doubtful(why)) => Data::Doubtful { system, why },
             Some(Disagreement::Strange(why)) => Data::Strange { why },
         }

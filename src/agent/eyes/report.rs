@@ -7,7 +7,7 @@ use crate::told::Outgoing;
 use interrex_cluster::goal::Goal;
 use interrex_cluster::ids::SystemId;
 use interrex_cluster::instance::observed::{Data, Observed, Server as Seen};
-use interrex_cluster::report::{Report, Server, Unfit};
+use interrex_cluster::report::{Failing, Report, Server, Unfit};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -43,6 +43,15 @@ impl Instance {
             knock: lock(&self.knocked).as_ref().and_then(|knocked| knocked.fresh()),
             unfit: raw.map(|raw| unfit(raw, &self.config.pgdata, known.too_low)).unwrap_or_default(),
             doing: known.doing,
+            doubt: match &seen.data {
+                Data::Doubtful { why, .. } => Some(why.clone()),
+                Data::Missing | Data::Unfinished(_) | Data::Ours(_) | Data::Strange { .. } => None,
+            },
+            failing: known.hopeless.map(|ends| Failing {
+                times: ends.times,
+                clones: seen.memory.in_vain,
+                lines: known.last_lines,
+            }),
             lease_left_ms: left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
         }
     }

@@ -29,6 +29,7 @@ impl Instance {
         match self.server.observe(ANSWER_WITHIN).await {
             Ok(raw) => {
                 self.run().answered = Some(now());
+                self.not_in_vain().await;
                 let seen = match &raw.role {
                     ObservedRole::Standby(standby) => Seen::Standby(self.standby(&raw, standby, goal).await),
                     ObservedRole::Primary(primary) => Seen::Primary(self.primary(&raw, primary, goal).await),

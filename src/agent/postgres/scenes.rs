@@ -120,13 +120,13 @@ async fn a_rewound_copy_that_was_started_once_is_still_on_the_line(
     line: &interrex_cluster::wal::History,
 ) {
     let needed = a.control_data().await.unwrap().min_recovery.unwrap();
-    assert_eq!(a.data_end(Some(line), false).await.unwrap(), needed, "backup_label is there");
+    assert_eq!(a.data_end(Some(line), false, None).await.unwrap(), needed, "backup_label is there");
     let hidden = [a.layout().pgdata.join("backup_label"), segment(a, 7, needed)];
     for file in &hidden {
         fs::rename(file, file.with_extension("hidden")).unwrap();
     }
-    assert!(matches!(a.data_end(Some(line), false).await, Err(Error::Unknown(_))));
-    assert_eq!(a.data_end(Some(line), true).await.unwrap(), needed);
+    assert!(matches!(a.data_end(Some(line), false, None).await, Err(Error::Unknown(_))));
+    assert_eq!(a.data_end(Some(line), true, None).await.unwrap(), needed);
     for file in &hidden {
         fs::rename(file.with_extension("hidden"), file).unwrap();
     }
@@ -219,6 +219,11 @@ async fn half_a_record_is_no_damage(b: &Node, live: Position) {
     let before = end(page).await.unwrap().lsn;
     assert!(before <= page && page.bytes_since(before) < 8192, "{before}, cut at {page}");
     assert!(matches!(end(live.lsn).await, Err(Error::Unknown(_))), "the rest was flushed, too");
+    let at = |lsn| Position { lsn, ..live };
+    assert!(b.lacks_half_a_record(at(before), at(page), None).await.unwrap());
+    assert!(!b.lacks_half_a_record(at(before), live, None).await.unwrap(), "rolled back");
+    let later = Position { timeline: TimelineId(3), lsn: page };
+    assert!(!b.lacks_half_a_record(at(before), later, None).await.unwrap(), "nobody knows that timeline");
     overwrite(&segment, &whole);
     assert_eq!(end(live.lsn).await.unwrap(), live);
 }

@@ -40,20 +40,51 @@ impl Server {
     /// A copy that was just rewound holds less WAL than its data need: pg_rewind fetches the control file last, and
     /// the source wrote on meanwhile. The rest is streamed; until then `backup_label` says so, and the copy's data are
     /// on whatever line contains that point. The first start takes `backup_label` away: of a copy that was `rebuilt`
-    /// and told nothing yet the same is believed without it.
+    /// and told nothing yet, or less than its data need, the same is believed without it.
     ///
     /// # Errors
     /// As [`Server::wal_end`].
-    pub async fn data_end(&self, line: Option<&History>, rebuilt: bool) -> Result<Position> {
+    pub async fn data_end(
+        &self,
+        line: Option<&History>,
+        rebuilt: bool,
+        told: Option<Position>,
+    ) -> Result<Position> {
         let label = self.layout().pgdata.join("backup_label");
         let just_made = blocking(move || Ok(label.exists())).await?;
         match self.control_data().await?.min_recovery {
             Some(needed) if just_made => Ok(needed),
-            Some(needed) if rebuilt => match self.wal_end(None, line).await {
-                Err(Error::Unknown(_)) => Ok(needed),
-                told => told,
-            },
+            Some(needed) if rebuilt && told.is_none_or(|told| told < needed) => {
+                match self.wal_end(None, line).await {
+                    Err(Error::Unknown(_)) => Ok(needed),
+                    told => told,
+                }
+            }
             Some(_) | None => self.wal_end(None, line).await,
+        }
+    }
+
+    /// Whether all that the copy, whose WAL ends at `end`, lacks of what was `told` of it is the rest of one record.
+    ///
+    /// # Errors
+    /// The files cannot be read.
+    pub async fn lacks_half_a_record(
+        &self,
+        end: Position,
+        told: Position,
+        line: Option<&History>,
+    ) -> Result<bool> {
+        if told.timeline != end.timeline {
+            // It has nothing yet of the newer timeline: that has to begin right there.
+            let history = self.history(told.timeline, line).await?;
+            if history.and_then(|history| history.branch_end(end.timeline)) != Some(end.lsn) {
+                return Ok(false);
+            }
+        }
+        match self.find_wal_end(Held { replayed: None, received: Some(told.lsn) }, line, false).await {
+            Ok(_) => Ok(true),
+            Err(Error::Unknown(_)) => Ok(false),
+            Err(other) => Err(other),
         }
     }
 

@@ -29,7 +29,8 @@ impl Instance {
         let system = self.server.control_data().await?.system;
         let position = self.server.wal_end(None, None).await?;
         let cluster = self.welcome.cluster_id;
-        self.identify(Identity { cluster, incarnation, epoch: stamp.epoch })?;
+        let serial = self.memory().serial;
+        self.identify(Identity { cluster, incarnation, epoch: stamp.epoch, serial })?;
         self.remember(move |memory| {
             memory.created = Some((system, position));
             memory.incarnation = incarnation;

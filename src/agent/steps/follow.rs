@@ -15,6 +15,7 @@ impl Instance {
         // From here on the position may move: what was proved about it is void.
         self.known().proofs.sealed = None;
         self.still(stamp)?;
+        self.give_up_past_the_fork(goal).await?;
         let settings = self.write_role(&role).await?;
         let clients = self.server.write_hba(Clients::In).await?;
         if settings || clients {

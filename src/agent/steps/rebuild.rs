@@ -5,9 +5,10 @@ use super::{Done, StepError, start::upstream, stop_for_good};
 use crate::identity::Identity;
 use crate::instance::Instance;
 use crate::postgres::{Progress, Rewindable};
+use crate::session::now;
 use interrex_cluster::goal::StandbyGoal;
 use interrex_cluster::ids::{Incarnation, Stamp};
-use interrex_cluster::instance::observed::Sentinel;
+use interrex_cluster::instance::observed::{Memory, Sentinel};
 use interrex_cluster::report::{Need, Rebuild};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -102,6 +103,7 @@ impl Instance {
             return Err(StepError::NotYet("the server still runs".to_owned()));
         }
         self.server.no_tool_at_work().await?;
+        let _written_alone = self.writing.lock().await;
         self.still(stamp)?;
         self.remember(move |memory| {
             memory.sentinel = Some(Sentinel::Rebuild(how));
@@ -116,6 +118,8 @@ impl Instance {
         known.end = None;
         known.endless = None;
         known.unrewindable = None;
+        known.doubt = None;
+        known.highest = None;
         known.proofs = Default::default();
         drop(known);
         tracing::info!(cluster = %self.config.cluster, %incarnation, "the copy is given up: {}", verb(how));
@@ -124,9 +128,13 @@ impl Instance {
 
     async fn finish(&self, how: Rebuild, incarnation: Incarnation) -> Done {
         let cluster = self.welcome.cluster_id;
-        let epoch = self.memory().obeyed.epoch;
-        self.identify(Identity { cluster, incarnation, epoch })?;
+        let _written_alone = self.writing.lock().await;
+        let Memory { obeyed, serial, .. } = self.memory();
+        self.identify(Identity { cluster, incarnation, epoch: obeyed.epoch, serial })?;
         self.remember(move |memory| {
+            if how == Rebuild::Clone {
+                memory.in_vain = memory.in_vain.saturating_add(1);
+            }
             memory.sentinel = None;
             memory.promoted = None;
             memory.rebuilt = Some(incarnation);
@@ -134,6 +142,7 @@ impl Instance {
         .await?;
         let mut known = self.known();
         known.data = None;
+        known.copy_since = Some(now());
         known.proofs.rebuilt = Some(incarnation);
         drop(known);
         tracing::info!(cluster = %self.config.cluster, %incarnation, "{} is done", verb(how));

@@ -45,6 +45,7 @@ impl Instance {
             run.replaying = Some(position.timeline);
         }
         match epoch {
+            Some(_) if self.was_rolled_back(position, line).await? => Ok(()),
             Some(epoch) => self.prove_seal(stamp, epoch, position, false, line).await.map(|_| ()),
             None => Ok(()),
         }
@@ -65,8 +66,8 @@ impl Instance {
             Some(_) => self.server.wal_end(None, line).await,
             None => {
                 let memory = self.memory();
-                let rebuilt = memory.rebuilt == Some(memory.incarnation) && memory.told.is_none();
-                self.server.data_end(line, rebuilt).await
+                let rebuilt = memory.rebuilt == Some(memory.incarnation);
+                self.server.data_end(line, rebuilt, memory.told).await
             }
         };
         let position = match (end, epoch) {
@@ -78,6 +79,9 @@ impl Instance {
             }
             (Err(error), _) => return Err(error.into()),
         };
+        if self.was_rolled_back(position, line).await? {
+            return Ok(());
+        }
         let history = match epoch {
             Some(epoch) => self.prove_seal(stamp, epoch, position, stopped, line).await?,
             None => self.history(position.timeline, line).await?,
@@ -102,13 +106,7 @@ impl Instance {
             begin: ancestor.end,
         });
         // Told positions are kept: a copy that later ends below one was rolled back (clause 8).
-        let told = self.memory().told;
-        if let Some(told) = told.filter(|told| position < *told) {
-            return Err(StepError::NotYet(format!(
-                "the copy ends at {position} and told {told} before: it was rolled back and counts for nothing"
-            )));
-        }
-        self.remember(move |memory| memory.told = Some(position)).await?;
+        self.remember(move |memory| memory.told = memory.told.max(Some(position))).await?;
         self.still(stamp)?;
         let mut known = self.known();
         known.proofs.sealed = Some(Seal { epoch, position, stopped, fork });

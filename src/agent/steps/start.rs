@@ -25,6 +25,9 @@ impl Instance {
         // The server is gone and would come up as a standby: no promotion is in flight any more.
         self.remember(|memory| memory.promoted = None).await?;
         self.still(stamp)?;
+        if let Some(goal) = goal {
+            self.give_up_past_the_fork(goal).await?;
+        }
         let running = start(self.start_spec()).await?;
         *self.run() = Run {
             role: Some(role),

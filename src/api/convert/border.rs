@@ -12,10 +12,11 @@ use crate::session::{
     Serial, WatchRequest, Welcome,
 };
 use interrex_cluster::goal::StampedGoal;
-use interrex_cluster::ids::{ClusterId, DirectoryId, Epoch, Stamp};
+use interrex_cluster::ids::{ClusterId, DirectoryId, Epoch, Incarnation, Stamp};
 use interrex_cluster::policy::Spec;
 use interrex_cluster::record::{Address, Cluster};
 use interrex_cluster::report::Report;
+use interrex_cluster::wal::{Lsn, Position, TimelineId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::time::Duration;
@@ -39,6 +40,10 @@ fn what_the_rules_know_comes_back_as_it_went() {
     comes_back([samples::secrets()]);
     comes_back([samples::registration()]);
     comes_back(samples::clusters());
+    let mut sealed_before = samples::clusters().remove(0);
+    let held = Some(Position { timeline: TimelineId(7), lsn: Lsn(9) });
+    sealed_before.instances.values_mut().for_each(|member| member.held = held);
+    comes_back([sealed_before]);
     comes_back(samples::events());
     comes_back(samples::reports());
     comes_back(samples::goals());
@@ -58,6 +63,7 @@ fn what_agents_and_coordinators_say_comes_back_as_it_went() {
         goal: samples::goals().remove(2),
         secrets: samples::secrets(),
         peers: peers.clone(),
+        told: Some((Incarnation(2), Position { timeline: TimelineId(7), lsn: Lsn(9) })),
     };
     let waiting = Registered::Waiting { why: "unknown cluster: interrex create orders".to_owned() };
     comes_back([waiting, Registered::Welcome(Box::new(welcome))]);

@@ -70,6 +70,7 @@ fn member_to_pb((name, member): (&InstanceName, &Instance)) -> pb::Instance {
         major: member.major,
         incarnation: member.incarnation.0,
         copy: Some(member.copy.to_pb()),
+        held: member.held.as_ref().map(Wire::to_pb),
     }
 }
 
@@ -83,6 +84,7 @@ fn member_from_pb(pb: pb::Instance) -> Result<(InstanceName, Instance), BadMessa
         major: pb.major,
         incarnation: Incarnation(pb.incarnation),
         copy: need(pb.copy, "copy")?,
+        held: maybe(pb.held, "held")?,
     };
     Ok((name(pb.name, "name")?, member))
 }

@@ -5,7 +5,7 @@ use super::wal::sound_line;
 use super::{BadMessage, Wire, all, each, known, maybe, need, unspecified};
 use crate::pb;
 use interrex_cluster::ids::{DirectoryId, Epoch, Incarnation, Revision, RuleNumber, SystemId};
-use interrex_cluster::report::{Knock, Need, Promotion, Proofs, Rebuild, Report, Seal, Unfit};
+use interrex_cluster::report::{Failing, Knock, Need, Promotion, Proofs, Rebuild, Report, Seal, Unfit};
 use interrex_cluster::wal::{Lsn, Position, TimelineId};
 
 impl Wire for Report {
@@ -24,6 +24,8 @@ impl Wire for Report {
             unfit: all(&self.unfit),
             doing: self.doing.clone(),
             lease_left_ms: self.lease_left_ms,
+            doubt: self.doubt.clone(),
+            failing: self.failing.as_ref().map(Wire::to_pb),
         }
     }
 
@@ -40,6 +42,8 @@ impl Wire for Report {
             unfit: each(pb.unfit, "unfit")?,
             doing: pb.doing,
             lease_left_ms: pb.lease_left_ms,
+            doubt: pb.doubt,
+            failing: maybe(pb.failing, "failing")?,
         })
     }
 }
@@ -148,6 +152,18 @@ impl Wire for Need {
             incarnation: Incarnation(pb.incarnation),
             why: pb.why,
         })
+    }
+}
+
+impl Wire for Failing {
+    type Pb = pb::Failing;
+
+    fn to_pb(&self) -> pb::Failing {
+        pb::Failing { times: self.times, clones: self.clones, lines: self.lines.clone() }
+    }
+
+    fn from_pb(pb: pb::Failing) -> Result<Self, BadMessage> {
+        Ok(Failing { times: pb.times, clones: pb.clones, lines: pb.lines })
     }
 }
 

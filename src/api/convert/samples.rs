@@ -15,7 +15,8 @@ use interrex_cluster::record::{
     Reign, Secrets, Switchover, SyncTarget,
 };
 use interrex_cluster::report::{
-    Knock, Need, Primary, Promotion, Proofs, Rebuild, Receiver, Report, Seal, Sender, Server, Standby, Unfit,
+    Failing, Knock, Need, Primary, Promotion, Proofs, Rebuild, Receiver, Report, Seal, Sender, Server,
+    Standby, Unfit,
 };
 use interrex_cluster::status::{ClusterStatus, InstanceStatus, ProblemLine};
 use interrex_cluster::time::WallMs;
@@ -262,6 +263,7 @@ fn member(copy: Copy, priority: Option<u8>) -> Instance {
         major: 15,
         incarnation: Incarnation(3),
         copy,
+        held: None,
     }
 }
 
@@ -449,6 +451,8 @@ pub(crate) fn reports() -> Vec<Report> {
         unfit: unfit(),
         doing: Some("clone: 40 %".to_owned()),
         lease_left_ms: Some(2_400),
+        doubt: Some("it was rolled back".to_owned()),
+        failing: Some(Failing { times: 3, clones: 1, lines: vec!["FATAL:  no".to_owned()] }),
     };
     let blank = Report {
         obeyed: Stamp::default(),
@@ -458,6 +462,8 @@ pub(crate) fn reports() -> Vec<Report> {
         unfit: Vec::new(),
         doing: None,
         lease_left_ms: None,
+        doubt: None,
+        failing: None,
         ..full(Server::NoData)
     };
     servers().into_iter().map(full).chain([blank]).collect()

@@ -8,7 +8,7 @@ use crate::session::{
     Serial, WatchRequest, Welcome,
 };
 use interrex_cluster::command::Registration;
-use interrex_cluster::ids::{ClusterId, DirectoryId, Epoch, InstanceName};
+use interrex_cluster::ids::{ClusterId, DirectoryId, Epoch, Incarnation, InstanceName};
 use interrex_cluster::record::Address;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -80,11 +80,19 @@ impl Wire for Welcome {
             goal: Some(self.goal.to_pb()),
             secrets: Some(self.secrets.to_pb()),
             peers: peers_to_pb(&self.peers),
+            told: self.told.map(|(incarnation, position)| pb::register_reply::Told {
+                incarnation: incarnation.0,
+                position: Some(position.to_pb()),
+            }),
         }
     }
 
     fn from_pb(pb: Self::Pb) -> Result<Self, BadMessage> {
+        let told = |told: pb::register_reply::Told| {
+            Ok((Incarnation(told.incarnation), need(told.position, "told.position")?))
+        };
         Ok(Welcome {
+            told: pb.told.map(told).transpose()?,
             cluster_id: ClusterId(pb.cluster_id),
             floor: need(pb.floor, "floor")?,
             goal: need(pb.goal, "goal")?,

@@ -78,7 +78,7 @@ pub(super) fn record_seal(
             "the copy on {instance} (incarnation {incarnation}) does not count"
         ));
     }
-    let counted = quorum::counted(cluster, seal);
+    let counted = quorum::counted(cluster, instance, seal);
     let Operation::Failover(failover) = &mut cluster.operation else {
         return Rejected::because("no failover is under way");
     };
@@ -91,11 +91,11 @@ pub(super) fn record_seal(
     }
     let how = if seal.stopped { "stopped" } else { "sealed" };
     let (position, text) = match counted {
-        Some(position) if position == seal.position => {
+        Ok(position) if position == seal.position => {
             failover.astray.remove(instance);
             (position, format!("{instance} is {how} at {position}"))
         }
-        Some(position) => {
+        Ok(position) => {
             failover.astray.insert(instance.clone());
             let stands = seal.position;
             (
@@ -105,18 +105,17 @@ pub(super) fn record_seal(
                 ),
             )
         }
-        None => {
-            return Rejected::because(format!(
-                "{instance} stands at {}, off every line of this cluster",
-                seal.position
-            ));
-        }
+        Err(why) => return Rejected::because(why),
     };
     failover.seals.insert(instance.clone(), Seal { position, ..seal });
     failover.times.sealed = at;
     if failover.hand_over.is_some() && failover.from.as_ref() == Some(instance) && seal.stopped {
         // The others learn that they are to be sealed now.
         cluster.revision = cluster.revision.next();
+    }
+    let straight = !failover.astray.contains(instance);
+    if let Some(member) = cluster.instances.get_mut(instance).filter(|_| straight) {
+        member.held = member.held.max(Some(position));
     }
     Ok(vec![("sealed", text)])
 }
@@ -297,6 +296,11 @@ pub(super) fn confirm(
         if let Copy::Rebuilding { until, done: true, .. } = &mut member.copy {
             *until = begin;
         }
+    }
+    // What a copy was sealed with past the fork it has to give up to follow: it is not missed any more.
+    let line = cluster.line();
+    for member in cluster.instances.values_mut() {
+        member.held = member.held.and_then(|held| line.as_ref()?.cut(held));
     }
     cluster.revision = cluster.revision.next();
     Ok(vec![(

@@ -116,12 +116,13 @@ fn member(new: &Registration, incarnation: Incarnation) -> Instance {
         major: new.major,
         incarnation,
         copy: Copy::Empty,
+        held: None,
     }
 }
 
 fn update(cluster: &mut Cluster, new: &Registration) -> Done {
     let Some(known) = cluster.instances.get_mut(&new.instance) else { return Ok(Vec::new()) };
-    let updated = Instance { copy: known.copy.clone(), ..member(new, known.incarnation) };
+    let updated = Instance { copy: known.copy.clone(), held: known.held, ..member(new, known.incarnation) };
     if *known == updated {
         return Ok(Vec::new());
     }
@@ -184,6 +185,7 @@ pub(super) fn end_bootstrap(
         return Rejected::because(format!("{instance} is not a member"));
     };
     member.copy = Copy::Whole;
+    member.held = Some(position);
     cluster.system = Some(system);
     cluster.timelines =
         vec![Fork { epoch: Epoch(1), instance: instance.clone(), parent: TimelineId(0), begin: Lsn(0) }];

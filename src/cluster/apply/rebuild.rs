@@ -19,6 +19,14 @@ pub(super) fn grant(
     if reign.instance == *instance {
         return Rejected::because(format!("{instance} is the primary"));
     }
+    // The reign that it was decided in stands in `until`. A copy that could not follow an older primary may well
+    // follow this one, and an older `until` would be reached by anything.
+    if until.timeline.0 != cluster.epoch.0 {
+        return Rejected::because(format!(
+            "the rebuild of {instance} was granted in epoch {}, this is epoch {}",
+            until.timeline, cluster.epoch
+        ));
+    }
     let source_whole =
         cluster.instances.get(&reign.instance).is_some_and(|source| source.copy == Copy::Whole);
     if !source_whole {
@@ -39,6 +47,7 @@ pub(super) fn grant(
         member.incarnation = member.incarnation.next();
     }
     member.copy = Copy::Rebuilding { how, until, done: false };
+    member.held = None;
     cluster.revision = cluster.revision.next();
     let (kind, verb) = match how {
         Rebuild::Rewind => ("rewinding", "rewound"),

@@ -7,6 +7,7 @@ use super::rejoin::{Local, Plan, plan};
 use crate::goal::StandbyGoal;
 use crate::ids::Incarnation;
 use crate::report::Rebuild;
+use crate::time::Instant;
 
 /// A copy that ended so often in a row before it answered anything is not going to start. More would only keep it
 /// from being rebuilt; fewer might take a machine out of memory for a damaged copy.
@@ -49,9 +50,9 @@ pub(super) fn rebuild(how: Rebuild, incarnation: Incarnation, seen: &Observed) -
 }
 
 /// With a copy of the record's incarnation, whole.
-pub(super) fn next(goal: &StandbyGoal, seen: &Observed) -> Step {
+pub(super) fn next(goal: &StandbyGoal, seen: &Observed, now: Instant) -> Step {
     match &seen.server {
-        Server::Gone => start(goal, seen),
+        Server::Gone => start(goal, seen, now),
         Server::Starting | Server::Silent { .. } | Server::Standby(_) if seen.promotion_marked() => {
             Step::stop("it was told to promote in an older epoch and may still do so")
         }
@@ -65,8 +66,11 @@ pub(super) fn next(goal: &StandbyGoal, seen: &Observed) -> Step {
 }
 
 /// A stopped server would replay everything that it holds: its durable end decides.
-fn start(goal: &StandbyGoal, seen: &Observed) -> Step {
-    if let Some(why) = seen.early_ends.as_ref().and_then(|ends| hopeless(ends, goal.incarnation)) {
+fn start(goal: &StandbyGoal, seen: &Observed, now: Instant) -> Step {
+    // A copy that is new already, and no good: the next one will hardly be better. What ails it is shown meanwhile.
+    let patient = seen.patience.is_some_and(|patience| now < patience);
+    let hopeless = seen.early_ends.as_ref().and_then(|ends| hopeless(ends, goal.incarnation));
+    if let Some(why) = hopeless.filter(|_| !patient) {
         return Step::ask(Rebuild::Clone, goal.incarnation, why);
     }
     let Some(line) = &goal.line else {
@@ -75,12 +79,14 @@ fn start(goal: &StandbyGoal, seen: &Observed) -> Step {
     };
     let end = match (&seen.end, &seen.wal_gone) {
         (Some(end), _) => end,
+        (None, Some(why)) if patient => {
+            return Step::wait(format!(
+                "{why}; this copy is new, and another one is asked for after a pause"
+            ));
+        }
         (None, Some(why)) => return Step::ask(Rebuild::Clone, goal.incarnation, why.clone()),
         (None, None) => return Step::ScanEnd { epoch: None, stopped: true },
     };
-    if let Some(why) = rolled_back(seen) {
-        return Step::ask(Rebuild::Clone, goal.incarnation, why);
-    }
     let Data::Ours(system) = seen.data else { return Step::wait("a data directory") };
     let local = Local { system, position: end.position, history: end.history.clone() };
     off_the_line(goal, &plan(&local, line, goal.system)).unwrap_or(Step::StartAsStandby { follow: true })
@@ -130,12 +136,6 @@ fn off_the_line(goal: &StandbyGoal, plan: &Plan) -> Option<Step> {
         }
         Plan::Refuse { .. } => Some(Step::refuse(format!("{plan}; move it away to let this instance clone"))),
     }
-}
-
-/// A copy that ends below what it told before lost WAL that others may rely on (PROTOCOL.md clause 8).
-fn rolled_back(seen: &Observed) -> Option<String> {
-    let (end, told) = (seen.end.as_ref()?.position, seen.memory.told?);
-    (end < told).then(|| format!("the copy ends at {end} and told {told} before: it was rolled back"))
 }
 
 /// What the configuration has to say of the upstream.

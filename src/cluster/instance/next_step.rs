@@ -162,7 +162,7 @@ pub fn next_step(goal: &Goal, seen: &Observed, now: Instant) -> Step {
         Goal::Await { why } => awaited(why, seen, now),
         Goal::Bootstrap => bootstrap(seen),
         Goal::Primary(goal) => primary(goal, seen, now),
-        Goal::Standby(goal) => standby(goal, seen),
+        Goal::Standby(goal) => standby(goal, seen, now),
         Goal::Sealed { epoch, .. } => as_sealed::sealed(*epoch, seen),
         Goal::Stopped { epoch, .. } => as_sealed::stopped(*epoch, seen),
     }
@@ -212,7 +212,7 @@ fn primary(goal: &PrimaryGoal, seen: &Observed, now: Instant) -> Step {
     }
 }
 
-fn standby(goal: &StandbyGoal, seen: &Observed) -> Step {
+fn standby(goal: &StandbyGoal, seen: &Observed, now: Instant) -> Step {
     if let Some((how, incarnation)) = goal.rebuild
         && let Some(step) = as_standby::rebuild(how, incarnation, seen)
     {
@@ -246,6 +246,6 @@ fn standby(goal: &StandbyGoal, seen: &Observed) -> Step {
                 seen.memory.incarnation, goal.incarnation
             ),
         ),
-        Data::Ours(_) => as_standby::next(goal, seen),
+        Data::Ours(_) => as_standby::next(goal, seen, now),
     }
 }

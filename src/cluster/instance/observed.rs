@@ -37,6 +37,8 @@ pub struct Observed {
     pub wal_gone: Option<String>,
     /// How this copy keeps ending before it answers anything; absent while it has not.
     pub early_ends: Option<EarlyEnds>,
+    /// The copy was made anew and never answered: no other one is asked for before this. Absent: it was not.
+    pub patience: Option<Instant>,
 }
 
 /// A server that ends by itself while it is starting, again and again.
@@ -67,8 +69,15 @@ pub struct Memory {
     pub created: Option<(SystemId, Position)>,
     /// The copy was rebuilt under this incarnation.
     pub rebuilt: Option<Incarnation>,
-    /// Highest end of WAL that was told for this incarnation. A copy that ends below it was rolled back.
+    /// Highest end of WAL that was told of this incarnation, by a seal or while it streamed or reigned, as far as it
+    /// lies on the line that it follows. A copy that ends below it, by more than half a record, was rolled back.
     pub told: Option<Position>,
+    /// Counts how often `told` was raised. The data directory has the same number, or, after a crash, one less.
+    #[serde(default)]
+    pub serial: u64,
+    /// Copies made one after the other of which none ever answered.
+    #[serde(default)]
+    pub in_vain: u32,
 }
 
 /// A deed that makes a directory unusable until it is finished.

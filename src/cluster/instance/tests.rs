@@ -133,6 +133,7 @@ fn seen(server: Server) -> Observed {
         async_since: None,
         wal_gone: None,
         early_ends: None,
+        patience: None,
     }
 }
 
@@ -473,12 +474,19 @@ mod standby {
     }
 
     #[test]
-    fn a_copy_that_ends_below_what_it_told_is_given_up() {
-        let mut seen = with_end(at(7, 800), line_of_7());
-        seen.memory.told = Some(at(7, 900));
-        let Step::AskForRebuild(need) = to_standby(&seen) else { panic!("no need") };
-        assert_eq!(need.rebuild, Rebuild::Clone);
-        assert!(need.why.contains("rolled back"), "{}", need.why);
+    fn a_copy_that_was_rolled_back_is_ended_never_sealed_and_given_up() {
+        let why = "the copy ends at 0/320 and told 0/384 before".to_owned();
+        let doubtful =
+            |server| Observed { data: Data::Doubtful { system: SYSTEM, why: why.clone() }, ..seen(server) };
+        assert_eq!(
+            to_standby(&doubtful(Server::Gone)),
+            Step::ask(Rebuild::Clone, Incarnation(1), why.clone())
+        );
+        assert_stops(&to_standby(&doubtful(Server::Standby(streaming_standby()))), Stop::Fence, "told 0/384");
+        assert_stops(&step(&SEALED, &doubtful(Server::Standby(sealed_standby()))), Stop::Fence, "nothing");
+        assert_eq!(step(&SEALED, &doubtful(Server::Gone)), Step::Refuse { why: why.clone() });
+        let stopped = Goal::Stopped { epoch: Epoch(8), line: None };
+        assert_eq!(step(&stopped, &doubtful(Server::Gone)), Step::Refuse { why: why.clone() });
     }
 
     #[test]
@@ -543,6 +551,11 @@ mod standby {
         assert_eq!(to_standby(&ended(2, Some(fatal))), again);
         let why = format!("it ended 3 times in a row while it was starting: {fatal}");
         assert_eq!(to_standby(&ended(3, Some(fatal))), Step::ask(Rebuild::Clone, Incarnation(1), why));
+        let mut in_vain = ended(3, Some(fatal));
+        in_vain.patience = Some(NOW.plus(Duration::from_millis(1)));
+        assert_eq!(to_standby(&in_vain), again, "the copy before it ended the same way");
+        in_vain.patience = Some(NOW);
+        assert!(matches!(to_standby(&in_vain), Step::AskForRebuild(_)));
         assert_eq!(to_standby(&ended(9, None)), again, "nobody knows why");
         let taken = "could not create any TCP/IP sockets";
         assert_eq!(to_standby(&ended(9, Some(taken))), again, "another copy would find the port taken, too");
@@ -558,6 +571,8 @@ mod standby {
         let why = "WAL ends at 0/4000028, but the latest checkpoint begins at 0/4000060";
         seen.wal_gone = Some(why.to_owned());
         assert_eq!(to_standby(&seen), Step::ask(Rebuild::Clone, Incarnation(1), why));
+        seen.patience = Some(NOW.plus(Duration::from_millis(1)));
+        assert_waits(&to_standby(&seen), "another one is asked for after a pause");
     }
 
     #[test]

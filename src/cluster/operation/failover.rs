@@ -126,7 +126,7 @@ fn seals(view: &View<'_>, failover: &Failover) -> Vec<Command> {
         let counts = member.copy == Copy::Whole && member.incarnation == report.incarnation;
         let new = failover.seals.get(name).is_none_or(|known| seal.stopped && !known.stopped);
         // One that the record would reject must not hold up the election for ever.
-        let counts = counts && quorum::counted(record, seal).is_some();
+        let counts = counts && quorum::counted(record, name, seal).is_ok() && report.doubt.is_none();
         (counts && new).then(|| Command::RecordSeal {
             instance: name.clone(),
             incarnation: report.incarnation,

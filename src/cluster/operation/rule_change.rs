@@ -96,7 +96,7 @@ fn belongs(view: &View<'_>, memory: &Memory, name: &InstanceName, member: &Insta
     if member.copy != Copy::Whole {
         return false;
     }
-    if view.fresh(name).is_some_and(|report| report.needs.is_some()) {
+    if view.fresh(name).is_some_and(|report| report.needs.is_some() || report.doubt.is_some()) {
         return false;
     }
     if view.record.sync.standbys.contains(name) {

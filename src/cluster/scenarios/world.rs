@@ -13,7 +13,8 @@ use crate::operation::switchover;
 use crate::policy::{OnCrash, Policy, Spec, WhenAlone};
 use crate::record::{Address, Cluster, Copy, Fork, Operation, Reign, Secrets, SyncTarget};
 use crate::report::{
-    Knock, Need, Primary, Promotion, Proofs, Rebuild, Receiver, Report, Seal, Sender, Server, Standby, Unfit,
+    Failing, Knock, Need, Primary, Promotion, Proofs, Rebuild, Receiver, Report, Seal, Sender, Server,
+    Standby, Unfit,
 };
 use crate::time::{Instant, WallMs};
 use crate::view::{Heard, View};
@@ -88,6 +89,15 @@ impl World {
                     parameter => Unfit::ParameterTooLow { name: parameter.to_owned() },
                 }];
             }),
+            ["doubt", who, why @ ..] => {
+                let why = (!why.is_empty()).then(|| why.join(" "));
+                self.edit(&name(who), |report| report.doubt = why);
+            }
+            ["failing", who, times, clones] => {
+                let (times, clones) = (times.parse().unwrap(), clones.parse().unwrap());
+                let lines = vec!["FATAL:  could not load pg_hba.conf".to_owned()];
+                self.edit(&name(who), |report| report.failing = Some(Failing { times, clones, lines }));
+            }
             ["incarnation", who, n] => {
                 let incarnation = Incarnation(n.parse().unwrap());
                 self.edit(&name(who), |report| report.incarnation = incarnation);
@@ -284,6 +294,8 @@ impl World {
             server: Server::NoData,
             proofs: Proofs::default(),
             needs: None,
+            doubt: None,
+            failing: None,
             knock: None,
             unfit: Vec::new(),
             doing: None,
@@ -542,7 +554,7 @@ impl World {
                 instance: who.unwrap(),
                 incarnation: Incarnation(arg(words, "incarnation").map_or(1, |n| n.parse().unwrap())),
                 how: Rebuild::Clone,
-                until: Position::default(),
+                until: Position { timeline: TimelineId(epoch.0), lsn: END },
             },
             other => panic!("no such command: {other}"),
         };

@@ -11,8 +11,9 @@ use interrex_api::session::{
 };
 use interrex_cluster::command::{Command, Registration};
 use interrex_cluster::goal::goal;
-use interrex_cluster::ids::{ClusterName, DirectoryId, InstanceName, MachineName, Stamp};
+use interrex_cluster::ids::{ClusterName, DirectoryId, Incarnation, InstanceName, MachineName, Stamp};
 use interrex_cluster::record::Cluster;
+use interrex_cluster::wal::Position;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -81,7 +82,9 @@ impl SessionHandler for Session {
             Err(NotDone::Rejected(why)) => return Ok(Registered::Waiting { why }),
             Err(why) => return Err(why.into()),
         }
-        match core.node.read(|records| welcome(records.cluster(cluster)?, &instance, &directory)) {
+        let told = core.reports.highest(cluster, &instance);
+        let welcome = |record: &Cluster| welcome(record, &instance, &directory, told);
+        match core.node.read(|records| welcome(records.cluster(cluster)?)) {
             Some(welcome) => Ok(Registered::Welcome(Box::new(welcome))),
             None => {
                 Err(Refused::Unavailable(format!("{instance} was replaced while it registered: ask again")))
@@ -151,9 +154,16 @@ fn replaced(core: &Core, record: &Cluster, new: &Registration) -> Option<Directo
     (silence >= core.takeover_after()).then(|| known.directory.clone())
 }
 
-fn welcome(record: &Cluster, instance: &InstanceName, directory: &DirectoryId) -> Option<Welcome> {
-    record.instances.get(instance).filter(|member| member.directory == *directory)?;
+fn welcome(
+    record: &Cluster,
+    instance: &InstanceName,
+    directory: &DirectoryId,
+    told: Option<(Incarnation, Position)>,
+) -> Option<Welcome> {
+    let member = record.instances.get(instance).filter(|member| member.directory == *directory)?;
+    let told = told.filter(|(incarnation, _)| *incarnation == member.incarnation);
     Some(Welcome {
+        told: told.and_then(|(incarnation, position)| Some((incarnation, record.on_line(position)?))),
         cluster_id: record.id,
         floor: Stamp { epoch: record.epoch, revision: record.revision },
         goal: goal(record, instance)?,

@@ -189,6 +189,8 @@ async fn speak(
             server,
             proofs: own.proofs,
             needs: own.needs,
+            doubt: None,
+            failing: None,
             knock: knock.map(|p| Knock { epoch: p.epoch, answered: world.answers(&p.instance), for_ms: 100 }),
             unfit: Vec::new(),
             doing: None,
