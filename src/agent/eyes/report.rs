@@ -47,7 +47,8 @@ impl Instance {
                 Data::Doubtful { why, .. } => Some(why.clone()),
                 Data::Missing | Data::Unfinished(_) | Data::Ours(_) | Data::Strange { .. } => None,
             },
-            failing: known.hopeless.map(|ends| Failing {
+            // One that answers has started.
+            failing: known.hopeless.filter(|_| self.run().answered.is_none()).map(|ends| Failing {
                 times: ends.times,
                 clones: seen.memory.in_vain,
                 lines: known.last_lines,

@@ -40,6 +40,8 @@ fn report(who: &Who) -> ReportRequest {
         server: Server::NoData,
         proofs: Proofs::default(),
         needs: None,
+        doubt: None,
+        failing: None,
         knock: None,
         unfit: Vec::new(),
         doing: None,
