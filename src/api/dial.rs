@@ -27,7 +27,7 @@ use tonic::transport::{Channel, Endpoint, Uri};
 /// A server of ours speaks first, as soon as it believes this side's certificate; others may wait for us.
 const GREETING: Duration = Duration::from_millis(250);
 /// A handshake is a few milliseconds of work on either side, and a machine may be busy.
-pub const TLS_CONNECT: Duration = Duration::from_secs(1);
+const HANDSHAKE: Duration = Duration::from_secs(1);
 
 /// A coordinator to dial: `host:port`, or `MACHINE=host:port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,27 +75,30 @@ impl Target {
     }
 
     /// A channel to it, with `settings` of the caller's. Nothing is dialled before the first call, and a broken
-    /// connection is dialled anew by the next one. Call it within a tokio runtime.
+    /// connection is dialled anew by the next one. A TCP connection may take as long as `connect`, a handshake on it
+    /// a second more. Call it within a tokio runtime.
     ///
     /// # Errors
     /// The address is none, or with TLS: no certificate can bear its name.
     pub fn channel(
         &self,
         tls: Option<&Tls>,
+        connect: Duration,
         settings: impl FnOnce(Endpoint) -> Endpoint,
     ) -> Result<Channel, NoTarget> {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let endpoint =
             Endpoint::from_shared(format!("{scheme}://{}", self.authority)).map_err(|_| NoTarget)?;
-        let endpoint = settings(endpoint.tcp_nodelay(true));
+        let endpoint = settings(endpoint.tcp_nodelay(true).connect_timeout(connect));
         let Some(tls) = tls else { return Ok(endpoint.connect_lazy()) };
         let name = self.machine.as_ref().unwrap_or(&self.host).clone();
         let secure = Secure {
             name: ServerName::try_from(name).map_err(|_| NoTarget)?,
             target: Arc::new(self.clone()),
             tls: tls.clone(),
+            connect,
         };
-        Ok(endpoint.connect_timeout(TLS_CONNECT).connect_with_connector_lazy(secure))
+        Ok(endpoint.connect_timeout(connect + HANDSHAKE).connect_with_connector_lazy(secure))
     }
 
     /// What messages call the other end.
@@ -136,6 +139,8 @@ struct Secure {
     target: Arc<Target>,
     name: ServerName<'static>,
     tls: Tls,
+    /// For TCP alone.
+    connect: Duration,
 }
 
 impl Service<Uri> for Secure {
@@ -155,7 +160,9 @@ impl Service<Uri> for Secure {
 
 impl Secure {
     async fn connect(self) -> Result<TlsStream<TcpStream>, BoxError> {
-        let stream = TcpStream::connect((self.target.host.as_str(), self.target.port)).await?;
+        let dialled = TcpStream::connect((self.target.host.as_str(), self.target.port));
+        let stream =
+            timeout(self.connect, dialled).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         stream.set_nodelay(true)?;
         let shaken = TlsConnector::from(self.tls.client()).connect(self.name, stream).await;
         let insecure = |error: io::Error| Insecure(in_words(&error, self.target.called()));

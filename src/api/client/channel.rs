@@ -87,11 +87,7 @@ pub(crate) fn channel(address: &str, options: &ClientOptions) -> Result<Channel,
     let agent = options.user_agent.parse::<tonic::codegen::http::HeaderValue>().map_err(|_| bad())?;
     let settings = |endpoint: tonic::transport::Endpoint| {
         let named = endpoint.clone().user_agent(agent).unwrap_or(endpoint);
-        named
-            .connect_timeout(options.connect)
-            .http2_keep_alive_interval(PING)
-            .keep_alive_timeout(PING)
-            .keep_alive_while_idle(true)
+        named.http2_keep_alive_interval(PING).keep_alive_timeout(PING).keep_alive_while_idle(true)
     };
-    target.channel(options.tls.as_ref(), settings).map_err(|_| bad())
+    target.channel(options.tls.as_ref(), options.connect, settings).map_err(|_| bad())
 }

@@ -5,7 +5,9 @@
 //! lost), the machines that its node file lists, for somebody has to tell it. A raft id that this log does not know yet
 //! is that of a directory which came back empty, or of a member that this one has not heard of for long: it is believed
 //! as the machine that its certificate names, if that machine belongs to the group. So a member that lags is never cut
-//! off by a machine's new log; a machine of another *name* has to be in the log before it calls.
+//! off by a machine's new log. A machine of another *name* has to be in the log before it calls: whoever makes adding
+//! one a command has to wait until every voter has that entry, else a voter that lags refuses the newcomer as its leader
+//! until somebody whom it knows leads again.
 
 use std::collections::BTreeSet;
 

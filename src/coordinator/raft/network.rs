@@ -80,12 +80,15 @@ impl Peers {
     fn channel(&self, peer: &Peer) -> Result<Channel, NoTarget> {
         let settings = |endpoint: Endpoint| {
             endpoint
-                .connect_timeout(CONNECT_TIMEOUT)
                 .tcp_keepalive(Some(Duration::from_secs(5)))
                 .http2_keep_alive_interval(Duration::from_secs(2))
                 .keep_alive_timeout(Duration::from_secs(2))
         };
-        Target::of(&peer.addr, Some(&peer.machine))?.channel(self.inner.tls.as_ref(), settings)
+        Target::of(&peer.addr, Some(&peer.machine))?.channel(
+            self.inner.tls.as_ref(),
+            CONNECT_TIMEOUT,
+            settings,
+        )
     }
 
     fn note(&self, target: u64, peer: &Peer, outcome: Result<(), &Status>) {

@@ -6,7 +6,7 @@
 
 use futures::{Stream, stream};
 use interrex_tls::{Names, Peer, Proof, Tls, in_words};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -15,15 +15,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tonic::transport::server::Connected;
 
 /// Whoever has not proved who it is by then is sent away.
 const HANDSHAKE: Duration = Duration::from_secs(3);
-/// Handshakes under way; further callers wait in the kernel's queue.
-const AT_ONCE: usize = 256;
+/// Handshakes under way. One more, and the oldest is given up: an honest one takes milliseconds, so it is one that
+/// dawdles, and whoever opens many connections without a word keeps nobody else out.
+pub(crate) const AT_ONCE: usize = 128;
 /// Callers whose last failure is remembered.
 const REMEMBERED: usize = 64;
 /// After the system refused to take a connection (no descriptors left): nothing tells when it will.
@@ -47,6 +48,8 @@ struct Port {
     listener: TcpListener,
     tls: Option<Tls>,
     shaking: JoinSet<Result<Connection, Failed>>,
+    /// The handshakes of `shaking`, oldest first; some may have ended.
+    order: VecDeque<AbortHandle>,
     said: BTreeMap<IpAddr, String>,
 }
 
@@ -55,7 +58,7 @@ pub(crate) fn connections(
     listener: TcpListener,
     tls: Option<Tls>,
 ) -> impl Stream<Item = io::Result<Connection>> {
-    let port = Port { listener, tls, shaking: JoinSet::new(), said: BTreeMap::new() };
+    let port = Port { listener, tls, shaking: JoinSet::new(), order: VecDeque::new(), said: BTreeMap::new() };
     stream::unfold(port, |mut port| async move {
         let connection = port.next().await;
         Some((Ok(connection), port))
@@ -66,8 +69,8 @@ impl Port {
     async fn next(&mut self) -> Connection {
         loop {
             tokio::select! {
-                came = self.listener.accept(), if self.shaking.len() < AT_ONCE => match came {
-                    Ok((stream, from)) => drop(self.shaking.spawn(prove(stream, from, self.tls.clone()))),
+                came = self.listener.accept() => match came {
+                    Ok((stream, from)) => self.shake(stream, from),
                     Err(why) => {
                         tracing::warn!("take a connection: {why}");
                         tokio::time::sleep(PAUSE).await;
@@ -77,10 +80,23 @@ impl Port {
                     Ok(Ok(connection)) => return connection,
                     Ok(Err((from, Some(why)))) => self.say(from, why),
                     Ok(Err((_, None))) => {}
+                    Err(given_up) if given_up.is_cancelled() => {}
                     Err(why) => tracing::error!("a handshake ended: {why}"),
                 },
             }
         }
+    }
+
+    fn shake(&mut self, stream: TcpStream, from: SocketAddr) {
+        if self.order.len() >= AT_ONCE {
+            self.order.retain(|shaking| !shaking.is_finished());
+        }
+        if self.order.len() >= AT_ONCE
+            && let Some(oldest) = self.order.pop_front()
+        {
+            oldest.abort();
+        }
+        self.order.push_back(self.shaking.spawn(prove(stream, from, self.tls.clone())));
     }
 
     fn say(&mut self, from: IpAddr, why: String) {

@@ -105,3 +105,31 @@ impl Gate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use interrex_tls::Names;
+
+    #[test]
+    fn who_proved_what_gets_through_which_door_and_what_is_not_known_gets_through_none() {
+        use Door::{Agents, Anybody, Members, Operators};
+        let certificate = Proof::Certificate(Arc::new(Names::default()));
+        let proofs = [None, Some(Proof::Open), Some(Proof::Plain), Some(Proof::Nobody), Some(certificate)];
+        let opens = |guarded| {
+            let gate = Gate { machine: "n1".parse().unwrap(), guarded, token: None };
+            [Members, Agents, Operators, Anybody].map(|door| {
+                let through =
+                    |proof: &Option<Proof>| gate.judge(door, proof.as_ref(), &MetadataMap::new()).is_ok();
+                proofs.iter().map(through).collect::<Vec<_>>()
+            })
+        };
+        let with_a_certificate = vec![false, false, false, false, true];
+        assert_eq!(opens(true)[..3], [(); 3].map(|()| with_a_certificate.clone()));
+        assert!(opens(true)[3].iter().all(|through| *through));
+        assert!(
+            opens(false).iter().flatten().all(|through| *through),
+            "without TLS and token nobody is asked"
+        );
+    }
+}

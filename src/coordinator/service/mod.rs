@@ -14,7 +14,7 @@ pub(crate) mod session;
 mod switchover;
 
 #[cfg(test)]
-pub(crate) use accept::connections;
+pub(crate) use accept::{AT_ONCE, connections};
 pub(crate) use server::{bind, serve};
 
 use crate::core::hint;

@@ -2,6 +2,7 @@
 
 use super::agent::Who;
 use super::group::{Group, within};
+use crate::service::AT_ONCE;
 use interrex_api::admin::CreateCluster;
 use interrex_api::client::{Client, ClientError, ClientOptions};
 use interrex_api::refused::Refused;
@@ -239,5 +240,20 @@ async fn a_renewed_certificate_is_shown_to_the_next_caller_without_a_restart() {
     assert!(within("it is read again", async { tls.refresh() }).await);
     at().list_clusters().await.unwrap();
     kept.list_clusters().await.unwrap();
+    group.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_opens_many_connections_and_says_nothing_keeps_nobody_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::new(dir.path());
+    let group = secured(1, &authority, None).await;
+    let address: std::net::SocketAddr = group.addresses["n1"].parse().unwrap();
+    let mut mute = Vec::new();
+    for _ in 0..AT_ONCE + 20 {
+        mute.push(tokio::net::TcpStream::connect(address).await.unwrap());
+    }
+    let bob = authority.operator(Some("bob"));
+    assert_eq!(operator(&group, &["n1"], Some(&bob), None).list_clusters().await.unwrap(), []);
     group.stop().await;
 }
