@@ -47,6 +47,7 @@ impl Instance {
                 server,
                 end: known.end.clone(),
                 proofs: known.proofs.clone(),
+                parameters: self.run().parameters.clone(),
                 lease: held.lease,
                 deadline: held.deadline,
                 async_since: known.async_since,
@@ -68,6 +69,11 @@ impl Instance {
             ObservedRole::Primary(_) => Vec::new(),
         };
         self.known().too_low = too_low;
+        if self.run().parameters.is_some()
+            && let Ok(pending) = self.server.pending_restart().await
+        {
+            self.run().pending_restart = pending;
+        }
     }
 
     /// Since when commits may stop waiting, by the goal.

@@ -91,6 +91,8 @@ fn rest(step: &Step) -> Option<Duration> {
         | Step::ServeStandbys
         | Step::OpenClients
         | Step::Checkpoint { .. }
+        | Step::Judge { .. }
+        | Step::SetParameters
         | Step::ProveRule
         | Step::Follow
         | Step::Rewind { .. }

@@ -8,7 +8,7 @@ use interrex_cluster::instance::observed::{Data, EarlyEnds, End};
 use interrex_cluster::report::{Need, Proofs, Unfit};
 use interrex_cluster::time::Instant;
 use interrex_cluster::wal::{Lsn, Position, TimelineId};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -44,6 +44,10 @@ pub(crate) struct Run {
     pub(crate) clients: Option<Clients>,
     /// Slots that were made.
     pub(crate) slots: BTreeSet<String>,
+    /// The cluster's parameters, written and reloaded.
+    pub(crate) parameters: Option<BTreeMap<String, String>>,
+    /// Parameters whose new values wait for a restart.
+    pub(crate) pending_restart: Vec<String>,
     /// Roles were made.
     pub(crate) roles_ready: bool,
     /// Timeline that a standby without a receiver replays.

@@ -100,6 +100,7 @@ async fn complain(
             failing: None,
             knock: None,
             unfit: Vec::new(),
+            pending_restart: Vec::new(),
             doing: Some(format!("not tended: {why}")),
             lease_left_ms: None,
         };

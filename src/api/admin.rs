@@ -2,8 +2,8 @@
 //! [`crate::serve::AdminHandler`], whoever asks uses [`crate::client::Client`].
 
 use interrex_cluster::ids::{ClusterId, ClusterName, Epoch, InstanceName, MachineName};
-use interrex_cluster::policy::Spec;
 use interrex_cluster::record::Address;
+use interrex_cluster::spec::Spec;
 use interrex_cluster::status::ClusterStatus;
 use std::collections::BTreeSet;
 
@@ -131,6 +131,24 @@ pub struct SwitchoverRequest {
     pub to: Option<InstanceName>,
     /// Only say what would happen.
     pub dry_run: bool,
+}
+
+/// Change what is wanted of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetSpecRequest {
+    /// Of which cluster.
+    pub name: ClusterName,
+    /// Keys and values, in order; see [`interrex_cluster::spec::Spec::set`].
+    pub changes: Vec<(String, String)>,
+}
+
+/// What was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetSpecReply {
+    /// `key=value`; empty: it was so already.
+    pub changed: Vec<String>,
+    /// True when the primary's PostgreSQL has to judge it first; an event `set` or `set-refused` follows.
+    pub proposed: bool,
 }
 
 /// What a change of primary does, or would do.

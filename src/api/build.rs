@@ -24,6 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // These hold passwords: src/api/redact.rs prints them.
     let secret = ["Secrets", "Owner", "CreateClusterRequest", "ConnectionInfoReply"];
     let secret = secret.map(|message| format!(".interrex.v1.{message}"));
-    tonic_prost_build::configure().skip_debug(secret).compile_fds(descriptors)?;
+    // In order, so that the same value always gives the same bytes.
+    tonic_prost_build::configure().skip_debug(secret).btree_map(".").compile_fds(descriptors)?;
     Ok(())
 }

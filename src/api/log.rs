@@ -11,6 +11,7 @@ use interrex_cluster::command::{Command, Entry};
 use interrex_cluster::event::Event;
 use interrex_cluster::ids::ClusterName;
 use interrex_cluster::record::{Cluster, Operation};
+use interrex_cluster::spec::Timeouts;
 use interrex_cluster::time::WallMs;
 use prost::Message as _;
 use std::collections::BTreeMap;
@@ -19,24 +20,34 @@ use std::collections::BTreeMap;
 /// go on together with this one until somebody asks for what they do not know.
 pub const LEVEL: u32 = 2;
 
-/// What a build has to know to apply the command. Level 2: planned changes of primary, and pausing.
+/// What a build has to know to apply the command. Level 2: planned changes of primary, pausing, setting, and what
+/// is asked of single instances.
 fn level_of(command: &Command) -> u32 {
     match command {
         Command::BeginSwitchover { .. }
         | Command::BeginHandOver { .. }
         | Command::AbandonSwitchover { .. }
-        | Command::SetPaused { .. } => 2,
+        | Command::SetPaused { .. }
+        | Command::SetSpec { .. }
+        | Command::SettleSpec { .. }
+        | Command::Ask { .. }
+        | Command::EndRestart { .. }
+        | Command::Remove { .. } => 2,
         _ => 1,
     }
 }
 
 /// What a build has to know to go on from the record.
 fn level_of_record(cluster: &Cluster) -> u32 {
-    match &cluster.operation {
-        Operation::Switchover(_) => 2,
-        Operation::Failover(failover) if failover.hand_over.is_some() => 2,
-        _ => 1,
-    }
+    let planned = match &cluster.operation {
+        Operation::Switchover(_) => true,
+        Operation::Failover(failover) => failover.hand_over.is_some(),
+        Operation::Gather | Operation::Bootstrap { .. } | Operation::None => false,
+    };
+    let asked = cluster.instances.values().any(|member| member.asked.is_some());
+    let wished = cluster.spec.timeouts != Timeouts::default() || !cluster.spec.parameters.is_empty();
+    let later = planned || asked || wished || cluster.proposed.is_some() || !cluster.removed.is_empty();
+    if later { 2 } else { 1 }
 }
 
 /// The format of snapshots that this build writes, and the newest that it reads.

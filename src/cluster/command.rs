@@ -2,11 +2,12 @@
 //! [`crate::apply`] checks that against the record as it is by then: a deposed leader's command changes nothing.
 
 use crate::ids::{
-    ClusterId, ClusterName, DirectoryId, Epoch, Incarnation, InstanceName, MachineName, RuleNumber, SystemId,
+    ClusterId, ClusterName, DirectoryId, Epoch, Incarnation, InstanceName, MachineName, Revision, RuleNumber,
+    SystemId,
 };
-use crate::policy::Spec;
 use crate::record::{Address, Secrets};
 use crate::report::{Promotion, Rebuild, Seal};
+use crate::spec::Spec;
 use crate::time::WallMs;
 use crate::wal::{History, Position};
 use serde::{Deserialize, Serialize};
@@ -82,6 +83,41 @@ pub enum Command {
         epoch: Epoch,
         /// Why, in words.
         why: String,
+    },
+    /// The operator wants something else of the cluster. Parameters of PostgreSQL are judged by the primary first.
+    SetSpec {
+        /// What was wanted when this was asked; refused when it is something else by now.
+        before: Spec,
+        /// What is wanted.
+        spec: Spec,
+    },
+    /// The primary judged the parameters: the proposed spec is in force, or dropped.
+    SettleSpec {
+        /// Number of the proposal.
+        number: Revision,
+        /// Why not, in words; absent: in force.
+        refused: Option<String>,
+    },
+    /// An operator asks something of one instance.
+    Ask {
+        /// Of whom.
+        instance: InstanceName,
+        /// What. The number of a restart is given by the record.
+        what: Asking,
+    },
+    /// The restart that was asked for is done.
+    EndRestart {
+        /// Whose.
+        instance: InstanceName,
+        /// Under which number it was asked for.
+        number: Revision,
+    },
+    /// An instance that was to leave acknowledges nothing any more and is stopped, or silent: it leaves the record.
+    Remove {
+        /// Who.
+        instance: InstanceName,
+        /// The epoch in which that was seen.
+        epoch: Epoch,
     },
     /// Nothing automatic begins from now on, or does again.
     SetPaused {
@@ -175,6 +211,22 @@ pub enum Command {
         /// The epoch in which it was seen.
         epoch: Epoch,
     },
+}
+
+/// What can be asked of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Asking {
+    /// See [`crate::record::Asked::Restart`].
+    Restart,
+    /// See [`crate::record::Asked::Reinit`].
+    Reinit {
+        /// The old copy goes first.
+        discard_old: bool,
+    },
+    /// See [`crate::record::Asked::Leave`].
+    Leave,
+    /// Nothing any more: what was asked is taken back.
+    Nothing,
 }
 
 /// How an instance presents itself.

@@ -4,7 +4,7 @@
 use crate::command::Command;
 use crate::diagnose;
 use crate::memory::Memory;
-use crate::operation::{Advance, bootstrap, failover, rejoin, rule_change, switchover};
+use crate::operation::{Advance, bootstrap, failover, maintenance, rejoin, rule_change, switchover};
 use crate::problem::{Problem, Wait};
 use crate::record::Operation;
 use crate::view::View;
@@ -53,7 +53,10 @@ fn rank(view: &View<'_>, memory: &Memory, problems: &[Problem]) -> Advance {
             if reign.fork.is_none() {
                 return promote;
             }
-            promote.and(rule_change::advance(view, memory, reign)).and(rejoin::advance(view, reign))
+            promote
+                .and(rule_change::advance(view, memory, reign))
+                .and(maintenance::advance(view, memory, reign))
+                .and(rejoin::advance(view, reign))
         }
     }
 }

@@ -109,6 +109,7 @@ fn instance(view: &View<'_>, name: &InstanceName) -> InstanceStatus {
         report_age_ms: view.heard.get(name).map(|heard| millis(view.now.since(heard.at))),
         lease_left_ms: report.and_then(|report| report.lease_left_ms),
         doing: report.and_then(|report| report.doing.clone()),
+        pending_restart: report.map(|report| report.pending_restart.clone()).unwrap_or_default(),
     }
 }
 
@@ -169,6 +170,12 @@ impl std::fmt::Display for crate::command::Command {
             C::BeginSwitchover { to, .. } => write!(f, "begin switchover to {to}"),
             C::BeginHandOver { epoch, to } => write!(f, "hand over to {to}, epoch {epoch}"),
             C::AbandonSwitchover { why, .. } => write!(f, "give the switchover up: {why}"),
+            C::SetSpec { before, spec } => write!(f, "set {}", spec.changes_since(before).join(" ")),
+            C::SettleSpec { refused: None, .. } => write!(f, "settle the proposed change"),
+            C::SettleSpec { refused: Some(why), .. } => write!(f, "refuse the proposed change: {why}"),
+            C::Ask { instance, what } => write!(f, "ask {instance}: {what:?}"),
+            C::EndRestart { instance, .. } => write!(f, "end restart of {instance}"),
+            C::Remove { instance, .. } => write!(f, "remove {instance}"),
             C::SetPaused { paused: true } => write!(f, "pause"),
             C::SetPaused { paused: false } => write!(f, "resume"),
             C::RecordSeal { instance, seal, .. } => {

@@ -4,10 +4,11 @@
 use crate::ids::{
     Epoch, Incarnation, InstanceName, Revision, RuleNumber, Stamp, SystemId, slot_name, standby_name,
 };
-use crate::record::{Address, Cluster, Copy, Failover, Instance, Operation};
+use crate::record::{Address, Asked, Cluster, Copy, Failover, Instance, Operation};
 use crate::report::Rebuild;
 use crate::wal::{History, Position, TimelineId};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A goal with the pair that orders it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +68,10 @@ pub struct PrimaryGoal {
     pub slots: Vec<String>,
     /// Instances by the standby names under which they may stream now: to recognise walsenders.
     pub standbys: Vec<(InstanceName, Incarnation, String)>,
+    /// Judge these parameters, all that the cluster would have, under this number; absent: nothing is proposed.
+    pub judge: Option<(Revision, BTreeMap<String, String>)>,
+    /// PostgreSQL parameters to have, beside ours.
+    pub parameters: BTreeMap<String, String>,
     /// Make a checkpoint and prove it under this number: the shutdown that follows is short then. Absent: none is
     /// asked for.
     pub checkpoint: Option<Revision>,
@@ -107,6 +112,12 @@ pub struct StandbyGoal {
     pub rebuild: Option<(Rebuild, Incarnation)>,
     /// Incarnation that the record has for the copy.
     pub incarnation: Incarnation,
+    /// Stop in good order and start again, once, and tell it under this number; absent: no restart is asked for.
+    pub restart: Option<Revision>,
+    /// PostgreSQL parameters to have, beside ours.
+    pub parameters: BTreeMap<String, String>,
+    /// A clone discards the old copy first: there is no room for two, or no place to move it to.
+    pub discard_old: bool,
 }
 
 /// What `instance` has to be now. `None`: it is not a member.
@@ -121,6 +132,10 @@ pub fn goal(record: &Cluster, instance: &InstanceName) -> Option<StampedGoal> {
         (Operation::Failover(failover), None) => without_a_primary(record, failover, instance, member),
         (_, None) => await_("a primary"),
         (_, Some(primary)) if primary.instance == *instance => Goal::Primary(primary_goal(record, instance)),
+        // It acknowledges nothing any more, and leaves once it is stopped.
+        (_, Some(_)) if member.asked == Some(Asked::Leave) && !record.in_sync_set(instance) => {
+            Goal::Stopped { epoch: record.epoch, line: record.line() }
+        }
         (_, Some(primary)) => {
             // Before the fork is in the record nobody may be pointed at the winner but those who were sealed at or
             // below it: a diverged standby reports its replay LSN as flushed (F17).
@@ -191,6 +206,8 @@ fn primary_goal(record: &Cluster, instance: &InstanceName) -> PrimaryGoal {
                 (name.clone(), incarnation, standby)
             })
             .collect(),
+        judge: record.proposed.as_ref().map(|p| (p.number, p.spec.parameters.clone())),
+        parameters: record.spec.parameters.clone(),
         checkpoint: match &record.operation {
             Operation::Switchover(switchover) => Some(switchover.checkpoint),
             _ => None,
@@ -220,6 +237,12 @@ fn follow(
             _ => None,
         },
         incarnation: member.incarnation,
+        restart: match member.asked {
+            Some(Asked::Restart { number }) => Some(number),
+            _ => None,
+        },
+        parameters: record.spec.parameters.clone(),
+        discard_old: member.asked == Some(Asked::Reinit { discard_old: true }),
     })
 }
 

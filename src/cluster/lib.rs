@@ -26,6 +26,7 @@ pub mod quorum;
 pub mod record;
 pub mod report;
 pub mod route;
+pub mod spec;
 pub mod status;
 pub mod time;
 pub mod view;

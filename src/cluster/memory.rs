@@ -1,7 +1,7 @@
 //! What a leader remembers between two looks at a cluster: since when something has been so. It lives in memory only;
 //! a new leader begins with an empty one, which leans toward waiting.
 
-use crate::ids::{Epoch, InstanceName, Stamp};
+use crate::ids::{Epoch, InstanceName, Revision, Stamp};
 use crate::record::{Cluster, Copy, Operation};
 use crate::report::{Server, Standby};
 use crate::time::Instant;
@@ -19,6 +19,8 @@ pub struct Memory {
     unable: BTreeMap<InstanceName, Instant>,
     /// Since when nobody has been able to acknowledge.
     alone: Option<Instant>,
+    /// The proposed change that is to be judged, and since when it is known.
+    proposed: Option<(Revision, Instant)>,
     /// How far the elected instance had come with its recovery, and since when it has not moved.
     recovery: Option<(Option<Lsn>, Instant)>,
 }
@@ -66,6 +68,10 @@ impl Memory {
             self.recovery = None;
         }
         self.watch_recovery(view);
+        let proposed = view.record.proposed.as_ref().map(|proposed| proposed.number);
+        if self.proposed.map(|(number, _)| number) != proposed {
+            self.proposed = proposed.map(|number| (number, view.now));
+        }
         let mut anybody = false;
         for (name, member) in view.record.instances.iter().filter(|(_, m)| m.copy != Copy::Empty) {
             if able_to_acknowledge(view, name) {
@@ -105,6 +111,11 @@ impl Memory {
     /// How long the elected instance has made no progress on its way to being promoted.
     pub fn stuck_for(&self, now: Instant) -> Duration {
         self.recovery.map_or(Duration::ZERO, |(_, since)| now.since(since))
+    }
+
+    /// How long a proposed change has been waiting to be judged.
+    pub fn proposed_for(&self, now: Instant) -> Duration {
+        self.proposed.map_or(Duration::ZERO, |(_, since)| now.since(since))
     }
 
     /// How long the current phase (an election outstanding, a promotion outstanding, …) has lasted, seen from here.

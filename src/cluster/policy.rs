@@ -1,65 +1,8 @@
-//! Every threshold, and toward which mistake it leans. What an operator may set per cluster is [`Spec`]; the rest is
-//! [`Policy`], the same for all clusters of one coordinator group.
+//! Every threshold, and toward which mistake it leans: the same for all clusters of one coordinator group, but for what an
+//! operator may set per cluster ([`crate::spec`]).
 
-use serde::{Deserialize, Serialize};
+use crate::spec::Spec;
 use std::time::Duration;
-
-/// What the operator wants of a cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Spec {
-    /// Instances that it should have; 1 to 9.
-    pub instances: u32,
-    /// Standbys that must have flushed a commit before it is acknowledged; 0 is asynchronous.
-    pub acks: u32,
-    /// Fewest standbys to which `acks` may sink while others are away.
-    pub min_acks: u32,
-    /// With no standby able to acknowledge.
-    pub when_alone: WhenAlone,
-    /// Most WAL bytes that an automatic failover may lose with `acks = 0`. 0: none is automatic then.
-    pub max_data_loss: u64,
-    /// What follows a crash of the primary.
-    pub on_crash: OnCrash,
-}
-
-impl Default for Spec {
-    fn default() -> Self {
-        Self {
-            instances: 3,
-            acks: 1,
-            min_acks: 0,
-            when_alone: WhenAlone::Continue,
-            max_data_loss: 0,
-            on_crash: OnCrash::Failover,
-        }
-    }
-}
-
-impl Spec {
-    /// True when commits may become asynchronous: they are meant to be, or rather go on than wait.
-    pub fn may_be_asynchronous(&self) -> bool {
-        self.acks == 0 || (self.when_alone == WhenAlone::Continue && self.min_acks == 0)
-    }
-}
-
-/// With no standby able to acknowledge for `alone_after`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WhenAlone {
-    /// Go on asynchronously, as RDS does; the record has it first.
-    Continue,
-    /// Writes wait.
-    Block,
-}
-
-/// What follows a crash of PostgreSQL on the primary.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnCrash {
-    /// Another instance takes over.
-    Failover,
-    /// The same instance may be restarted in its epoch.
-    Restart,
-}
 
 /// Thresholds of the coordinators.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +40,8 @@ pub struct Policy {
     pub hung_after: Duration,
     /// With `on_crash = "restart"`: a primary that crashes again so soon is failed over all the same.
     pub restarts_again_after: Duration,
+    /// How long the primary may take to judge proposed parameters.
+    pub judged_within: Duration,
     /// How long a switchover waits for the primary's checkpoint, during which that serves on.
     pub checkpoint_patience: Duration,
     /// How long a switchover waits for the old primary to be stopped, and again for its target to be sealed, during
@@ -124,6 +69,7 @@ impl Default for Policy {
             seal_grace: ms(400),
             hung_after: ms(4_000),
             restarts_again_after: ms(60_000),
+            judged_within: ms(15_000),
             checkpoint_patience: ms(600_000),
             hand_over_patience: ms(4_000),
         }
@@ -139,5 +85,19 @@ impl Policy {
     /// How long somebody must wait, after the last grant, to be sure that the lease has run out.
     pub fn surely_over_after(&self) -> Duration {
         self.lease * (100 + self.drift_percent) / 100
+    }
+
+    /// The thresholds of one cluster: as its operator wants them where that was said.
+    pub fn of(&self, spec: &Spec) -> Policy {
+        let or =
+            |ms: Option<u32>, default: Duration| ms.map_or(default, |ms| Duration::from_millis(ms.into()));
+        let timeouts = &spec.timeouts;
+        Policy {
+            suspect_after: or(timeouts.suspect_after_ms, self.suspect_after),
+            hung_after: or(timeouts.hung_after_ms, self.hung_after),
+            leaves_after: or(timeouts.leaves_after_ms, self.leaves_after),
+            alone_after: or(timeouts.alone_after_ms, self.alone_after),
+            ..self.clone()
+        }
     }
 }

@@ -237,6 +237,21 @@ pub enum Wait {
         /// Of which instance.
         instance: InstanceName,
     },
+    /// An operator asked for a restart.
+    Restart {
+        /// Of which instance.
+        instance: InstanceName,
+    },
+    /// An instance that is to leave has to stop first.
+    Leaving {
+        /// Which.
+        instance: InstanceName,
+    },
+    /// Proposed parameters are to be judged.
+    Judgement {
+        /// By which primary.
+        instance: InstanceName,
+    },
     /// The cluster is paused.
     Paused,
     /// A switchover is prepared: the primary makes a checkpoint and serves on.
@@ -286,6 +301,13 @@ impl fmt::Display for Wait {
                 write!(f, "waits for {instance} to prove the changed commit rule")
             }
             Self::Rebuild { instance } => write!(f, "waits for the rebuild of {instance}"),
+            Self::Restart { instance } => write!(f, "waits for {instance} to be restarted, as asked"),
+            Self::Judgement { instance } => {
+                write!(f, "waits for {instance} to say whether PostgreSQL takes the parameters")
+            }
+            Self::Leaving { instance } => {
+                write!(f, "waits for {instance} to stop; it is to leave the cluster")
+            }
             Self::Paused => {
                 write!(f, "paused: no failover and no rebuild begins by itself; to go on: interrex resume")
             }

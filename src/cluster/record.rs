@@ -4,8 +4,8 @@ use crate::ids::{
     ClusterId, ClusterName, DirectoryId, Epoch, Incarnation, InstanceName, MachineName, Revision, RuleNumber,
     SystemId,
 };
-use crate::policy::Spec;
 use crate::report::{Promotion, Rebuild, Seal};
+use crate::spec::Spec;
 use crate::time::WallMs;
 use crate::wal::{Ancestor, History, Lsn, Position, TimelineId};
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,8 @@ pub struct Cluster {
     pub id: ClusterId,
     /// What the operator wants of it.
     pub spec: Spec,
+    /// What the operator wants of it next, while the primary's PostgreSQL says whether it takes the parameters.
+    pub proposed: Option<Proposed>,
     /// Roles and passwords that the agents need; never shown.
     pub secrets: Secrets,
     /// PostgreSQL's identifier; absent until the first directory exists, never changed after.
@@ -45,6 +47,17 @@ pub struct Cluster {
     pub paused: bool,
     /// Every override of a safety rule by an operator, for ever.
     pub overrides: Vec<Override>,
+    /// Data directories of agents whose instance was removed: under that name, they are not taken in again.
+    pub removed: BTreeMap<InstanceName, DirectoryId>,
+}
+
+/// A change of the spec that is still to be judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposed {
+    /// Under which number the primary's agent gives the answer.
+    pub number: Revision,
+    /// The whole spec, as it would be.
+    pub spec: Spec,
 }
 
 /// Roles that Interrex uses in PostgreSQL, and the one that the operator asked for.
@@ -205,6 +218,25 @@ pub struct Instance {
     /// Highest end of WAL that this copy was sealed with, as far as it lies on the line: ending below it, it was rolled
     /// back and counts for nothing (PROTOCOL.md clause 8). Absent: it was never sealed.
     pub held: Option<Position>,
+    /// What an operator asked of it and is not done yet.
+    pub asked: Option<Asked>,
+}
+
+/// What an operator asks of one instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Asked {
+    /// Stop PostgreSQL in good order and start it again, once.
+    Restart {
+        /// Under which number its agent tells that it is done.
+        number: Revision,
+    },
+    /// Give the copy up and clone it anew.
+    Reinit {
+        /// The old copy goes first: there is no room for two, or no place to move it to.
+        discard_old: bool,
+    },
+    /// Leave the cluster for good: out of the commit rule, stopped, then out of the record.
+    Leave,
 }
 
 /// Where PostgreSQL listens.

@@ -33,6 +33,8 @@ pub struct Report {
     pub knock: Option<Knock>,
     /// Why this instance must not be promoted at the moment; empty when nothing speaks against it.
     pub unfit: Vec<Unfit>,
+    /// Parameters whose new values wait for a restart of the server.
+    pub pending_restart: Vec<String>,
     /// What the agent is busy with, in a few words, with progress: for people.
     pub doing: Option<String>,
     /// Lease that is left to the agent, in milliseconds; absent when it holds none.
@@ -147,6 +149,10 @@ pub struct Proofs {
     pub rebuilt: Option<Incarnation>,
     /// The checkpoint that was asked for under this number is done.
     pub checkpoint: Option<Revision>,
+    /// The server was started anew since the restart of this number was asked for.
+    pub restarted: Option<Revision>,
+    /// PostgreSQL's judgement of the parameters proposed under this number: refused and why, or taken.
+    pub judged: Option<(Revision, Option<String>)>,
 }
 
 /// A proof of sealing.

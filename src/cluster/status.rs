@@ -1,9 +1,9 @@
 //! One cluster on one screen: what `show`, `status` and `list` print. Made from the view, by the leader.
 
 use crate::ids::{ClusterId, ClusterName, Epoch, Incarnation, InstanceName, MachineName, Revision, SystemId};
-use crate::policy::Spec;
 use crate::problem::Severity;
 use crate::record::Address;
+use crate::spec::Spec;
 use crate::wal::{Lsn, TimelineId};
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +77,8 @@ pub struct InstanceStatus {
     pub lease_left_ms: Option<u64>,
     /// What its agent is busy with.
     pub doing: Option<String>,
+    /// Parameters whose new values wait for a restart.
+    pub pending_restart: Vec<String>,
 }
 
 /// A problem, ready to print.

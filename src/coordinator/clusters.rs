@@ -7,7 +7,7 @@ use crate::service::{create, relay::Relays};
 use interrex_api::admin::CreateCluster;
 use interrex_api::refused::Refused;
 use interrex_cluster::ids::ClusterName;
-use interrex_cluster::policy::Spec;
+use interrex_cluster::spec::Spec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,7 +70,7 @@ fn settled(core: &Core, wanted: &CreateCluster) -> bool {
 
 /// What the file says otherwise than the record, a few words each.
 fn differences(file: &Spec, record: &Spec) -> Vec<String> {
-    let Spec { instances, acks, min_acks, when_alone, max_data_loss, on_crash } = record;
+    let Spec { instances, acks, min_acks, when_alone, max_data_loss, on_crash, .. } = record;
     let pairs = [
         ("instances", file.instances.to_string(), instances.to_string()),
         ("acks", file.acks.to_string(), acks.to_string()),
@@ -92,7 +92,7 @@ mod tests {
         let record = Spec::default();
         assert!(differences(&record, &record).is_empty());
         let file =
-            Spec { instances: 5, when_alone: interrex_cluster::policy::WhenAlone::Block, ..Spec::default() };
+            Spec { instances: 5, when_alone: interrex_cluster::spec::WhenAlone::Block, ..Spec::default() };
         assert_eq!(differences(&file, &record), ["instances = 3, not 5", "when_alone = continue, not block"]);
     }
 }

@@ -75,6 +75,8 @@ pub(crate) struct Look {
     pub(crate) record: Cluster,
     pub(crate) decision: Decision,
     pub(crate) memory: Memory,
+    /// The thresholds as this cluster's operator wants them.
+    policy: Policy,
     room: Room,
     listening_since: Instant,
     last_grant: Instant,
@@ -83,13 +85,13 @@ pub(crate) struct Look {
 
 impl Look {
     /// The view that was decided on.
-    pub(crate) fn view<'a>(&'a self, policy: &'a Policy) -> View<'a> {
+    pub(crate) fn view(&self) -> View<'_> {
         View {
             record: &self.record,
             heard: &self.room,
             listening_since: self.listening_since,
             last_grant: self.last_grant,
-            policy,
+            policy: &self.policy,
             now: self.now,
         }
     }
@@ -169,19 +171,21 @@ impl Core {
     pub(crate) fn look(&self, cluster: &ClusterName) -> Option<Look> {
         let now = self.awake();
         let record = self.node.read(|records| records.cluster(cluster).cloned())?;
+        let policy = self.policy.of(&record.spec);
         let mut reign = self.reign()?;
         let (room, listening_since) = self.reports.of(cluster);
         let mut look = Look {
             record,
             decision: Decision::default(),
             memory: reign.memories.remove(cluster).unwrap_or_default(),
+            policy,
             room,
             listening_since,
             last_grant: reign.last_grant(cluster),
             now,
         };
         let mut memory = std::mem::take(&mut look.memory);
-        let view = look.view(&self.policy);
+        let view = look.view();
         memory.look(&view);
         let decision = decide(&view, &memory);
         reign.memories.insert(cluster.clone(), memory.clone());

@@ -114,7 +114,7 @@ async fn act(core: &Core, cluster: &ClusterName, look: &Look, told: &mut Told) -
 /// A failover under way, something critical, or a primary that is late with its reports.
 fn suspicious(core: &Core, look: &Look) -> bool {
     let late = |reign: &interrex_cluster::record::Reign| {
-        look.view(&core.policy).silence(&reign.instance) >= 2 * core.policy.heartbeat
+        look.view().silence(&reign.instance) >= 2 * core.policy.heartbeat
     };
     matches!(
         look.record.operation,

@@ -112,8 +112,8 @@ mod tests {
     use interrex_api::log::encode_entry;
     use interrex_cluster::command::Command;
     use interrex_cluster::ids::ClusterId;
-    use interrex_cluster::policy::Spec;
     use interrex_cluster::record::Secrets;
+    use interrex_cluster::spec::Spec;
     use interrex_cluster::time::WallMs;
 
     fn create(name: &str) -> Entry {

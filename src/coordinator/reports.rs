@@ -273,6 +273,7 @@ mod tests {
             failing: None,
             knock: None,
             unfit: Vec::new(),
+            pending_restart: Vec::new(),
             doing: None,
             lease_left_ms: None,
         }

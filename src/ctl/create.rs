@@ -4,7 +4,7 @@ use crate::{CtlError, Output, Session};
 use clap::{Args, ValueEnum};
 use interrex_api::admin::{CreateCluster, NewOwner};
 use interrex_cluster::ids::ClusterName;
-use interrex_cluster::policy::{Spec, WhenAlone};
+use interrex_cluster::spec::{Spec, WhenAlone};
 
 use std::path::{Path, PathBuf};
 

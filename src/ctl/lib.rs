@@ -10,10 +10,12 @@ mod credentials;
 mod events;
 mod explain;
 mod failover;
+mod instance;
 mod list;
 mod pause;
 mod planned;
 mod render;
+mod set;
 mod show;
 mod status;
 mod switchover;
@@ -74,6 +76,15 @@ pub enum Command {
     Failover(failover::Failover),
     /// Change the primary with its help: half a second without writes, and nothing lost.
     Switchover(switchover::Switchover),
+    /// Change what is wanted of a cluster: acks, timeouts, PostgreSQL parameters.
+    Set(set::Set),
+    /// Restart PostgreSQL, the standbys first; the primary by way of a new epoch.
+    Restart(instance::Restart),
+    /// Give a standby's copy up and clone it anew.
+    Reinit(instance::Reinit),
+    /// The instances of a cluster.
+    #[command(subcommand)]
+    Instance(instance::Instance),
     /// No failover and no rebuild begins by itself, until resumed. Shown on every status line.
     Pause(pause::Pause),
     /// Failovers and rebuilds begin by themselves again.
@@ -163,6 +174,10 @@ pub async fn run(common: &Common, command: &Command, out: &mut dyn Write) -> Res
         Command::Explain(explain) => explain.run(&mut session).await,
         Command::Failover(failover) => failover.run(&mut session).await,
         Command::Switchover(switchover) => switchover.run(&mut session).await,
+        Command::Set(set) => set.run(&mut session).await,
+        Command::Restart(restart) => restart.run(&mut session).await,
+        Command::Reinit(reinit) => reinit.run(&mut session).await,
+        Command::Instance(instance) => instance.run(&mut session).await,
         Command::Pause(pause) => pause.run(&mut session, true).await,
         Command::Resume(pause) => pause.run(&mut session, false).await,
         Command::Coordinator(coordinator) => coordinator.run(&mut session).await,

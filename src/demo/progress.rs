@@ -97,8 +97,8 @@ pub(crate) fn streams(instance: &InstanceStatus) -> bool {
 pub(crate) mod tests {
     use super::*;
     use interrex_cluster::ids::{ClusterId, Epoch, Incarnation, Revision};
-    use interrex_cluster::policy::Spec;
     use interrex_cluster::record::Address;
+    use interrex_cluster::spec::Spec;
 
     pub(crate) fn instance(name: &str, role: &str, server: &str) -> InstanceStatus {
         InstanceStatus {
@@ -118,6 +118,7 @@ pub(crate) mod tests {
             report_age_ms: Some(1),
             lease_left_ms: None,
             doing: None,
+            pending_restart: Vec::new(),
         }
     }
 

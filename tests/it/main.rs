@@ -20,6 +20,7 @@ mod rejoin_rewind;
 mod rolled_back;
 mod second_failover;
 mod secured;
+mod set;
 mod support;
 mod switchover;
 mod wrong_arguments;

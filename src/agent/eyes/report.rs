@@ -42,6 +42,7 @@ impl Instance {
             needs: known.need,
             knock: lock(&self.knocked).as_ref().and_then(|knocked| knocked.fresh()),
             unfit: raw.map(|raw| unfit(raw, &self.config.pgdata, known.too_low)).unwrap_or_default(),
+            pending_restart: self.run().pending_restart.clone(),
             doing: known.doing,
             doubt: match &seen.data {
                 Data::Doubtful { why, .. } => Some(why.clone()),

@@ -4,7 +4,7 @@
 
 use super::error::{Error, Result};
 use super::files::{blocking, remove_file, remove_tree, rename, sync_parent, with_suffix};
-use super::server::Server;
+use super::server::{DataDir, Server};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,36 @@ impl Server {
             found.extend(named(&layout.pgdata.join("pg_wal"), |entry| entry.ends_with(HIDING))?);
             found.sort();
             Ok(found)
+        })
+        .await
+    }
+
+    /// Deletes the copy at `pgdata`, which was given up: there is no room for two. The directory itself stays.
+    ///
+    /// # Errors
+    /// `Refused` where a server runs, or what lies there is not PostgreSQL's; the system refused.
+    pub async fn discard_copy(&self) -> Result<()> {
+        if let DataDir::Foreign { why } = self.has_data().await? {
+            return Err(Error::Refused(format!("{why}, and is not deleted; empty it by hand")));
+        }
+        let server = self.clone();
+        blocking(move || {
+            let pgdata = &server.layout().pgdata;
+            if server.is_running()? {
+                return Err(Error::Refused(format!("a server runs on {}; stop it first", pgdata.display())));
+            }
+            let entries = match fs::read_dir(pgdata) {
+                Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+                entries => entries.map_err(|e| Error::io("list", pgdata, &e))?,
+            };
+            // The version goes last: until then it is known for what it is.
+            let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+            paths.sort_by_key(|path| path.ends_with("PG_VERSION"));
+            for path in paths {
+                let is_dir = fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir());
+                if is_dir { remove_tree(&path)? } else { remove_file(&path)? }
+            }
+            Ok(())
         })
         .await
     }

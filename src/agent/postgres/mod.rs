@@ -20,6 +20,7 @@ mod initdb;
 mod layout;
 mod observe;
 mod observed;
+mod parameters;
 mod promote;
 mod receiver;
 mod remote;

@@ -5,6 +5,7 @@
 use super::error::{Error, Result};
 use super::files::{blocking, make_private_dir, replace, text};
 use super::layout::REPLICATION;
+use super::parameters::PARAMETERS;
 use super::server::{PATIENCE, Server};
 use super::session::identifier;
 use super::settings_table::{KEYS, table};
@@ -161,6 +162,7 @@ impl Server {
             "# Written by the Interrex agent, which takes this file back to what it should be. docs/settings.md has\n\
              # the reason for each line. Settings of your own belong into postgresql.conf or ALTER SYSTEM.\n",
         );
+        let _infallible = writeln!(lines, "include_if_exists '{PARAMETERS}'");
         for (key, value) in table(layout, role, restoring, &before, &nobody, upstream.as_deref(), major)? {
             let _infallible = writeln!(lines, "{key} = {}", quote(&value)?);
         }
@@ -215,7 +217,7 @@ pub(super) fn conninfo(address: &Address, name: &str, passfile: &Path) -> String
 }
 
 /// A value as postgresql.conf wants it.
-fn quote(value: &str) -> Result<String> {
+pub(super) fn quote(value: &str) -> Result<String> {
     if value.contains(['\n', '\r', '\0']) {
         return Err(Error::Refused(format!("a setting must be one line, and this is not: {value:?}")));
     }

@@ -6,6 +6,7 @@ mod bootstrap;
 mod clients;
 mod configure;
 mod follow;
+mod parameters;
 mod prepare;
 mod promote;
 mod rebuild;
@@ -18,7 +19,7 @@ use crate::keeper::NotArmed;
 use crate::postgres;
 use crate::process;
 use crate::state::StateError;
-use interrex_cluster::goal::{Goal, StampedGoal};
+use interrex_cluster::goal::{Goal, PrimaryGoal, StampedGoal, StandbyGoal};
 use interrex_cluster::ids::Stamp;
 use interrex_cluster::instance::next_step::Step;
 use interrex_cluster::wal::{History, Position};
@@ -85,6 +86,11 @@ impl Instance {
             (Step::ServeStandbys, Goal::Primary(goal)) => self.serve_standbys(goal).await,
             (Step::OpenClients, Goal::Primary(goal)) => self.open_clients(stamp, goal).await,
             (Step::Checkpoint { number }, _) => self.checkpoint(*number).await,
+            (Step::Judge { .. }, Goal::Primary(goal)) => self.judge(goal).await,
+            (Step::SetParameters, Goal::Primary(PrimaryGoal { parameters, .. }))
+            | (Step::SetParameters, Goal::Standby(StandbyGoal { parameters, .. })) => {
+                self.set_parameters(stamp, parameters).await
+            }
             (Step::ProveRule, Goal::Primary(goal)) => self.prove(goal).await,
             (Step::Follow, Goal::Standby(goal)) => self.follow(stamp, goal).await,
             (Step::Rewind { incarnation }, Goal::Standby(goal)) => {
@@ -123,6 +129,7 @@ pub(crate) fn may_be_interrupted(step: &Step) -> bool {
     match step {
         Step::Nothing | Step::Wait { .. } | Step::Refuse { .. } | Step::AskForRebuild(_) => true,
         Step::ProveRule | Step::Clone { .. } | Step::ServeStandbys | Step::Checkpoint { .. } => true,
+        Step::Judge { .. } | Step::SetParameters => false,
         // A directory half rewound is lost; a promotion cannot be called back; the others are short.
         Step::Rewind { .. }
         | Step::InitDb

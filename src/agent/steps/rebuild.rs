@@ -90,6 +90,11 @@ impl Instance {
         incarnation: Incarnation,
     ) -> Done {
         self.begin(stamp, Rebuild::Clone, incarnation).await?;
+        if goal.discard_old {
+            // The sentinel stands: what is left of it is never started.
+            self.doing(Some("deleting the old copy, as asked".to_owned()));
+            self.server.discard_copy().await?;
+        }
         let source = goal.upstream.clone();
         self.doing(Some(format!("cloning from {source}")));
         let told =

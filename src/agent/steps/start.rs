@@ -9,6 +9,7 @@ use crate::run::Run;
 use crate::session::now;
 use interrex_cluster::goal::StandbyGoal;
 use interrex_cluster::ids::Stamp;
+use std::ffi::OsString;
 
 impl Instance {
     /// Starts it, following `goal`'s upstream or receiving from nobody.
@@ -21,6 +22,7 @@ impl Instance {
         self.server.write_hba(clients).await?;
         self.server.put_standby_signal().await?;
         self.server.free_numbers().await?;
+        let floor = self.server.floor().await?;
         let log_from = std::fs::metadata(self.rooms.log()).map_or(0, |log| log.len());
         // The server is gone and would come up as a standby: no promotion is in flight any more.
         self.remember(|memory| memory.promoted = None).await?;
@@ -28,7 +30,7 @@ impl Instance {
         if let Some(goal) = goal {
             self.give_up_past_the_fork(goal).await?;
         }
-        let running = start(self.start_spec()).await?;
+        let running = start(self.start_spec(floor)).await?;
         *self.run() = Run {
             role: Some(role),
             upstream: goal.map(|goal| goal.upstream.clone()),
@@ -41,7 +43,8 @@ impl Instance {
             known.exit = None;
             known.end = None;
             known.endless = None;
-            if goal.is_some() {
+            if let Some(goal) = goal {
+                known.proofs.restarted = goal.restart;
                 known.proofs.sealed = None;
             }
         }
@@ -63,8 +66,10 @@ impl Instance {
         }
     }
 
-    fn start_spec(&self) -> StartSpec {
-        let (program, args) = self.server.start_args();
+    /// `floor`: what replay demands beyond what is configured.
+    fn start_spec(&self, floor: Vec<OsString>) -> StartSpec {
+        let (program, mut args) = self.server.start_args();
+        args.extend(floor);
         StartSpec {
             guard_bin: self.agent.guard.clone(),
             socket: self.rooms.guard_socket(),

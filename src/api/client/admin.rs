@@ -5,12 +5,13 @@ use super::events::EventStream;
 use super::leader::{Client, Repeat};
 use crate::admin::{
     ConnectionInfo, Coordinator, CreateCluster, Created, EventsRequest, Explanation, FailoverReply,
-    FailoverRequest, SwitchoverRequest,
+    FailoverRequest, SetSpecReply, SetSpecRequest, SwitchoverRequest,
 };
 use crate::convert::ids::name;
 use crate::convert::{BadMessage, Wire, each};
 use crate::pb;
-use interrex_cluster::ids::{ClusterName, MachineName};
+use interrex_cluster::command::Asking;
+use interrex_cluster::ids::{ClusterName, Epoch, InstanceName, MachineName};
 use interrex_cluster::status::ClusterStatus;
 
 /// An answer that has to be readable.
@@ -117,6 +118,34 @@ impl Client {
         let message = pb::SetPausedRequest { name: cluster.to_string(), paused };
         let (_, reply) = self.ask(Repeat::Freely, message, call).await?;
         Ok(reply.changed)
+    }
+
+    /// Changes what is wanted of the cluster, whole or not at all. Once. Parameters of PostgreSQL are judged first: then
+    /// an event `set` or `set-refused` follows.
+    ///
+    /// # Errors
+    /// [`crate::refused::Refused::Invalid`] with the key and why, or [`ClientError::OutcomeUnknown`].
+    pub async fn set_spec(&self, request: &SetSpecRequest) -> Result<SetSpecReply, ClientError> {
+        let call = async |mut to: Admin, request| to.set_spec(request).await;
+        let (_, reply) = self.ask(Repeat::Never, request.to_pb(), call).await?;
+        Ok(SetSpecReply { changed: reply.changed, proposed: reply.proposed })
+    }
+
+    /// Asks something of one instance; the epoch that begins where a change of primary follows. Once.
+    ///
+    /// # Errors
+    /// [`crate::refused::Refused::NotFound`], or why it cannot be done.
+    pub async fn ask_instance(
+        &self,
+        cluster: &ClusterName,
+        instance: &InstanceName,
+        what: Asking,
+    ) -> Result<Option<Epoch>, ClientError> {
+        let call = async |mut to: Admin, request| to.ask_instance(request).await;
+        let (name, instance, ask) = (cluster.to_string(), instance.to_string(), Some(what.to_pb()));
+        let message = pb::AskInstanceRequest { name, instance, ask };
+        let (_, reply) = self.ask(Repeat::Never, message, call).await?;
+        Ok(reply.epoch.map(Epoch))
     }
 
     /// The coordinators, as the answering one knows them.

@@ -2,7 +2,7 @@
 
 use crate::admin::{
     ConnectionInfo, Coordinator, CreateCluster, Created, EventsRequest, Explanation, FailoverReply,
-    FailoverRequest, SwitchoverRequest,
+    FailoverRequest, SetSpecReply, SetSpecRequest, SwitchoverRequest,
 };
 use crate::convert::samples;
 use crate::refused::Refused;
@@ -10,6 +10,7 @@ use crate::serve::{AdminHandler, Answers, Caller, SessionHandler, admin_service,
 use crate::session::{
     GoalUpdate, LeaderHint, LeaseGrant, RegisterRequest, Registered, ReportRequest, Reported, WatchRequest,
 };
+use interrex_cluster::command::Asking;
 use interrex_cluster::event::Event;
 use interrex_cluster::ids::{ClusterName, Epoch, InstanceName, MachineName};
 use interrex_cluster::status::ClusterStatus;
@@ -175,6 +176,23 @@ impl AdminHandler for Script {
     async fn set_paused(&self, caller: Caller, _: ClusterName, paused: bool) -> Result<bool, Refused> {
         self.turn(&caller)?;
         Ok(paused)
+    }
+
+    async fn set_spec(&self, caller: Caller, request: SetSpecRequest) -> Result<SetSpecReply, Refused> {
+        self.turn(&caller)?;
+        let changed = request.changes.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+        Ok(SetSpecReply { changed, proposed: false })
+    }
+
+    async fn ask_instance(
+        &self,
+        caller: Caller,
+        _: ClusterName,
+        _: InstanceName,
+        _: Asking,
+    ) -> Result<Option<Epoch>, Refused> {
+        self.turn(&caller)?;
+        Ok(None)
     }
 
     async fn failover(&self, caller: Caller, request: FailoverRequest) -> Result<FailoverReply, Refused> {

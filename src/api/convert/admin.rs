@@ -4,7 +4,7 @@ use super::ids::{maybe_name, name, names, texts};
 use super::{BadMessage, Wire, maybe, need};
 use crate::admin::{
     ConnectionInfo, Coordinator, CreateCluster, Created, EventsRequest, Explanation, FailoverReply,
-    FailoverRequest, NewOwner, SwitchoverRequest,
+    FailoverRequest, NewOwner, SetSpecRequest, SwitchoverRequest,
 };
 use crate::pb;
 use interrex_cluster::ids::{ClusterId, Epoch};
@@ -146,6 +146,23 @@ impl Wire for SwitchoverRequest {
             to: maybe_name(pb.to, "to")?,
             dry_run: pb.dry_run,
         })
+    }
+}
+
+impl Wire for SetSpecRequest {
+    type Pb = pb::SetSpecRequest;
+
+    fn to_pb(&self) -> pb::SetSpecRequest {
+        let change = |(key, value): &(String, String)| pb::set_spec_request::Change {
+            key: key.clone(),
+            value: value.clone(),
+        };
+        pb::SetSpecRequest { name: self.name.to_string(), changes: self.changes.iter().map(change).collect() }
+    }
+
+    fn from_pb(pb: pb::SetSpecRequest) -> Result<Self, BadMessage> {
+        let changes = pb.changes.into_iter().map(|change| (change.key, change.value)).collect();
+        Ok(SetSpecRequest { name: name(pb.name, "name")?, changes })
     }
 }
 

@@ -13,9 +13,9 @@ use crate::session::{
 };
 use interrex_cluster::goal::StampedGoal;
 use interrex_cluster::ids::{ClusterId, DirectoryId, Epoch, Incarnation, Stamp};
-use interrex_cluster::policy::Spec;
 use interrex_cluster::record::{Address, Cluster};
 use interrex_cluster::report::Report;
+use interrex_cluster::spec::Spec;
 use interrex_cluster::wal::{Lsn, Position, TimelineId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -170,7 +170,7 @@ fn an_empty_message_is_refused_by_the_first_field_that_it_lacks() {
 #[test]
 fn enumerations_that_are_unspecified_or_from_the_future_are_refused() {
     let spec = Spec::default().to_pb();
-    let unspecified = pb::Spec { on_crash: 0, ..spec };
+    let unspecified = pb::Spec { on_crash: 0, ..spec.clone() };
     assert_eq!(refusal(Spec::from_pb(unspecified)), "on_crash: not specified");
     let future = pb::Spec { when_alone: 9, ..spec };
     assert_eq!(refusal(Spec::from_pb(future)), "when_alone: value 9 is unknown to this build");

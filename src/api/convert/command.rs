@@ -2,10 +2,10 @@
 //! see [`crate::log`].
 
 use super::ids::{maybe_name, name, names, texts};
-use super::{BadMessage, Wire, need};
+use super::{BadMessage, Wire, need, set};
 use crate::pb;
-use interrex_cluster::command::{Command, Registration};
-use interrex_cluster::ids::{ClusterId, Epoch, Incarnation, RuleNumber, SystemId};
+use interrex_cluster::command::{Asking, Command, Registration};
+use interrex_cluster::ids::{ClusterId, Epoch, Incarnation, Revision, RuleNumber, SystemId};
 use interrex_cluster::report::Rebuild;
 use pb::log_entry::Command as Pb;
 
@@ -43,6 +43,21 @@ impl Wire for Command {
             }
             Command::AbandonSwitchover { epoch, why } => {
                 Pb::AbandonSwitchover(pb::AbandonSwitchoverCommand { epoch: epoch.0, why: why.clone() })
+            }
+            Command::SetSpec { before, spec } => {
+                Pb::SetSpec(pb::SetSpecCommand { before: Some(before.to_pb()), spec: Some(spec.to_pb()) })
+            }
+            Command::SettleSpec { number, refused } => {
+                Pb::SettleSpec(pb::SettleSpecCommand { number: number.0, refused: refused.clone() })
+            }
+            Command::Ask { instance, what } => {
+                Pb::Ask(pb::AskCommand { instance: instance.to_string(), what: Some(what.to_pb()) })
+            }
+            Command::EndRestart { instance, number } => {
+                Pb::EndRestart(pb::EndRestartCommand { instance: instance.to_string(), number: number.0 })
+            }
+            Command::Remove { instance, epoch } => {
+                Pb::Remove(pb::RemoveCommand { instance: instance.to_string(), epoch: epoch.0 })
             }
             Command::SetPaused { paused } => Pb::SetPaused(pb::SetPausedCommand { paused: *paused }),
             Command::RecordSeal { instance, incarnation, seal } => Pb::RecordSeal(pb::RecordSealCommand {
@@ -112,6 +127,11 @@ fn field_of(pb: &Pb) -> &'static str {
         Pb::BeginHandOver(_) => "begin_hand_over",
         Pb::AbandonSwitchover(_) => "abandon_switchover",
         Pb::SetPaused(_) => "set_paused",
+        Pb::SetSpec(_) => "set_spec",
+        Pb::SettleSpec(_) => "settle_spec",
+        Pb::Ask(_) => "ask",
+        Pb::EndRestart(_) => "end_restart",
+        Pb::Remove(_) => "remove",
         Pb::RecordSeal(_) => "record_seal",
         Pb::Elect(_) => "elect",
         Pb::AcceptLoss(_) => "accept_loss",
@@ -150,6 +170,19 @@ fn read(pb: Pb) -> Result<Command, BadMessage> {
         Pb::BeginHandOver(pb) => Command::BeginHandOver { epoch: Epoch(pb.epoch), to: name(pb.to, "to")? },
         Pb::AbandonSwitchover(pb) => Command::AbandonSwitchover { epoch: Epoch(pb.epoch), why: pb.why },
         Pb::SetPaused(pb) => Command::SetPaused { paused: pb.paused },
+        Pb::SetSpec(pb) => {
+            Command::SetSpec { before: need(pb.before, "before")?, spec: need(pb.spec, "spec")? }
+        }
+        Pb::SettleSpec(pb) => Command::SettleSpec { number: Revision(pb.number), refused: pb.refused },
+        Pb::Ask(pb) => {
+            Command::Ask { instance: name(pb.instance, "instance")?, what: need(pb.what, "what")? }
+        }
+        Pb::EndRestart(pb) => {
+            Command::EndRestart { instance: name(pb.instance, "instance")?, number: Revision(pb.number) }
+        }
+        Pb::Remove(pb) => {
+            Command::Remove { instance: name(pb.instance, "instance")?, epoch: Epoch(pb.epoch) }
+        }
         Pb::RecordSeal(pb) => Command::RecordSeal {
             instance: name(pb.instance, "instance")?,
             incarnation: Incarnation(pb.incarnation),
@@ -191,4 +224,29 @@ fn read(pb: Pb) -> Result<Command, BadMessage> {
             epoch: Epoch(pb.epoch),
         },
     })
+}
+
+impl Wire for Asking {
+    type Pb = pb::Ask;
+
+    fn to_pb(&self) -> pb::Ask {
+        use pb::ask::{Ask as Pb, Leave, Nothing, Reinit, Restart};
+        let ask = match self {
+            Asking::Restart => Pb::Restart(Restart {}),
+            Asking::Reinit { discard_old } => Pb::Reinit(Reinit { discard_old: *discard_old }),
+            Asking::Leave => Pb::Leave(Leave {}),
+            Asking::Nothing => Pb::Nothing(Nothing {}),
+        };
+        pb::Ask { ask: Some(ask) }
+    }
+
+    fn from_pb(pb: pb::Ask) -> Result<Self, BadMessage> {
+        use pb::ask::Ask as Pb;
+        Ok(match set(pb.ask, "ask")? {
+            Pb::Restart(_) => Asking::Restart,
+            Pb::Reinit(ask) => Asking::Reinit { discard_old: ask.discard_old },
+            Pb::Leave(_) => Asking::Leave,
+            Pb::Nothing(_) => Asking::Nothing,
+        })
+    }
 }

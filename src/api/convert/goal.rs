@@ -72,6 +72,11 @@ impl Wire for PrimaryGoal {
             slots: self.slots.clone(),
             standbys: self.standbys.iter().map(streaming).collect(),
             checkpoint: self.checkpoint.map(|number| number.0),
+            judge: self
+                .judge
+                .clone()
+                .map(|(number, parameters)| pb::primary_goal::Judge { number: number.0, parameters }),
+            parameters: self.parameters.clone(),
         }
     }
 
@@ -87,6 +92,8 @@ impl Wire for PrimaryGoal {
             slots: pb.slots,
             standbys: pb.standbys.into_iter().enumerate().map(streaming).collect::<Result<_, _>>()?,
             checkpoint: pb.checkpoint.map(Revision),
+            judge: pb.judge.map(|judge| (Revision(judge.number), judge.parameters)),
+            parameters: pb.parameters,
         })
     }
 }
@@ -133,6 +140,9 @@ impl Wire for StandbyGoal {
                 incarnation: incarnation.0,
             }),
             incarnation: self.incarnation.0,
+            restart: self.restart.map(|number| number.0),
+            discard_old: self.discard_old,
+            parameters: self.parameters.clone(),
         }
     }
 
@@ -151,6 +161,9 @@ impl Wire for StandbyGoal {
             system: SystemId(pb.system),
             rebuild: pb.rebuild.map(rebuild).transpose()?,
             incarnation: Incarnation(pb.incarnation),
+            restart: pb.restart.map(Revision),
+            discard_old: pb.discard_old,
+            parameters: pb.parameters,
         })
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{BadMessage, Wire, known, maybe, unspecified};
 use crate::pb;
-use interrex_cluster::policy::{OnCrash, Spec, WhenAlone};
 use interrex_cluster::record::Secrets;
+use interrex_cluster::spec::{OnCrash, Spec, Timeouts, WhenAlone};
 
 impl Wire for Spec {
     type Pb = pb::Spec;
@@ -24,6 +24,8 @@ impl Wire for Spec {
                 OnCrash::Restart => pb::OnCrash::Restart,
             }
             .into(),
+            timeouts: (self.timeouts != Timeouts::default()).then(|| self.timeouts.to_pb()),
+            parameters: self.parameters.clone(),
         }
     }
 
@@ -43,6 +45,30 @@ impl Wire for Spec {
                 pb::OnCrash::Failover => OnCrash::Failover,
                 pb::OnCrash::Restart => OnCrash::Restart,
             },
+            timeouts: maybe(pb.timeouts, "timeouts")?.unwrap_or_default(),
+            parameters: pb.parameters,
+        })
+    }
+}
+
+impl Wire for Timeouts {
+    type Pb = pb::Timeouts;
+
+    fn to_pb(&self) -> pb::Timeouts {
+        pb::Timeouts {
+            suspect_after_ms: self.suspect_after_ms,
+            hung_after_ms: self.hung_after_ms,
+            leaves_after_ms: self.leaves_after_ms,
+            alone_after_ms: self.alone_after_ms,
+        }
+    }
+
+    fn from_pb(pb: pb::Timeouts) -> Result<Self, BadMessage> {
+        Ok(Timeouts {
+            suspect_after_ms: pb.suspect_after_ms,
+            hung_after_ms: pb.hung_after_ms,
+            leaves_after_ms: pb.leaves_after_ms,
+            alone_after_ms: pb.alone_after_ms,
         })
     }
 }

@@ -6,7 +6,9 @@ use crate::pb;
 use interrex_cluster::ids::{
     ClusterId, DirectoryId, Epoch, Incarnation, InstanceName, Revision, RuleNumber, SystemId,
 };
-use interrex_cluster::record::{Cluster, CommitRule, Copy, Fork, Instance, Override, Reign, SyncTarget};
+use interrex_cluster::record::{
+    Asked, Cluster, CommitRule, Copy, Fork, Instance, Override, Proposed, Reign, SyncTarget,
+};
 use interrex_cluster::report::Rebuild;
 use interrex_cluster::time::WallMs;
 use interrex_cluster::wal::{Lsn, TimelineId};
@@ -31,6 +33,8 @@ impl Wire for Cluster {
             timelines: all(&self.timelines),
             paused: self.paused,
             overrides: all(&self.overrides),
+            proposed: self.proposed.as_ref().map(Wire::to_pb),
+            removed: self.removed.iter().map(|(name, d)| (name.to_string(), d.0.clone())).collect(),
         }
     }
 
@@ -55,6 +59,12 @@ impl Wire for Cluster {
             timelines: each(pb.timelines, "timelines")?,
             paused: pb.paused,
             overrides: each(pb.overrides, "overrides")?,
+            proposed: maybe(pb.proposed, "proposed")?,
+            removed: pb
+                .removed
+                .into_iter()
+                .map(|(removed, directory)| Ok((name(removed, "removed")?, DirectoryId(directory))))
+                .collect::<Result<_, BadMessage>>()?,
         })
     }
 }
@@ -71,6 +81,7 @@ fn member_to_pb((name, member): (&InstanceName, &Instance)) -> pb::Instance {
         incarnation: member.incarnation.0,
         copy: Some(member.copy.to_pb()),
         held: member.held.as_ref().map(Wire::to_pb),
+        asked: member.asked.as_ref().map(Wire::to_pb),
     }
 }
 
@@ -85,8 +96,44 @@ fn member_from_pb(pb: pb::Instance) -> Result<(InstanceName, Instance), BadMessa
         incarnation: Incarnation(pb.incarnation),
         copy: need(pb.copy, "copy")?,
         held: maybe(pb.held, "held")?,
+        asked: maybe(pb.asked, "asked")?,
     };
     Ok((name(pb.name, "name")?, member))
+}
+
+impl Wire for Asked {
+    type Pb = pb::Asked;
+
+    fn to_pb(&self) -> pb::Asked {
+        use pb::asked::{Asked as Pb, Leave, Reinit, Restart};
+        let asked = match self {
+            Asked::Restart { number } => Pb::Restart(Restart { number: number.0 }),
+            Asked::Reinit { discard_old } => Pb::Reinit(Reinit { discard_old: *discard_old }),
+            Asked::Leave => Pb::Leave(Leave {}),
+        };
+        pb::Asked { asked: Some(asked) }
+    }
+
+    fn from_pb(pb: pb::Asked) -> Result<Self, BadMessage> {
+        use pb::asked::Asked as Pb;
+        Ok(match set(pb.asked, "asked")? {
+            Pb::Restart(asked) => Asked::Restart { number: Revision(asked.number) },
+            Pb::Reinit(asked) => Asked::Reinit { discard_old: asked.discard_old },
+            Pb::Leave(_) => Asked::Leave,
+        })
+    }
+}
+
+impl Wire for Proposed {
+    type Pb = pb::Proposed;
+
+    fn to_pb(&self) -> pb::Proposed {
+        pb::Proposed { number: self.number.0, spec: Some(self.spec.to_pb()) }
+    }
+
+    fn from_pb(pb: pb::Proposed) -> Result<Self, BadMessage> {
+        Ok(Proposed { number: Revision(pb.number), spec: need(pb.spec, "spec")? })
+    }
 }
 
 impl Wire for Reign {

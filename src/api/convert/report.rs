@@ -4,6 +4,7 @@ use super::ids::name;
 use super::wal::sound_line;
 use super::{BadMessage, Wire, all, each, known, maybe, need, unspecified};
 use crate::pb;
+use crate::pb::proofs::Judged;
 use interrex_cluster::ids::{DirectoryId, Epoch, Incarnation, Revision, RuleNumber, SystemId};
 use interrex_cluster::report::{Failing, Knock, Need, Promotion, Proofs, Rebuild, Report, Seal, Unfit};
 use interrex_cluster::wal::{Lsn, Position, TimelineId};
@@ -22,6 +23,7 @@ impl Wire for Report {
             needs: self.needs.as_ref().map(Wire::to_pb),
             knock: self.knock.as_ref().map(Wire::to_pb),
             unfit: all(&self.unfit),
+            pending_restart: self.pending_restart.clone(),
             doing: self.doing.clone(),
             lease_left_ms: self.lease_left_ms,
             doubt: self.doubt.clone(),
@@ -40,6 +42,7 @@ impl Wire for Report {
             needs: maybe(pb.needs, "needs")?,
             knock: maybe(pb.knock, "knock")?,
             unfit: each(pb.unfit, "unfit")?,
+            pending_restart: pb.pending_restart,
             doing: pb.doing,
             lease_left_ms: pb.lease_left_ms,
             doubt: pb.doubt,
@@ -63,6 +66,8 @@ impl Wire for Proofs {
             rule: self.rule.map(|(epoch, number)| pb::proofs::Rule { epoch: epoch.0, number: number.0 }),
             rebuilt: self.rebuilt.map(|incarnation| incarnation.0),
             checkpoint: self.checkpoint.map(|number| number.0),
+            restarted: self.restarted.map(|number| number.0),
+            judged: self.judged.clone().map(|(number, refused)| Judged { number: number.0, refused }),
             promoted_line: self.promoted_line.as_ref().map(Wire::to_pb),
         }
     }
@@ -80,6 +85,8 @@ impl Wire for Proofs {
             rule: pb.rule.map(|rule| (Epoch(rule.epoch), RuleNumber(rule.number))),
             rebuilt: pb.rebuilt.map(Incarnation),
             checkpoint: pb.checkpoint.map(Revision),
+            restarted: pb.restarted.map(Revision),
+            judged: pb.judged.map(|judged| (Revision(judged.number), judged.refused)),
             promoted_line: sound_line(pb.promoted_line, "promoted_line")?,
         })
     }

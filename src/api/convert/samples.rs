@@ -2,22 +2,22 @@
 //! is followed by a match without a wildcard: a new variant does not compile until somebody came here and added a
 //! sample of it.
 
-use interrex_cluster::command::{Command, Entry, Registration};
+use interrex_cluster::command::{Asking, Command, Entry, Registration};
 use interrex_cluster::event::Event;
 use interrex_cluster::goal::{Goal, PrimaryGoal, StampedGoal, StandbyGoal, SyncSetting};
 use interrex_cluster::ids::{
     ClusterId, DirectoryId, Epoch, Incarnation, InstanceName, Revision, RuleNumber, Stamp, SystemId,
 };
-use interrex_cluster::policy::{OnCrash, Spec, WhenAlone};
 use interrex_cluster::problem::Severity;
 use interrex_cluster::record::{
-    Address, Cluster, CommitRule, Copy, Failover, Fork, HandOver, Instance, Operation, Override, PhaseTimes,
-    Reign, Secrets, Switchover, SyncTarget,
+    Address, Asked, Cluster, CommitRule, Copy, Failover, Fork, HandOver, Instance, Operation, Override,
+    PhaseTimes, Proposed, Reign, Secrets, Switchover, SyncTarget,
 };
 use interrex_cluster::report::{
     Failing, Knock, Need, Primary, Promotion, Proofs, Rebuild, Receiver, Report, Seal, Sender, Server,
     Standby, Unfit,
 };
+use interrex_cluster::spec::{OnCrash, Spec, Timeouts, WhenAlone};
 use interrex_cluster::status::{ClusterStatus, InstanceStatus, ProblemLine};
 use interrex_cluster::time::WallMs;
 use interrex_cluster::wal::{Ancestor, History, Lsn, Position, TimelineId};
@@ -77,6 +77,8 @@ pub(crate) fn specs() -> Vec<Spec> {
         when_alone: WhenAlone::Block,
         max_data_loss: u64::MAX,
         on_crash: OnCrash::Restart,
+        timeouts: Timeouts::default(),
+        parameters: BTreeMap::new(),
     };
     let every = [WhenAlone::Continue, WhenAlone::Block].into_iter().map(|when_alone| {
         match when_alone {
@@ -160,9 +162,27 @@ pub(crate) fn commands() -> Vec<Command> {
         | Command::BeginSwitchover { .. }
         | Command::BeginHandOver { .. }
         | Command::AbandonSwitchover { .. }
-        | Command::SetPaused { .. } => {}
+        | Command::SetPaused { .. }
+        | Command::SetSpec { .. }
+        | Command::SettleSpec { .. }
+        | Command::Ask { .. }
+        | Command::EndRestart { .. }
+        | Command::Remove { .. } => {}
     });
     all
+}
+
+/// A spec with what level 2 added.
+pub(crate) fn later_spec() -> Spec {
+    let timeouts = Timeouts {
+        suspect_after_ms: Some(1_500),
+        hung_after_ms: None,
+        leaves_after_ms: Some(9_000),
+        alone_after_ms: Some(0),
+    };
+    let parameters = [("work_mem", "64MB"), ("auto_explain.log_min_duration", "")];
+    let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    Spec { timeouts, parameters, ..Spec::default() }
 }
 
 /// Commands that came with level 2: their fixtures follow those of level 1.
@@ -173,6 +193,15 @@ fn later() -> Vec<Command> {
         Command::AbandonSwitchover { epoch: Epoch(8), why: "n1 did not stop within 4.0 s".to_owned() },
         Command::SetPaused { paused: true },
         Command::SetPaused { paused: false },
+        Command::SetSpec { before: Spec::default(), spec: later_spec() },
+        Command::SettleSpec { number: Revision(9), refused: None },
+        Command::SettleSpec { number: Revision(9), refused: Some("work_mem: too much".to_owned()) },
+        Command::Ask { instance: instance("n2"), what: Asking::Restart },
+        Command::Ask { instance: instance("n2"), what: Asking::Reinit { discard_old: true } },
+        Command::Ask { instance: instance("n2"), what: Asking::Leave },
+        Command::Ask { instance: instance("n2"), what: Asking::Nothing },
+        Command::EndRestart { instance: instance("n2"), number: Revision(9) },
+        Command::Remove { instance: instance("n2"), epoch: Epoch(8) },
     ]
 }
 
@@ -264,6 +293,7 @@ fn member(copy: Copy, priority: Option<u8>) -> Instance {
         incarnation: Incarnation(3),
         copy,
         held: None,
+        asked: None,
     }
 }
 
@@ -273,7 +303,21 @@ pub(crate) fn later_clusters() -> Vec<Cluster> {
     let Some(Operation::Failover(failover)) = operations().into_iter().nth(3) else { return Vec::new() };
     let hand_over = Some(HandOver { to: instance("n2"), epoch: Epoch(6) });
     let handing_over = Operation::Failover(Failover { hand_over, ..failover });
-    let cluster = clusters().remove(0);
+    let mut cluster = clusters().remove(0);
+    let asked = [
+        Asked::Restart { number: Revision(5) },
+        Asked::Reinit { discard_old: true },
+        Asked::Reinit { discard_old: false },
+        Asked::Leave,
+    ];
+    for (member, asked) in cluster.instances.values_mut().zip(asked) {
+        match asked {
+            Asked::Restart { .. } | Asked::Reinit { .. } | Asked::Leave => member.asked = Some(asked),
+        }
+    }
+    cluster.spec = later_spec();
+    cluster.proposed = Some(Proposed { number: Revision(39), spec: specs().remove(0) });
+    cluster.removed = BTreeMap::from([(instance("n9"), DirectoryId("77aa".to_owned()))]);
     let numbered = [switchover, handing_over].into_iter().enumerate().map(|(i, operation)| Cluster {
         name: format!("later-{i}").parse().unwrap(),
         operation,
@@ -322,6 +366,8 @@ pub(crate) fn clusters() -> Vec<Cluster> {
             at: WallMs(9),
             what: "rule 2; may lose 8 kB".to_owned(),
         }],
+        proposed: None,
+        removed: BTreeMap::new(),
     };
     let numbered = operations().into_iter().enumerate().map(|(i, operation)| Cluster {
         name: format!("orders-{i}").parse().unwrap(),
@@ -441,6 +487,8 @@ pub(crate) fn reports() -> Vec<Report> {
             rule: Some((Epoch(7), RuleNumber(4))),
             rebuilt: Some(Incarnation(3)),
             checkpoint: Some(Revision(41)),
+            restarted: Some(Revision(42)),
+            judged: Some((Revision(43), Some("work_mem: too much".to_owned()))),
         },
         needs: Some(Need {
             rebuild: Rebuild::Clone,
@@ -449,6 +497,7 @@ pub(crate) fn reports() -> Vec<Report> {
         }),
         knock: Some(Knock { epoch: Epoch(7), answered: false, for_ms: 600 }),
         unfit: unfit(),
+        pending_restart: vec!["shared_buffers".to_owned()],
         doing: Some("clone: 40 %".to_owned()),
         lease_left_ms: Some(2_400),
         doubt: Some("it was rolled back".to_owned()),
@@ -460,6 +509,7 @@ pub(crate) fn reports() -> Vec<Report> {
         needs: None,
         knock: None,
         unfit: Vec::new(),
+        pending_restart: Vec::new(),
         doing: None,
         lease_left_ms: None,
         doubt: None,
@@ -484,6 +534,8 @@ pub(crate) fn goals() -> Vec<StampedGoal> {
         slots: vec!["ix_n2".to_owned()],
         standbys: vec![(instance("n2"), Incarnation(3), "ixdeadbeef_n2_8_3".to_owned())],
         checkpoint: Some(Revision(41)),
+        judge: Some((Revision(43), later_spec().parameters)),
+        parameters: later_spec().parameters,
     };
     let standby = StandbyGoal {
         epoch: Epoch(8),
@@ -495,6 +547,9 @@ pub(crate) fn goals() -> Vec<StampedGoal> {
         system: SYSTEM,
         rebuild: Some((Rebuild::Rewind, Incarnation(4))),
         incarnation: Incarnation(3),
+        restart: Some(Revision(44)),
+        discard_old: true,
+        parameters: later_spec().parameters,
     };
     let all = vec![
         Goal::Await { why: "a primary".to_owned() },
@@ -505,6 +560,8 @@ pub(crate) fn goals() -> Vec<StampedGoal> {
             line: None,
             standbys: Vec::new(),
             checkpoint: None,
+            judge: None,
+            parameters: BTreeMap::new(),
             ..primary
         }),
         Goal::Standby(standby.clone()),
@@ -551,6 +608,7 @@ pub(crate) fn statuses() -> Vec<ClusterStatus> {
         report_age_ms: Some(0),
         lease_left_ms: Some(2_400),
         doing: Some("clone: 40 %".to_owned()),
+        pending_restart: vec!["shared_buffers".to_owned()],
     };
     let unknown = InstanceStatus {
         priority: None,

@@ -73,6 +73,7 @@ impl Wire for InstanceStatus {
             report_age_ms: self.report_age_ms,
             lease_left_ms: self.lease_left_ms,
             doing: self.doing.clone(),
+            pending_restart: self.pending_restart.clone(),
         }
     }
 
@@ -94,6 +95,7 @@ impl Wire for InstanceStatus {
             report_age_ms: pb.report_age_ms,
             lease_left_ms: pb.lease_left_ms,
             doing: pb.doing,
+            pending_restart: pb.pending_restart,
         })
     }
 }

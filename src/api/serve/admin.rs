@@ -4,15 +4,16 @@ use super::alive::with_signs;
 use super::{Answers, Caller};
 use crate::admin::{
     ConnectionInfo, Coordinator, CreateCluster, Created, EventsRequest, Explanation, FailoverReply,
-    FailoverRequest, SwitchoverRequest,
+    FailoverRequest, SetSpecReply, SetSpecRequest, SwitchoverRequest,
 };
 use crate::convert::ids::{maybe_name, name};
-use crate::convert::{Wire, all};
+use crate::convert::{Wire, all, need};
 use crate::pb;
 use crate::pb::admin_server::AdminServer;
 use crate::refused::Refused;
+use interrex_cluster::command::Asking;
 use interrex_cluster::event::Event;
-use interrex_cluster::ids::{ClusterName, MachineName};
+use interrex_cluster::ids::{ClusterName, Epoch, InstanceName, MachineName};
 use interrex_cluster::status::ClusterStatus;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -54,6 +55,18 @@ pub trait AdminHandler: Send + Sync + 'static {
 
     /// Nothing automatic begins from now on, or does again; false when it was so already. Leader.
     async fn set_paused(&self, caller: Caller, cluster: ClusterName, paused: bool) -> Result<bool, Refused>;
+
+    /// Changes what is wanted of the cluster, whole or not at all. Leader.
+    async fn set_spec(&self, caller: Caller, request: SetSpecRequest) -> Result<SetSpecReply, Refused>;
+
+    /// Asks something of one instance; the epoch that begins where a change of primary follows. Leader.
+    async fn ask_instance(
+        &self,
+        caller: Caller,
+        cluster: ClusterName,
+        instance: InstanceName,
+        what: Asking,
+    ) -> Result<Option<Epoch>, Refused>;
 
     /// The coordinators, as this one knows them. Any coordinator.
     async fn list_coordinators(&self, caller: Caller) -> Result<Vec<Coordinator>, Refused>;
@@ -177,6 +190,29 @@ impl<H: AdminHandler> pb::admin_server::Admin for AdminBorder<H> {
         let name = cluster(request.name)?;
         let changed = self.handler.set_paused(caller, name, request.paused).await?;
         Ok(Response::new(pb::SetPausedReply { changed }))
+    }
+
+    async fn set_spec(
+        &self,
+        request: Request<pb::SetSpecRequest>,
+    ) -> Result<Response<pb::SetSpecReply>, Status> {
+        let caller = Caller::of(&request);
+        let request = SetSpecRequest::from_pb(request.into_inner()).map_err(Refused::from)?;
+        let SetSpecReply { changed, proposed } = self.handler.set_spec(caller, request).await?;
+        Ok(Response::new(pb::SetSpecReply { changed, proposed }))
+    }
+
+    async fn ask_instance(
+        &self,
+        request: Request<pb::AskInstanceRequest>,
+    ) -> Result<Response<pb::AskInstanceReply>, Status> {
+        let caller = Caller::of(&request);
+        let request = request.into_inner();
+        let (cluster, instance) = (cluster(request.name)?, name(request.instance, "instance"));
+        let what = need(request.ask, "ask").map_err(Refused::from)?;
+        let instance = instance.map_err(Refused::from)?;
+        let epoch = self.handler.ask_instance(caller, cluster, instance, what).await?;
+        Ok(Response::new(pb::AskInstanceReply { epoch: epoch.map(|epoch| epoch.0) }))
     }
 
     async fn list_coordinators(

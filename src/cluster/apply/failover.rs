@@ -199,6 +199,10 @@ pub(super) fn elect(cluster: &mut Cluster, election: &Election<'_>, at: WallMs) 
     });
     cluster.sync = SyncTarget { number, k, standbys: standbys.clone(), proved: false };
     cluster.primary = Some(Reign { instance: instance.clone(), fork: None, open: false });
+    if let Some(winner) = cluster.instances.get_mut(instance) {
+        // Asked of a standby, and a primary neither leaves nor gives its copy up.
+        winner.asked = None;
+    }
     if let Operation::Failover(failover) = &mut cluster.operation {
         failover.times.elected = at;
     }

@@ -1,13 +1,12 @@
-//! How a cluster and its instances come to be: create, register, bootstrap; and the operator's word that nothing
-//! automatic is to begin.
+//! How a cluster and its instances come to be: create, register, bootstrap.
 
 use super::{Done, Rejected};
 use crate::command::Registration;
 use crate::ids::{ClusterId, ClusterName, Epoch, Incarnation, InstanceName, Revision, RuleNumber, SystemId};
-use crate::policy::Spec;
 use crate::record::{
     Cluster, CommitRule, Copy, Failover, Fork, Instance, Operation, PhaseTimes, Reign, Secrets, SyncTarget,
 };
+use crate::spec::Spec;
 use crate::wal::{Lsn, Position, TimelineId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,24 +17,12 @@ pub(super) fn create(
     spec: &Spec,
     secrets: &Secrets,
 ) -> Result<Cluster, Rejected> {
-    if !(1..=9).contains(&spec.instances) {
-        return Rejected::because(format!("instances = {}: a cluster has 1 to 9 instances", spec.instances));
-    }
-    if spec.acks >= spec.instances {
-        return Rejected::because(format!(
-            "acks = {}: {} instances have {} standbys to acknowledge",
-            spec.acks,
-            spec.instances,
-            spec.instances - 1
-        ));
-    }
-    if spec.min_acks > spec.acks {
-        return Rejected::because(format!("min_acks = {} exceeds acks = {}", spec.min_acks, spec.acks));
-    }
+    spec.check(0).map_err(Rejected)?;
     Ok(Cluster {
         name: name.clone(),
         id,
         spec: spec.clone(),
+        proposed: None,
         secrets: secrets.clone(),
         system: None,
         epoch: Epoch(0),
@@ -48,23 +35,19 @@ pub(super) fn create(
         timelines: Vec::new(),
         paused: false,
         overrides: Vec::new(),
+        removed: BTreeMap::new(),
     })
-}
-
-/// Paused or not. What an operation has begun goes on either way.
-pub(super) fn set_paused(cluster: &mut Cluster, paused: bool) -> Done {
-    if cluster.paused == paused {
-        return Ok(Vec::new());
-    }
-    cluster.paused = paused;
-    Ok(vec![match paused {
-        true => ("paused", "no failover and no rebuild begins by itself from now on".to_owned()),
-        false => ("resumed", "failovers and rebuilds begin by themselves again".to_owned()),
-    }])
 }
 
 pub(super) fn register(cluster: &mut Cluster, new: &Registration) -> Done {
     refuse_foreign_data(cluster, new)?;
+    if cluster.removed.get(&new.instance) == Some(&new.directory) {
+        return Rejected::because(format!(
+            "{} was removed from cluster {}; to bring it in anew, raise instances, and let its agent begin with another \
+             data_dir, or with {}'s data_dir emptied",
+            new.instance, cluster.name, new.instance
+        ));
+    }
     match cluster.instances.get(&new.instance) {
         None => add(cluster, new),
         Some(known) if known.directory == new.directory => update(cluster, new),
@@ -101,6 +84,7 @@ fn add(cluster: &mut Cluster, new: &Registration) -> Done {
             cluster.name, cluster.spec.instances
         ));
     }
+    cluster.removed.remove(&new.instance);
     cluster.instances.insert(new.instance.clone(), member(new, Incarnation(1)));
     cluster.revision = cluster.revision.next();
     Ok(vec![("registered", format!("{} on machine {} joined, {}", new.instance, new.machine, new.address))])
@@ -117,12 +101,18 @@ fn member(new: &Registration, incarnation: Incarnation) -> Instance {
         incarnation,
         copy: Copy::Empty,
         held: None,
+        asked: None,
     }
 }
 
 fn update(cluster: &mut Cluster, new: &Registration) -> Done {
     let Some(known) = cluster.instances.get_mut(&new.instance) else { return Ok(Vec::new()) };
-    let updated = Instance { copy: known.copy.clone(), held: known.held, ..member(new, known.incarnation) };
+    let updated = Instance {
+        copy: known.copy.clone(),
+        held: known.held,
+        asked: known.asked.clone(),
+        ..member(new, known.incarnation)
+    };
     if *known == updated {
         return Ok(Vec::new());
     }

@@ -5,10 +5,12 @@
 //! A rejection leaves the record untouched. What happened is told as [`Event`]s.
 
 mod failover;
+mod maintenance;
 mod membership;
 mod rebuild;
 mod rule;
 mod switchover;
+mod wishes;
 
 use crate::command::{Command, Entry};
 use crate::event::Event;
@@ -80,7 +82,12 @@ fn apply_to(cluster: &mut Cluster, command: &Command, entry: &Entry) -> Done {
         Command::BeginSwitchover { epoch, to } => switchover::begin(cluster, *epoch, to),
         Command::BeginHandOver { epoch, to } => switchover::hand_over(cluster, *epoch, to, entry.at),
         Command::AbandonSwitchover { epoch, why } => switchover::abandon(cluster, *epoch, why),
-        Command::SetPaused { paused } => membership::set_paused(cluster, *paused),
+        Command::SetSpec { before, spec } => wishes::set(cluster, before, spec),
+        Command::SettleSpec { number, refused } => wishes::settle(cluster, *number, refused.as_deref()),
+        Command::Ask { instance, what } => maintenance::ask(cluster, instance, *what),
+        Command::EndRestart { instance, number } => maintenance::end_restart(cluster, instance, *number),
+        Command::Remove { instance, epoch } => maintenance::remove(cluster, instance, *epoch),
+        Command::SetPaused { paused } => maintenance::set_paused(cluster, *paused),
         Command::RecordSeal { instance, incarnation, seal } => {
             failover::record_seal(cluster, instance, *incarnation, *seal, entry.at)
         }

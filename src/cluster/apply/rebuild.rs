@@ -2,7 +2,7 @@
 
 use super::{Done, Rejected};
 use crate::ids::{Epoch, Incarnation, InstanceName};
-use crate::record::{Cluster, Copy};
+use crate::record::{Asked, Cluster, Copy};
 use crate::report::Rebuild;
 use crate::wal::Position;
 
@@ -61,7 +61,12 @@ pub(super) fn end(cluster: &mut Cluster, instance: &InstanceName, incarnation: I
         return Rejected::because(format!("{instance} has no rebuild of incarnation {incarnation}"));
     };
     match &mut member.copy {
-        Copy::Rebuilding { done, .. } if !*done => *done = true,
+        Copy::Rebuilding { done, .. } if !*done => {
+            *done = true;
+            if matches!(member.asked, Some(Asked::Reinit { .. })) {
+                member.asked = None;
+            }
+        }
         _ => return Ok(Vec::new()),
     }
     cluster.revision = cluster.revision.next();

@@ -3,9 +3,9 @@
 use super::*;
 use crate::command::Registration;
 use crate::ids::{ClusterId, DirectoryId, Epoch, InstanceName, SystemId};
-use crate::policy::Spec;
 use crate::record::{Address, Secrets};
 use crate::report::Promotion;
+use crate::spec::Spec;
 use crate::time::WallMs;
 use crate::wal::{Ancestor, History, Lsn, Position, TimelineId};
 

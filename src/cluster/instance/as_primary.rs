@@ -6,6 +6,7 @@ use super::observed::{Observed, Primary, Server, Standby, SyncShown, Upstream};
 use crate::goal::PrimaryGoal;
 use crate::time::Instant;
 use crate::wal::TimelineId;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A primary whose lease is about to end is stopped so much earlier, in good order; past the end the guard kills it.
@@ -104,7 +105,9 @@ fn reign(goal: &PrimaryGoal, primary: &Primary, seen: &Observed, now: Instant) -
     if !primary.signal_back || seen.proofs.promoted.is_none_or(|promotion| promotion.epoch != goal.epoch) {
         return Step::FinishPromotion;
     }
-    if goal.slots.iter().any(|slot| !primary.slots.contains(slot)) {
+    // A slot too many would hold WAL for somebody who has left.
+    if goal.slots.len() != primary.slots.len() || goal.slots.iter().any(|slot| !primary.slots.contains(slot))
+    {
         return Step::ServeStandbys;
     }
     if !shows(&primary.sync, goal) {
@@ -121,9 +124,21 @@ fn reign(goal: &PrimaryGoal, primary: &Primary, seen: &Observed, now: Instant) -
         // Every copy of a cluster that was ever open has them: clients need not wait for another look.
         (true, true, true | false) if !primary.roles_ready => Step::ServeStandbys,
         (true, true, true | false) => {
-            prove(goal, seen).or_else(|| checkpoint(goal, seen)).unwrap_or(Step::Nothing)
+            let wished = || judge(goal, seen).or_else(|| parameters(&goal.parameters, seen));
+            prove(goal, seen).or_else(wished).or_else(|| checkpoint(goal, seen)).unwrap_or(Step::Nothing)
         }
     }
+}
+
+fn judge(goal: &PrimaryGoal, seen: &Observed) -> Option<Step> {
+    let (number, _) = goal.judge.as_ref()?;
+    let judged = seen.proofs.judged.as_ref().is_some_and(|(judged, _)| judged == number);
+    (!judged).then_some(Step::Judge { number: *number })
+}
+
+/// Also a standby's. What stands in the file may have come from another copy.
+pub(super) fn parameters(wanted: &BTreeMap<String, String>, seen: &Observed) -> Option<Step> {
+    (seen.parameters.as_ref() != Some(wanted)).then_some(Step::SetParameters)
 }
 
 fn checkpoint(goal: &PrimaryGoal, seen: &Observed) -> Option<Step> {

@@ -1,6 +1,7 @@
 //! Following. Nobody is pointed at an upstream before its contents were found to be on the upstream's line: a
 //! diverged standby reports its *replay* LSN as flushed, and a bare number then acknowledges what it does not hold.
 
+use super::as_primary::parameters;
 use super::next_step::Step;
 use super::observed::{Data, EarlyEnds, Observed, Sentinel, Server, Standby, Upstream, UpstreamSetting};
 use super::rejoin::{Local, Plan, plan};
@@ -56,6 +57,9 @@ pub(super) fn next(goal: &StandbyGoal, seen: &Observed, now: Instant) -> Step {
         Server::Starting | Server::Silent { .. } | Server::Standby(_) if seen.promotion_marked() => {
             Step::stop("it was told to promote in an older epoch and may still do so")
         }
+        Server::Standby(_) if goal.restart.is_some() && seen.proofs.restarted != goal.restart => {
+            Step::stop("a restart was asked for")
+        }
         Server::Starting => Step::wait("PostgreSQL is starting"),
         Server::Silent { since } => {
             Step::wait(format!("PostgreSQL has not answered for {} ms", since.as_millis()))
@@ -107,7 +111,7 @@ fn follow(goal: &StandbyGoal, standby: &Standby, seen: &Observed) -> Step {
     };
     let streams = standby.receiver.is_some_and(|receiver| receiver.streaming);
     if set && streams {
-        return Step::Nothing;
+        return parameters(&goal.parameters, seen).unwrap_or(Step::Nothing);
     }
     // Of a server that receives from another upstream, or did a moment ago, the end is known only once that is over.
     let receives = !matches!((&standby.upstream, standby.receiver), (Upstream::Nobody, None));

@@ -67,6 +67,13 @@ pub enum Step {
     ServeStandbys,
     /// Clients in.
     OpenClients,
+    /// Ask PostgreSQL whether it takes the parameters that are proposed.
+    Judge {
+        /// The number under which the answer is told.
+        number: Revision,
+    },
+    /// The parameters as the goal has them, reloaded.
+    SetParameters,
     /// CHECKPOINT, so that the shutdown that follows is short.
     Checkpoint {
         /// The number under which it is proved.
@@ -143,6 +150,8 @@ impl fmt::Display for Step {
             Step::FinishPromotion => f.write_str("finish the promotion"),
             Step::ServeStandbys => f.write_str("make roles and slots"),
             Step::OpenClients => f.write_str("let clients in"),
+            Step::Judge { .. } => f.write_str("judge the proposed parameters"),
+            Step::SetParameters => f.write_str("set the parameters"),
             Step::Checkpoint { .. } => f.write_str("make a checkpoint before the switchover"),
             Step::ProveRule => f.write_str("prove the commit rule"),
             Step::Follow => f.write_str("follow the upstream"),

@@ -10,7 +10,7 @@ use crate::report::{Proofs, Rebuild};
 use crate::time::Instant;
 use crate::wal::{History, Lsn, Position, TimelineId};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Everything that the next step depends on, apart from the goal.
@@ -26,6 +26,8 @@ pub struct Observed {
     pub end: Option<End>,
     /// What was proved in this run of the agent; a proof whose ground was left is taken out again.
     pub proofs: Proofs,
+    /// The cluster's PostgreSQL parameters as this agent last wrote and reloaded them; absent: not in this run.
+    pub parameters: Option<BTreeMap<String, String>>,
     /// Leave to serve as primary.
     pub lease: Lease,
     /// When the guard will kill the server: what is in force, also for a server that an earlier agent started.

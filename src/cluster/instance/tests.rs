@@ -56,6 +56,9 @@ fn standby_goal() -> StandbyGoal {
         system: SYSTEM,
         rebuild: None,
         incarnation: Incarnation(1),
+        restart: None,
+        parameters: Default::default(),
+        discard_old: false,
     }
 }
 
@@ -72,6 +75,8 @@ fn primary_goal(confirmed: bool) -> PrimaryGoal {
         line: Some(line_of_7()),
         slots: vec!["ix_n1".to_owned(), "ix_n3".to_owned()],
         standbys: Vec::new(),
+        judge: None,
+        parameters: Default::default(),
         checkpoint: None,
     }
 }
@@ -119,6 +124,7 @@ fn seen(server: Server) -> Observed {
     let mut lease = Lease::none(E8);
     lease.grant(E8, Instant(NOW.0 - 200), Duration::from_secs(3), Margin(5));
     Observed {
+        parameters: Some(Default::default()),
         memory: Memory {
             obeyed: Stamp { epoch: E8, revision: Revision(40) },
             incarnation: Incarnation(1),

@@ -6,11 +6,11 @@ use crate::candidate::{self, Choice};
 use crate::command::Command;
 use crate::ids::InstanceName;
 use crate::memory::Memory;
-use crate::policy::OnCrash;
 use crate::problem::{Problem, ProblemKind, Wait};
 use crate::quorum;
 use crate::record::{CommitRule, Copy, Failover, Reign};
 use crate::report::{Seal, Server};
+use crate::spec::OnCrash;
 use crate::view::View;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -3,6 +3,7 @@
 
 pub mod bootstrap;
 pub mod failover;
+pub mod maintenance;
 pub mod preview;
 pub mod rejoin;
 pub mod rule_change;

@@ -5,7 +5,7 @@ use super::Advance;
 use crate::command::Command;
 use crate::ids::InstanceName;
 use crate::problem::Wait;
-use crate::record::{Copy, Instance, Reign};
+use crate::record::{Asked, Copy, Instance, Reign};
 use crate::report::{Rebuild, Report, Server};
 use crate::view::View;
 use crate::wal::{Position, TimelineId};
@@ -59,6 +59,7 @@ fn asks(view: &View<'_>, member: &Instance, report: &Report) -> Option<Rebuild> 
             _ => None,
         },
         (_, Some(need)) if need.incarnation == member.incarnation => Some(need.rebuild),
+        (Copy::Whole, _) if matches!(member.asked, Some(Asked::Reinit { .. })) => Some(Rebuild::Clone),
         _ => None,
     }
 }

@@ -6,7 +6,7 @@ use crate::command::Command;
 use crate::ids::InstanceName;
 use crate::memory::{Memory, able_to_acknowledge, receives_this_epoch};
 use crate::problem::Wait;
-use crate::record::{Copy, Instance, Reign};
+use crate::record::{Asked, Copy, Instance, Reign};
 use crate::report::Server;
 use crate::view::View;
 use std::collections::BTreeSet;
@@ -51,8 +51,14 @@ fn wanted(view: &View<'_>, memory: &Memory, reign: &Reign) -> (u32, BTreeSet<Ins
             // Nobody could acknowledge anyway: an empty set would gain nothing, and the old one may come back. But a
             // copy that has to be made anew is let go, or nobody could ever rebuild it.
             (false, _) | (true, true) => {
-                let asks =
-                    |name: &InstanceName| view.fresh(name).is_some_and(|report| report.needs.is_some());
+                let given_up = |name: &InstanceName| {
+                    view.member(name).is_some_and(|member| {
+                        matches!(member.asked, Some(Asked::Reinit { .. } | Asked::Leave))
+                    })
+                };
+                let asks = |name: &InstanceName| {
+                    view.fresh(name).is_some_and(|report| report.needs.is_some()) || given_up(name)
+                };
                 let (k, standbys) = unchanged();
                 (k, standbys.into_iter().filter(|name| !asks(name)).collect())
             }
@@ -97,6 +103,9 @@ fn belongs(view: &View<'_>, memory: &Memory, name: &InstanceName, member: &Insta
         return false;
     }
     if view.fresh(name).is_some_and(|report| report.needs.is_some() || report.doubt.is_some()) {
+        return false;
+    }
+    if matches!(member.asked, Some(Asked::Reinit { .. } | Asked::Leave)) {
         return false;
     }
     if view.record.sync.standbys.contains(name) {

@@ -60,6 +60,8 @@ scenes! {
     a_planned_change_of_primary => "switchover.txt";
     a_crashed_primary_is_restarted_by_way_of_a_new_epoch => "restart.txt";
     a_paused_cluster_begins_nothing => "pause.txt";
+    what_an_operator_asks_of_one_instance => "maintenance.txt";
+    what_an_operator_wants_of_the_cluster => "set.txt";
     silence_is_not_death => "silence.txt";
     a_copy_that_is_not_whole_does_not_count => "not_whole.txt";
     asynchronous_commits_wait_for_the_lease => "asynchronous.txt";

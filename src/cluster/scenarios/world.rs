@@ -1,7 +1,7 @@
 //! The stage of the scenes: one cluster, what was heard of its instances, a clock that only the script moves.
 
 use crate::apply::apply;
-use crate::command::{Command, Entry, Registration};
+use crate::command::{Asking, Command, Entry, Registration};
 use crate::decide::{Decision, decide};
 use crate::explain;
 use crate::goal::{Goal, goal};
@@ -10,12 +10,13 @@ use crate::ids::{
 };
 use crate::memory::Memory;
 use crate::operation::switchover;
-use crate::policy::{OnCrash, Policy, Spec, WhenAlone};
-use crate::record::{Address, Cluster, Copy, Fork, Operation, Reign, Secrets, SyncTarget};
+use crate::policy::Policy;
+use crate::record::{Address, Asked, Cluster, Copy, Fork, Operation, Reign, Secrets, SyncTarget};
 use crate::report::{
     Failing, Knock, Need, Primary, Promotion, Proofs, Rebuild, Receiver, Report, Seal, Sender, Server,
     Standby, Unfit,
 };
+use crate::spec::{OnCrash, Spec, WhenAlone};
 use crate::time::{Instant, WallMs};
 use crate::view::{Heard, View};
 use crate::wal::{Ancestor, History, Lsn, Position, TimelineId};
@@ -131,6 +132,18 @@ impl World {
             ["proves", who] => {
                 let proof = (self.cluster().epoch, self.cluster().sync.number);
                 self.edit(&name(who), |report| report.proofs.rule = Some(proof));
+            }
+            ["judges", who, refused @ ..] => {
+                let number =
+                    self.cluster().proposed.as_ref().map(|proposed| proposed.number).unwrap_or_default();
+                let refused = (!refused.is_empty()).then(|| refused.join(" "));
+                self.edit(&name(who), |report| report.proofs.judged = Some((number, refused)));
+            }
+            ["restarted", who] => {
+                let Some(Asked::Restart { number }) = self.cluster().instances[&name(who)].asked else {
+                    panic!("no restart is asked of {who}")
+                };
+                self.edit(&name(who), |report| report.proofs.restarted = Some(number));
             }
             ["checkpointed", who] => {
                 let Operation::Switchover(under_way) = &self.cluster().operation else {
@@ -267,6 +280,7 @@ impl World {
                 Some("restart") => OnCrash::Restart,
                 _ => OnCrash::Failover,
             },
+            ..Spec::default()
         };
         let secrets = Secrets { superuser: "s".to_owned(), replication: "r".to_owned(), owner: None };
         self.apply(Command::Create { id: ClusterId(0xbeef), spec, secrets }).unwrap();
@@ -298,6 +312,7 @@ impl World {
             failing: None,
             knock: None,
             unfit: Vec::new(),
+            pending_restart: Vec::new(),
             doing: None,
             lease_left_ms: None,
         };
@@ -420,12 +435,13 @@ impl World {
     }
 
     fn with_view<T>(&self, see: impl FnOnce(&View<'_>) -> T) -> T {
+        let policy = self.policy.of(&self.cluster().spec);
         see(&View {
             record: self.cluster(),
             heard: &self.heard,
             listening_since: Instant(0),
             last_grant: self.last_grant,
-            policy: &self.policy,
+            policy: &policy,
             now: self.now,
         })
     }
@@ -521,7 +537,11 @@ impl World {
                     let rebuild = goal.rebuild.map_or(String::new(), |(how, n)| {
                         format!(", {} as incarnation {n}", format!("{how:?}").to_lowercase())
                     });
-                    format!("standby of {} in epoch {} as {}{rebuild}", goal.upstream, goal.epoch, goal.name)
+                    let restart = if goal.restart.is_some() { ", restarted" } else { "" };
+                    format!(
+                        "standby of {} in epoch {} as {}{rebuild}{restart}",
+                        goal.upstream, goal.epoch, goal.name
+                    )
                 }
                 Goal::Sealed { epoch, .. } => format!("sealed for epoch {epoch}"),
                 Goal::Stopped { epoch, .. } => format!("stopped for epoch {epoch}"),
@@ -540,6 +560,21 @@ impl World {
             "switchover" => Command::BeginSwitchover { epoch, to: who.unwrap() },
             "hand-over" => Command::BeginHandOver { epoch, to: who.unwrap() },
             "abandon" => Command::AbandonSwitchover { epoch, why: "asked for".to_owned() },
+            "set" => {
+                let before = self.cluster().spec.clone();
+                let mut spec = before.clone();
+                for pair in words[1..].iter().filter_map(|word| word.split_once('=')) {
+                    if let Err(why) = spec.set(pair.0, pair.1) {
+                        return format!("refused: {why}\n");
+                    }
+                }
+                Command::SetSpec { before, spec }
+            }
+            "restart" => Command::Ask { instance: who.unwrap(), what: Asking::Restart },
+            "reinit" => Command::Ask { instance: who.unwrap(), what: Asking::Reinit { discard_old: false } },
+            "leave" => Command::Ask { instance: who.unwrap(), what: Asking::Leave },
+            "take-back" => Command::Ask { instance: who.unwrap(), what: Asking::Nothing },
+            "remove" => Command::Remove { instance: who.unwrap(), epoch },
             "pause" => Command::SetPaused { paused: true },
             "resume" => Command::SetPaused { paused: false },
             "begin" => Command::BeginFailover { epoch, reason: "asked for".to_owned(), wanted: who },

@@ -2,18 +2,19 @@
 //! do.
 
 use super::relay::{Answerer, Relays, refused};
-use super::{create, events, failover, switchover, unchanged};
+use super::{create, events, failover, switchover, unchanged, wishes};
 use crate::core::{Core, Look};
 use crate::yielding::best_successor;
 use interrex_api::admin::{
     ConnectionInfo, Coordinator, CreateCluster, Created, EventsRequest, Explanation, FailoverReply,
-    FailoverRequest, SwitchoverRequest,
+    FailoverRequest, SetSpecReply, SetSpecRequest, SwitchoverRequest,
 };
 use interrex_api::refused::Refused;
 use interrex_api::serve::{AdminHandler, Answers, Caller};
+use interrex_cluster::command::Asking;
 use interrex_cluster::event::Event;
 use interrex_cluster::explain;
-use interrex_cluster::ids::{ClusterName, InstanceName, MachineName};
+use interrex_cluster::ids::{ClusterName, Epoch, InstanceName, MachineName};
 use interrex_cluster::record::{Address, Cluster};
 use interrex_cluster::status::ClusterStatus;
 use std::sync::Arc;
@@ -44,7 +45,7 @@ impl AdminHandler for Admin {
             Answerer::Here => {
                 let names: Vec<_> =
                     self.core.node.read(|records| records.clusters().keys().cloned().collect());
-                names.iter().map(|name| Ok(status(&self.core, &look(&self.core, name)?))).collect()
+                names.iter().map(|name| Ok(status(&look(&self.core, name)?))).collect()
             }
             Answerer::There(leader) => leader.list_clusters().await.map_err(refused),
         }
@@ -52,7 +53,7 @@ impl AdminHandler for Admin {
 
     async fn get_cluster(&self, caller: Caller, cluster: ClusterName) -> Result<ClusterStatus, Refused> {
         match self.answerer(&caller)? {
-            Answerer::Here => Ok(status(&self.core, &look(&self.core, &cluster)?)),
+            Answerer::Here => Ok(status(&look(&self.core, &cluster)?)),
             Answerer::There(leader) => leader.get_cluster(&cluster).await.map_err(refused),
         }
     }
@@ -90,7 +91,7 @@ impl AdminHandler for Admin {
         match self.answerer(&caller)? {
             Answerer::Here => {
                 let seen = look(&self.core, &cluster)?;
-                Ok(Explanation { lines: explain::lines(&seen.decision), status: status(&self.core, &seen) })
+                Ok(Explanation { lines: explain::lines(&seen.decision), status: status(&seen) })
             }
             Answerer::There(leader) => leader.explain(&cluster).await.map_err(refused),
         }
@@ -114,6 +115,26 @@ impl AdminHandler for Admin {
         match self.answerer(&caller)? {
             Answerer::Here => switchover::set_paused(&self.core, &cluster, paused).await,
             Answerer::There(leader) => leader.set_paused(&cluster, paused).await.map_err(refused),
+        }
+    }
+
+    async fn set_spec(&self, caller: Caller, request: SetSpecRequest) -> Result<SetSpecReply, Refused> {
+        match self.answerer(&caller)? {
+            Answerer::Here => wishes::set(&self.core, request).await,
+            Answerer::There(leader) => leader.set_spec(&request).await.map_err(refused),
+        }
+    }
+
+    async fn ask_instance(
+        &self,
+        caller: Caller,
+        cluster: ClusterName,
+        instance: InstanceName,
+        what: Asking,
+    ) -> Result<Option<Epoch>, Refused> {
+        match self.answerer(&caller)? {
+            Answerer::Here => wishes::ask(&self.core, &cluster, instance, what).await,
+            Answerer::There(leader) => leader.ask_instance(&cluster, &instance, what).await.map_err(refused),
         }
     }
 
@@ -172,8 +193,8 @@ pub(super) fn look(core: &Core, cluster: &ClusterName) -> Result<Look, Refused> 
     }
 }
 
-fn status(core: &Core, look: &Look) -> ClusterStatus {
-    explain::status(&look.view(&core.policy), &look.decision)
+fn status(look: &Look) -> ClusterStatus {
+    explain::status(&look.view(), &look.decision)
 }
 
 fn no_cluster(name: &ClusterName) -> Refused {

@@ -20,7 +20,7 @@ pub(crate) async fn failover(core: &Core, request: FailoverRequest) -> Result<Fa
     if let Some(unknown) = unknown {
         return Err(no_instance(name, unknown));
     }
-    let plan = plan(core, &seen, &request);
+    let plan = plan(&seen, &request);
     if request.dry_run || !plan.accepted {
         return Ok(plan);
     }
@@ -35,8 +35,8 @@ pub(crate) async fn failover(core: &Core, request: FailoverRequest) -> Result<Fa
     Ok(plan)
 }
 
-fn plan(core: &Core, seen: &Look, request: &FailoverRequest) -> FailoverReply {
-    let view = seen.view(&core.policy);
+fn plan(seen: &Look, request: &FailoverRequest) -> FailoverReply {
+    let view = seen.view();
     let record = &seen.record;
     let mut plan = match (&record.primary, &record.operation) {
         (None, Operation::Failover(under_way)) if request.accept_loss => overridden(&view, seen, under_way),

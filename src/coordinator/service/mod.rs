@@ -12,6 +12,7 @@ pub(crate) mod relay;
 mod server;
 pub(crate) mod session;
 mod switchover;
+mod wishes;
 
 #[cfg(test)]
 pub(crate) use accept::{AT_ONCE, connections};

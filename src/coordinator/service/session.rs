@@ -150,7 +150,7 @@ fn registered(
 fn replaced(core: &Core, record: &Cluster, new: &Registration) -> Option<DirectoryId> {
     let known = record.instances.get(&new.instance).filter(|known| known.directory != new.directory)?;
     let look = core.look(&record.name)?;
-    let silence = look.view(&core.policy).silence(&new.instance);
+    let silence = look.view().silence(&new.instance);
     (silence >= core.takeover_after()).then(|| known.directory.clone())
 }
 

@@ -17,8 +17,7 @@ pub(crate) async fn switchover(core: &Core, request: SwitchoverRequest) -> Resul
     if let Some(unknown) = request.to.as_ref().filter(|to| !seen.record.instances.contains_key(*to)) {
         return Err(no_instance(name, unknown));
     }
-    let Preview { would_win, refusals, obstacles } =
-        switchover::preview(&seen.view(&core.policy), request.to.as_ref());
+    let Preview { would_win, refusals, obstacles } = switchover::preview(&seen.view(), request.to.as_ref());
     let accepted = obstacles.is_empty() && would_win.is_some();
     let epoch = seen.record.epoch;
     let from = seen.record.primary.as_ref().map(|reign| reign.instance.to_string());

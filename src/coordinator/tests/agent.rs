@@ -193,6 +193,7 @@ async fn speak(
             failing: None,
             knock: knock.map(|p| Knock { epoch: p.epoch, answered: world.answers(&p.instance), for_ms: 100 }),
             unfit: Vec::new(),
+            pending_restart: Vec::new(),
             doing: None,
             lease_left_ms: None,
         };

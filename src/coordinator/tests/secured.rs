@@ -9,8 +9,8 @@ use interrex_api::refused::Refused;
 use interrex_api::session::{Registered, ReportRequest, WatchRequest};
 use interrex_authority::{Authority, Leaf, secret};
 use interrex_cluster::ids::Incarnation;
-use interrex_cluster::policy::Spec;
 use interrex_cluster::report::{Proofs, Report, Server};
+use interrex_cluster::spec::Spec;
 use interrex_tls::{Files, Owner, Tls, Token};
 use std::path::Path;
 
@@ -45,6 +45,7 @@ fn report(who: &Who) -> ReportRequest {
         failing: None,
         knock: None,
         unfit: Vec::new(),
+        pending_restart: Vec::new(),
         doing: None,
         lease_left_ms: None,
     };

@@ -1,0 +1,168 @@
+//! The cluster's PostgreSQL parameters, in a file of their own that ours includes first: whatever Interrex needs wins.
+//! And the floor: a standby never starts with less than replay demands of it (F25), whoever lowered it.
+
+use super::error::{Error, Result};
+use super::files::{blocking, replace, text};
+use super::server::{PATIENCE, Server, TOOL_PATIENCE};
+use super::session::identifier;
+use super::settings::quote;
+use super::settings_table::KEYS;
+use super::tool::Tool;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+
+/// Included first by our settings.
+pub(super) const PARAMETERS: &str = "interrex.parameters.conf";
+/// Where PostgreSQL's own files are, is the node file's to say.
+const PLACES: [&str; 5] = ["data_directory", "config_file", "hba_file", "ident_file", "external_pid_file"];
+/// Replay stops a server that has less of one of these than its primary had (F25).
+const REPLAY_DEMANDS: [&str; 5] = [
+    "max_connections",
+    "max_worker_processes",
+    "max_wal_senders",
+    "max_prepared_transactions",
+    "max_locks_per_transaction",
+];
+
+impl Server {
+    /// Whether PostgreSQL takes all of them, by its own binary; the running server is not touched.
+    ///
+    /// # Errors
+    /// `Refused` in PostgreSQL's words, or because one is Interrex's own.
+    pub async fn judge_parameters(&self, parameters: &BTreeMap<String, String>) -> Result<()> {
+        for name in parameters.keys() {
+            if KEYS.contains(&name.as_str()) {
+                return Err(Error::Refused(format!(
+                    "{name} is set by Interrex itself; see docs/settings.md"
+                )));
+            }
+            if PLACES.contains(&name.as_str()) || name.starts_with("include") {
+                return Err(Error::Refused(format!("{name} is no parameter of a cluster")));
+            }
+        }
+        let mut tool = Tool::new(self.layout(), "postgres").arg("-D").arg(&self.layout().pgdata);
+        tool = tool.args(&["-C", "max_connections"]);
+        for (name, value) in parameters {
+            tool = tool.arg("-c").arg(format!("{name}={value}"));
+        }
+        match tool.output(TOOL_PATIENCE).await {
+            Ok(_) => self.judge_demands(parameters).await,
+            Err(Error::Tool { said, .. }) => Err(Error::Refused(first_complaint(&said))),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Every server of ours starts as a standby, the next primary too, and a standby does not start with less than its
+    /// primary ran with (F25): what was raised once stays.
+    async fn judge_demands(&self, parameters: &BTreeMap<String, String>) -> Result<()> {
+        let demanded = self.control_data().await?.parameters;
+        for name in REPLAY_DEMANDS {
+            let wanted = parameters.get(name).and_then(|value| value.parse::<u64>().ok());
+            let (Some(wanted), Some(demanded)) = (wanted, demanded.get(name)) else { continue };
+            if wanted < *demanded {
+                return Err(Error::Refused(format!(
+                    "{name}={wanted} is lower than the {demanded} that the primary runs with; replay demands as much, so \
+                     it cannot be lowered"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the file say so; true when it said something else. What ALTER SYSTEM has of the same names would win and is
+    /// taken out.
+    ///
+    /// # Errors
+    /// The file cannot be written, or the server does not answer.
+    pub async fn write_parameters(&self, parameters: &BTreeMap<String, String>) -> Result<bool> {
+        let mut lines =
+            String::from("# Written by the Interrex agent: the cluster's parameters (interrex set).\n");
+        for (name, value) in parameters {
+            let _infallible = writeln!(lines, "{name} = {}", quote(value)?);
+        }
+        let server = self.clone();
+        let names: Vec<String> = parameters.keys().cloned().collect();
+        let (changed, stray) = blocking(move || {
+            let pgdata = &server.layout().pgdata;
+            let changed = replace(server.layout(), &pgdata.join(PARAMETERS), lines.as_bytes(), 0o600)?;
+            let auto = text(&pgdata.join("postgresql.auto.conf"))?.unwrap_or_default();
+            let sets = |name: &String| auto.lines().any(|line| key_of(line).as_deref() == Some(name));
+            Ok((changed, names.into_iter().filter(sets).collect::<Vec<_>>()))
+        })
+        .await?;
+        for name in &stray {
+            self.ask(&format!("ALTER SYSTEM RESET {}", dotted(name)), PATIENCE).await?;
+        }
+        Ok(changed || !stray.is_empty())
+    }
+
+    /// Parameters whose new values wait for a restart.
+    ///
+    /// # Errors
+    /// The server does not answer.
+    pub async fn pending_restart(&self) -> Result<Vec<String>> {
+        let sql = "select name from pg_settings where pending_restart order by name";
+        let rows = self.ask(sql, PATIENCE).await?;
+        Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
+    }
+
+    /// For a start as a standby: arguments that raise to what replay demands whatever is configured lower. On the command
+    /// line, which even ALTER SYSTEM does not override.
+    ///
+    /// # Errors
+    /// pg_control or the configuration cannot be read.
+    pub async fn floor(&self) -> Result<Vec<OsString>> {
+        let control = self.control_data().await?;
+        let mut args = Vec::new();
+        for name in REPLAY_DEMANDS {
+            let Some(demanded) = control.parameters.get(name).copied() else { continue };
+            let tool = Tool::new(self.layout(), "postgres").arg("-D").arg(&self.layout().pgdata);
+            let has = tool.args(&["-C", name]).output(TOOL_PATIENCE).await?;
+            if has.trim().parse::<u64>().is_ok_and(|has| has < demanded) {
+                args.extend([OsString::from("-c"), format!("{name}={demanded}").into()]);
+            }
+        }
+        Ok(args)
+    }
+}
+
+/// What PostgreSQL complained of first, without the marks of its log.
+fn first_complaint(said: &str) -> String {
+    let complaint = said.lines().find_map(|line| {
+        let at =
+            ["FATAL:", "ERROR:", "LOG:"].into_iter().find_map(|mark| Some(line.find(mark)? + mark.len()));
+        at.map(|at| line[at..].trim().to_owned())
+    });
+    complaint.unwrap_or_else(|| said.trim().to_owned())
+}
+
+/// The key that a line of a configuration file sets.
+fn key_of(line: &str) -> Option<String> {
+    let key = line.trim_start().split(['=', ' ', '\t']).next()?.trim();
+    (!key.is_empty() && !key.starts_with('#')).then(|| key.to_ascii_lowercase())
+}
+
+/// A name of one or two parts, as a statement wants it.
+fn dotted(name: &str) -> String {
+    name.split('.').map(identifier).collect::<Vec<_>>().join(".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{dotted, first_complaint, key_of};
+
+    #[test]
+    fn a_complaint_is_told_in_postgresql_s_own_words() {
+        let said = "2026-11-22 10:00:00.000 UTC [1] FATAL:  invalid value for parameter \"work_mem\": \"lots\"\nHINT: units";
+        assert_eq!(first_complaint(said), "invalid value for parameter \"work_mem\": \"lots\"");
+        assert_eq!(first_complaint("killed\n"), "killed");
+    }
+
+    #[test]
+    fn keys_and_names_are_read_as_postgresql_does() {
+        assert_eq!(key_of("Work_Mem='1MB'").as_deref(), Some("work_mem"));
+        assert_eq!(key_of("# work_mem = 1"), None);
+        assert_eq!(dotted("auto_explain.log_min_duration"), "\"auto_explain\".\"log_min_duration\"");
+    }
+}

@@ -1,0 +1,117 @@
+//! What an operator asks: a restart, a new copy, the removal of an instance; and that nothing automatic is to begin.
+//! Each is recorded first and done by the rules as soon as it is lawful; what cannot become lawful is refused at once.
+
+use super::{Done, Rejected};
+use crate::command::Asking;
+use crate::ids::{Epoch, InstanceName, Revision};
+use crate::record::{Asked, Cluster, Copy};
+
+/// Paused or not. What an operation has begun goes on either way.
+pub(super) fn set_paused(cluster: &mut Cluster, paused: bool) -> Done {
+    if cluster.paused == paused {
+        return Ok(Vec::new());
+    }
+    cluster.paused = paused;
+    Ok(vec![match paused {
+        true => ("paused", "no failover and no rebuild begins by itself from now on".to_owned()),
+        false => ("resumed", "failovers and rebuilds begin by themselves again".to_owned()),
+    }])
+}
+
+/// Recorded; an answer to an earlier question of another kind is no longer waited for.
+pub(super) fn ask(cluster: &mut Cluster, instance: &InstanceName, what: Asking) -> Done {
+    let primary = cluster.primary.as_ref().map(|reign| reign.instance.clone());
+    let number = cluster.revision.next();
+    let Some(member) = cluster.instances.get(instance) else {
+        return Rejected::because(format!("{instance} is not an instance of cluster {}", cluster.name));
+    };
+    if what != Asking::Nothing && primary.as_ref() == Some(instance) {
+        return Rejected::because(format!("{instance} is the primary; another one has to be primary first"));
+    }
+    let asked = match what {
+        Asking::Restart => Some(Asked::Restart { number }),
+        Asking::Reinit { discard_old } => {
+            another_whole_copy(cluster, primary.as_ref())?;
+            Some(Asked::Reinit { discard_old })
+        }
+        Asking::Leave => {
+            another_whole_copy(cluster, primary.as_ref())?;
+            room_to_leave(cluster, instance)?;
+            Some(Asked::Leave)
+        }
+        Asking::Nothing => None,
+    };
+    if member.asked == asked {
+        return Ok(Vec::new());
+    }
+    let told = match &asked {
+        Some(Asked::Restart { .. }) => ("restart-asked", format!("{instance} is to be restarted")),
+        Some(Asked::Reinit { .. }) => ("reinit-asked", format!("{instance} is to be cloned anew")),
+        Some(Asked::Leave) => ("removal-asked", format!("{instance} is to leave the cluster")),
+        None => ("taken-back", format!("nothing is asked of {instance} any more")),
+    };
+    if let Some(member) = cluster.instances.get_mut(instance) {
+        member.asked = asked;
+    }
+    cluster.revision = number;
+    Ok(vec![told])
+}
+
+/// The last whole copy is never given up; only an open primary proves that there is another one.
+fn another_whole_copy(cluster: &Cluster, primary: Option<&InstanceName>) -> Result<(), Rejected> {
+    let open = cluster.primary.as_ref().is_some_and(|reign| reign.open);
+    let source = primary.and_then(|primary| cluster.instances.get(primary));
+    if open && source.is_some_and(|source| source.copy == Copy::Whole) {
+        return Ok(());
+    }
+    Rejected::because("no primary takes writes at the moment: its copy might be the last whole one")
+}
+
+/// Those who stay have to be able to acknowledge as is wanted.
+fn room_to_leave(cluster: &Cluster, instance: &InstanceName) -> Result<(), Rejected> {
+    let stay = cluster.instances.len().saturating_sub(1);
+    let standbys = u32::try_from(stay).unwrap_or(u32::MAX).saturating_sub(1);
+    if cluster.spec.acks > standbys {
+        return Rejected::because(format!(
+            "without {instance} there are {standbys} standbys, and acks = {}; first: interrex set {} acks={standbys}",
+            cluster.spec.acks, cluster.name
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn end_restart(cluster: &mut Cluster, instance: &InstanceName, number: Revision) -> Done {
+    let asked = Some(Asked::Restart { number });
+    let Some(member) = cluster.instances.get_mut(instance).filter(|member| member.asked == asked) else {
+        return Rejected::because(format!("no restart {number} was asked of {instance}"));
+    };
+    member.asked = None;
+    cluster.revision = cluster.revision.next();
+    Ok(vec![("restarted", format!("{instance} was restarted"))])
+}
+
+/// Out of the record. Its slot and its name go with the next goals.
+pub(super) fn remove(cluster: &mut Cluster, instance: &InstanceName, epoch: Epoch) -> Done {
+    if epoch != cluster.epoch {
+        return Rejected::because(format!("epoch {epoch} is not the current one, {}", cluster.epoch));
+    }
+    let Some(member) = cluster.instances.get(instance).filter(|m| m.asked == Some(Asked::Leave)) else {
+        return Rejected::because(format!("{instance} was not asked to leave"));
+    };
+    let listed = cluster.rules.iter().any(|rule| rule.standbys.contains(instance));
+    if listed || cluster.in_sync_set(instance) || !cluster.sync.proved {
+        return Rejected::because(format!(
+            "{instance} may still have to acknowledge; it leaves the rule first"
+        ));
+    }
+    let primary = cluster.primary.as_ref().filter(|reign| reign.open).map(|reign| &reign.instance);
+    if primary.is_none_or(|primary| primary == instance) {
+        return Rejected::because("no other instance takes writes");
+    }
+    let directory = member.directory.clone();
+    cluster.instances.remove(instance);
+    cluster.removed.insert(instance.clone(), directory);
+    cluster.spec.instances = cluster.spec.instances.saturating_sub(1).max(1);
+    cluster.revision = cluster.revision.next();
+    Ok(vec![("removed", format!("{instance} left the cluster; its data directory is left as it is"))])
+}

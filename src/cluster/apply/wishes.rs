@@ -1,0 +1,60 @@
+//! What an operator wants of a whole cluster, changed: at once, or, where PostgreSQL has parameters to judge, proposed
+//! first and settled by the primary's answer. Nothing is half in force: the spec changes whole or not at all.
+
+use super::{Done, Rejected};
+use crate::ids::Revision;
+use crate::record::{Cluster, Proposed};
+use crate::spec::Spec;
+
+pub(super) fn set(cluster: &mut Cluster, before: &Spec, spec: &Spec) -> Done {
+    if cluster.spec != *before {
+        return Rejected::because(
+            "what is wanted of the cluster was changed meanwhile; look at it and ask again",
+        );
+    }
+    if let Some(proposed) = &cluster.proposed {
+        let changes = proposed.spec.changes_since(&cluster.spec).join(" ");
+        return Rejected::because(format!(
+            "another change is being judged: {changes}; ask again in a moment"
+        ));
+    }
+    spec.check(cluster.instances.len()).map_err(Rejected)?;
+    if spec == before {
+        return Ok(Vec::new());
+    }
+    if spec.parameters == before.parameters {
+        return Ok(vec![in_force(cluster, spec.clone())]);
+    }
+    if !cluster.primary.as_ref().is_some_and(|reign| reign.open) {
+        return Rejected::because(
+            "no primary takes writes at the moment, and only it can judge PostgreSQL parameters",
+        );
+    }
+    let number = cluster.revision.next();
+    let changes = spec.changes_since(before).join(" ");
+    cluster.proposed = Some(Proposed { number, spec: spec.clone() });
+    cluster.revision = number;
+    Ok(vec![("set-proposed", format!("to be judged by PostgreSQL: {changes}"))])
+}
+
+pub(super) fn settle(cluster: &mut Cluster, number: Revision, refused: Option<&str>) -> Done {
+    let Some(proposed) = cluster.proposed.take_if(|proposed| proposed.number == number) else {
+        return Rejected::because(format!("change {number} is not being judged"));
+    };
+    // An instance may have come or gone since.
+    let wrong = refused.map(str::to_owned).or_else(|| proposed.spec.check(cluster.instances.len()).err());
+    match wrong {
+        None => Ok(vec![in_force(cluster, proposed.spec)]),
+        Some(why) => {
+            cluster.revision = cluster.revision.next();
+            Ok(vec![("set-refused", format!("nothing is changed: {why}"))])
+        }
+    }
+}
+
+fn in_force(cluster: &mut Cluster, spec: Spec) -> (&'static str, String) {
+    let changes = spec.changes_since(&cluster.spec).join(" ");
+    cluster.spec = spec;
+    cluster.revision = cluster.revision.next();
+    ("set", format!("set {changes}"))
+}

@@ -1,0 +1,72 @@
+//! What an operator asked, brought to its end: a restart is told done, an instance that is to leave does so once nothing
+//! depends on it, a proposed change is settled. A new copy goes the way of every rebuild ([`super::rejoin`]).
+
+use super::Advance;
+use crate::command::Command;
+use crate::ids::InstanceName;
+use crate::memory::Memory;
+use crate::problem::Wait;
+use crate::record::{Asked, Instance, Proposed, Reign};
+use crate::report::Server;
+use crate::time::span;
+use crate::view::View;
+
+/// What the questions want next.
+pub fn advance(view: &View<'_>, memory: &Memory, reign: &Reign) -> Advance {
+    let asked = view.record.instances.iter().filter_map(|(name, member)| {
+        let asked = member.asked.as_ref()?;
+        Some(about(view, reign, name, member, asked))
+    });
+    let settled = view.record.proposed.iter().map(|proposed| settle(view, memory, reign, proposed));
+    asked.chain(settled).fold(Advance::nothing(), Advance::and)
+}
+
+/// By the primary's word, or by its silence.
+fn settle(view: &View<'_>, memory: &Memory, reign: &Reign, proposed: &Proposed) -> Advance {
+    let number = proposed.number;
+    let judged = view.fresh(&reign.instance).and_then(|report| report.proofs.judged.clone());
+    if let Some((judged, refused)) = judged.filter(|(judged, _)| *judged == number) {
+        return Advance::command(Command::SettleSpec { number: judged, refused });
+    }
+    let waited = memory.proposed_for(view.now);
+    if waited >= view.policy.judged_within {
+        let refused = Some(format!("{} did not judge it within {}", reign.instance, span(waited)));
+        return Advance::command(Command::SettleSpec { number, refused });
+    }
+    Advance::wait(Wait::Judgement { instance: reign.instance.clone() })
+}
+
+fn about(view: &View<'_>, reign: &Reign, name: &InstanceName, member: &Instance, asked: &Asked) -> Advance {
+    let instance = name.clone();
+    match asked {
+        Asked::Restart { number } => {
+            let told = view.fresh(name).filter(|report| report.incarnation == member.incarnation);
+            match told.and_then(|report| report.proofs.restarted) {
+                Some(done) if done == *number => {
+                    Advance::command(Command::EndRestart { instance, number: *number })
+                }
+                _ => Advance::wait(Wait::Restart { instance }),
+            }
+        }
+        Asked::Reinit { .. } => Advance::nothing(),
+        Asked::Leave => leave(view, reign, instance),
+    }
+}
+
+/// Out of the rule, and stopped or silent for so long that it is over.
+fn leave(view: &View<'_>, reign: &Reign, instance: InstanceName) -> Advance {
+    let record = view.record;
+    let listed = record.rules.iter().any(|rule| rule.standbys.contains(&instance));
+    if listed || record.in_sync_set(&instance) || !record.sync.proved {
+        return Advance::wait(Wait::RuleProof { instance: reign.instance.clone() });
+    }
+    let stopped = match view.server(&instance) {
+        Some(Server::Stopped { .. } | Server::NoData) => true,
+        Some(_) => false,
+        None => view.silence(&instance) >= view.policy.surely_over_after(),
+    };
+    match stopped && reign.open {
+        true => Advance::command(Command::Remove { instance, epoch: record.epoch }),
+        false => Advance::wait(Wait::Leaving { instance }),
+    }
+}

@@ -1,0 +1,157 @@
+//! What is asked of single instances: `restart CLUSTER [INSTANCE]`, `reinit CLUSTER INSTANCE`, `instance remove CLUSTER
+//! INSTANCE`. Each is followed until it is done.
+
+use crate::{CtlError, Output, Session, planned};
+use clap::{Args, Subcommand};
+use interrex_api::admin::EventsRequest;
+use interrex_cluster::command::Asking;
+use interrex_cluster::ids::{ClusterName, InstanceName};
+
+/// Restart PostgreSQL: one instance, or all, the standbys first.
+#[derive(Debug, Clone, Args)]
+pub struct Restart {
+    /// The cluster.
+    cluster: ClusterName,
+    /// Which instance; without it all of them, one after the other, the primary last.
+    instance: Option<InstanceName>,
+    /// Only those with parameters that wait for a restart.
+    #[arg(long, conflicts_with = "instance")]
+    pending: bool,
+}
+
+/// Give an instance's copy up and clone it anew.
+#[derive(Debug, Clone, Args)]
+pub struct Reinit {
+    /// The cluster.
+    cluster: ClusterName,
+    /// Which standby.
+    instance: InstanceName,
+    /// Delete the old copy first: there is no room for two, or its directory is a mount point.
+    #[arg(long)]
+    discard_old: bool,
+    /// Return once it is recorded, instead of following it to its end.
+    #[arg(long)]
+    no_wait: bool,
+}
+
+/// What can be done with the list of instances.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Instance {
+    /// Take an instance out of the cluster for good; its data directory is left as it is.
+    Remove {
+        /// The cluster.
+        cluster: ClusterName,
+        /// Which standby.
+        instance: InstanceName,
+        /// Return once it is recorded, instead of following it to its end.
+        #[arg(long)]
+        no_wait: bool,
+    },
+}
+
+impl Restart {
+    pub(crate) async fn run(&self, session: &mut Session<'_>) -> Result<(), CtlError> {
+        let status = session.client.get_cluster(&self.cluster).await?;
+        let primary = status.primary.clone();
+        let chosen = |i: &&interrex_cluster::status::InstanceStatus| match &self.instance {
+            Some(instance) => i.name == *instance,
+            None => !self.pending || !i.pending_restart.is_empty(),
+        };
+        let mut names: Vec<InstanceName> =
+            status.instances.iter().filter(chosen).map(|i| i.name.clone()).collect();
+        if names.is_empty()
+            && let Some(unknown) = &self.instance
+        {
+            // The coordinators say it best.
+            names.push(unknown.clone());
+        }
+        names.sort_by_key(|name| (primary.as_ref() == Some(name), name.clone()));
+        if names.is_empty() && session.output == Output::Table {
+            writeln!(session.out, "no instance of {} waits for a restart", self.cluster)?;
+        }
+        for name in &names {
+            one(session, &self.cluster, name).await?;
+        }
+        match session.output {
+            Output::Json => session.json(&serde_json::json!({ "cluster": self.cluster, "restarted": names })),
+            Output::Table => Ok(()),
+        }
+    }
+}
+
+/// Restarts one instance and waits until it is done.
+async fn one(session: &mut Session<'_>, cluster: &ClusterName, name: &InstanceName) -> Result<(), CtlError> {
+    let before = planned::newest(session, cluster).await?;
+    let Some(epoch) = session.client.ask_instance(cluster, name, Asking::Restart).await? else {
+        return until(session, cluster, before, "restarted", name).await;
+    };
+    let outcome = planned::follow(session, cluster, before, epoch, name).await?;
+    match outcome.missed {
+        None => Ok(()),
+        Some(why) => {
+            Err(CtlError::Refused(format!("{name} was restarted and is not primary any more: {why}")))
+        }
+    }
+}
+
+impl Reinit {
+    pub(crate) async fn run(&self, session: &mut Session<'_>) -> Result<(), CtlError> {
+        let what = Asking::Reinit { discard_old: self.discard_old };
+        ask(session, &self.cluster, &self.instance, what, "whole", self.no_wait).await
+    }
+}
+
+impl Instance {
+    pub(crate) async fn run(&self, session: &mut Session<'_>) -> Result<(), CtlError> {
+        let Instance::Remove { cluster, instance, no_wait } = self;
+        ask(session, cluster, instance, Asking::Leave, "removed", *no_wait).await
+    }
+}
+
+async fn ask(
+    session: &mut Session<'_>,
+    cluster: &ClusterName,
+    instance: &InstanceName,
+    what: Asking,
+    done: &str,
+    no_wait: bool,
+) -> Result<(), CtlError> {
+    let before = planned::newest(session, cluster).await?;
+    session.client.ask_instance(cluster, instance, what).await?;
+    if !no_wait {
+        until(session, cluster, before, done, instance).await?;
+    }
+    match session.output {
+        Output::Json => session.json(&serde_json::json!({
+            "cluster": cluster, "instance": instance, "done": !no_wait,
+        })),
+        Output::Table => Ok(()),
+    }
+}
+
+/// Tells what happens to the cluster until `kind` happened to `instance`.
+async fn until(
+    session: &mut Session<'_>,
+    cluster: &ClusterName,
+    after: u64,
+    kind: &str,
+    instance: &InstanceName,
+) -> Result<(), CtlError> {
+    let request = EventsRequest { cluster: Some(cluster.clone()), after, follow: true };
+    let mut events = session.client.events(request).await?;
+    while let Some(event) = events.next().await? {
+        if session.output == Output::Table {
+            writeln!(session.out, "{}", event.text)?;
+            session.out.flush()?;
+        }
+        let about = event.text.split_whitespace().any(|word| word == instance.as_str());
+        match event.kind.as_str() {
+            reached if reached == kind && about => return Ok(()),
+            "taken-back" if about => return Err(CtlError::Refused(event.text)),
+            _ => {}
+        }
+    }
+    Err(CtlError::Refused(format!(
+        "the coordinators stopped telling before it was done; see: interrex events {cluster}"
+    )))
+}

@@ -1,0 +1,87 @@
+//! `set CLUSTER key=value…`.
+
+use crate::{CtlError, Output, Session, planned};
+use clap::Args;
+use interrex_api::admin::{EventsRequest, SetSpecRequest};
+use interrex_cluster::ids::ClusterName;
+use interrex_cluster::spec::Spec;
+
+/// Change what is wanted of a cluster, whole or not at all.
+#[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Keys: instances, acks, min_acks, when_alone=continue|block, max_data_loss (bytes, 16MB), \
+on_crash=failover|restart, suspect_after, hung_after, leaves_after, alone_after (1500ms, 5s). Anything else is a \
+PostgreSQL parameter (work_mem=64MB): the primary's PostgreSQL judges it before any instance has it. An empty value \
+(work_mem=) takes a parameter or a timeout back to its default."
+)]
+pub struct Set {
+    /// The cluster.
+    cluster: ClusterName,
+    /// What to change.
+    #[arg(required = true, value_parser = pair, value_name = "KEY=VALUE")]
+    changes: Vec<(String, String)>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("key=value is wanted")?;
+    // Judged without the cluster as far as that goes: a typing error needs no coordinator.
+    Spec::default().set(key, value)?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+impl Set {
+    pub(crate) async fn run(&self, session: &mut Session<'_>) -> Result<(), CtlError> {
+        let before = planned::newest(session, &self.cluster).await?;
+        let request = SetSpecRequest { name: self.cluster.clone(), changes: self.changes.clone() };
+        let reply = session.client.set_spec(&request).await?;
+        if reply.proposed {
+            self.judged(session, before).await?;
+        }
+        if session.output == Output::Json {
+            return session.json(&serde_json::json!({ "cluster": self.cluster, "changed": reply.changed }));
+        }
+        match reply.changed.as_slice() {
+            [] => writeln!(session.out, "{} is so already", self.cluster)?,
+            changed => writeln!(session.out, "{}: {}", self.cluster, changed.join(" "))?,
+        }
+        if reply.proposed {
+            let cluster = &self.cluster;
+            writeln!(
+                session.out,
+                "every instance reloads; what needs a restart is shown by: interrex show {cluster}, and done by: interrex \
+                 restart {cluster}"
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Until PostgreSQL said whether it takes the parameters.
+    async fn judged(&self, session: &mut Session<'_>, after: u64) -> Result<(), CtlError> {
+        let request = EventsRequest { cluster: Some(self.cluster.clone()), after, follow: true };
+        let mut events = session.client.events(request).await?;
+        while let Some(event) = events.next().await? {
+            match event.kind.as_str() {
+                "set" => return Ok(()),
+                "set-refused" => return Err(CtlError::Refused(event.text)),
+                _ => {}
+            }
+        }
+        Err(CtlError::Refused(format!(
+            "the coordinators stopped telling before it was judged; see: interrex events {}",
+            self.cluster
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pair;
+
+    #[test]
+    fn a_pair_is_judged_before_anybody_is_asked() {
+        assert_eq!(pair("work_mem=64MB"), Ok(("work_mem".to_owned(), "64MB".to_owned())));
+        assert_eq!(pair("search_path=a=b").unwrap().1, "a=b");
+        assert_eq!(pair("acks"), Err("key=value is wanted".to_owned()));
+        assert_eq!(pair("acks=many"), Err("acks=many: a whole number is wanted".to_owned()));
+    }
+}

@@ -1,0 +1,121 @@
+//! What an operator changes on a running cluster: parameters, judged by PostgreSQL before anybody has them; restarts,
+//! standbys first; a new copy; an instance that leaves. The application goes on writing.
+
+use crate::support::{Town, Writer, healthy, instance, primary};
+
+/// What every instance shows for a parameter.
+async fn shown(town: &Town, parameter: &str) -> Vec<String> {
+    let mut values = Vec::new();
+    for machine in ["n1", "n2", "n3"] {
+        let value = town.sql(machine, &format!("show {parameter}")).await.unwrap_or_default();
+        values.extend(value);
+    }
+    values
+}
+
+async fn all_show(town: &Town, parameter: &str, value: &str) {
+    town.eventually(&format!("{parameter} to be {value} everywhere"), async || {
+        (shown(town, parameter).await == [value; 3]).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parameters_are_judged_first_rolled_out_and_take_a_restart_where_they_need_one() {
+    let town = Town::up().await;
+    let writer = Writer::start(&town).await;
+
+    let set = town.ctl(&["set", "demo", "work_mem=7MB", "alone_after=8s"]).await;
+    assert_eq!(set.code, 0, "{set:?}");
+    all_show(&town, "work_mem", "7MB").await;
+
+    for (bad, why) in [
+        ("work_mem=lots", "invalid value for parameter"),
+        ("no_such_parameter=1", "unrecognized configuration parameter"),
+        ("synchronous_standby_names=x", "is set by Interrex itself"),
+        ("acks=3", "3 instances have 2 standbys"),
+    ] {
+        let refused = town.ctl(&["set", "demo", "min_acks=1", bad]).await;
+        assert_eq!(refused.code, 1, "{bad}: {refused:?}");
+        assert!(refused.err.contains(why), "{bad}: {refused:?}");
+    }
+    let spec = town.status().await.expect("a healthy cluster answers").spec;
+    assert_eq!((spec.min_acks, spec.parameters.len()), (0, 1), "what is refused is refused whole");
+
+    // One of those that replay checks (F25): it takes a restart, of the standbys first.
+    let set = town.ctl(&["set", "demo", "max_connections=151"]).await;
+    assert_eq!(set.code, 0, "{set:?}");
+    town.until("the restart to be shown as pending", |s| {
+        s.instances.iter().all(|i| i.pending_restart == ["max_connections"])
+    })
+    .await;
+    let show = town.ctl(&["show", "demo"]).await;
+    assert!(show.out.contains("has yet to be restarted for max_connections"), "{show:?}");
+    let restarted = town.ctl(&["restart", "demo", "--pending"]).await;
+    assert_eq!(restarted.code, 0, "{restarted:?}");
+    town.until("no restart to be pending", |s| {
+        healthy(s) && s.instances.iter().all(|i| i.pending_restart.is_empty())
+    })
+    .await;
+    all_show(&town, "max_connections", "151").await;
+    let refused = town.ctl(&["set", "demo", "max_connections=83"]).await;
+    assert_eq!((refused.code, refused.err.contains("cannot be lowered")), (1, true), "{refused:?}");
+
+    // Lowered behind everybody's back on a standby, it starts all the same.
+    let standby =
+        if primary(&town.status().await.expect("a healthy cluster answers")) == "n1" { "n2" } else { "n1" };
+    let machine = town.machines.iter().find(|machine| machine.name == standby).expect("three machines");
+    let auto = machine.pgdata().join("postgresql.auto.conf");
+    let before = std::fs::read_to_string(&auto).unwrap();
+    std::fs::write(&auto, format!("{before}max_prepared_transactions = 0\nmax_worker_processes = 1\n"))
+        .unwrap();
+    let restarted = town.ctl(&["restart", "demo", standby]).await;
+    assert_eq!(restarted.code, 0, "{restarted:?}");
+    let after = town.healthy("a standby that was configured too low").await;
+    assert_eq!(instance(&after, standby).incarnation.0, 1, "it is started, not cloned anew");
+    writer.acknowledged(&town, 50).await;
+    writer.verdict(&town).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_is_made_anew_and_an_instance_leaves_for_good() {
+    let mut town = Town::up().await;
+    let writer = Writer::start(&town).await;
+    let before = town.status().await.expect("a healthy cluster answers");
+    let old = primary(&before);
+    let standby = if old == "n3" { "n2" } else { "n3" };
+
+    let refused = town.ctl(&["reinit", "demo", &old]).await;
+    assert_eq!((refused.code, refused.err.contains("switchover")), (1, true), "{refused:?}");
+    let unknown = town.ctl(&["reinit", "demo", "n9"]).await;
+    assert_eq!((unknown.code, unknown.err.contains("interrex show demo")), (1, true), "{unknown:?}");
+
+    let done = town.ctl(&["reinit", "demo", standby, "--discard-old"]).await;
+    assert_eq!(done.code, 0, "{done:?}");
+    let whole = town.healthy("the cluster with a new copy").await;
+    let incarnation = |status, name| instance(status, name).incarnation;
+    assert_eq!(incarnation(&whole, standby).0, incarnation(&before, standby).0 + 1);
+
+    let refused = town.ctl(&["instance", "remove", "demo", &old]).await;
+    assert_eq!(refused.code, 1, "{refused:?}");
+    let left = town.ctl(&["instance", "remove", "demo", standby]).await;
+    assert_eq!(left.code, 0, "{left:?}");
+    let two = town.until("two instances, all well", |s| s.instances.len() == 2 && healthy(s)).await;
+    assert_eq!(two.spec.instances, 2);
+    let slots = town.sql(&old, "select count(*)::text from pg_replication_slots").await.unwrap();
+    assert_eq!(slots, ["1"], "nobody's slot holds WAL for who has left");
+
+    // Its node comes back under the same directory: it is not taken in, and nobody else minds.
+    town.machine(standby).kill();
+    town.machine(standby).start();
+    town.eventually("its agent to be refused", async || {
+        let machine = town.machines.iter().find(|machine| machine.name == standby)?;
+        machine.log().contains("was removed from cluster demo").then_some(())
+    })
+    .await;
+    let refused = town.ctl(&["instance", "remove", "demo", if old == "n1" { "n2" } else { "n1" }]).await;
+    assert_eq!((refused.code, refused.err.contains("acks=0")), (1, true), "{refused:?}");
+    writer.acknowledged(&town, 50).await;
+    town.healthy("two instances").await;
+    drop(writer);
+}
