@@ -6,6 +6,7 @@
 //! tools that it runs to their end: the server process belongs to the guard ([`Server::start_args`] says how).
 //! When to do which of these things is the business of the steps.
 
+mod abandoned;
 mod aside;
 mod barrier;
 mod beat;

@@ -5,12 +5,19 @@ use crate::instance::Instance;
 use crate::postgres::{Clients, Role};
 use interrex_cluster::goal::StandbyGoal;
 use interrex_cluster::ids::Stamp;
+use interrex_cluster::instance::next_step::Stop;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 impl Instance {
     pub(super) async fn follow(&self, stamp: Stamp, goal: &StandbyGoal) -> Done {
         let role = Role::Standby { upstream: upstream(goal) };
+        let replaying = self.run().replaying;
+        if let Some(own) = replaying
+            && self.removed_abandoned(own, goal.line.as_ref()).await?
+        {
+            return self.stop(Stop::Fast, "it knew of a timeline that it is not on").await;
+        }
         let log_from = std::fs::metadata(self.rooms.log()).map_or(0, |log| log.len());
         // From here on the position may move: what was proved about it is void.
         self.known().proofs.sealed = None;

@@ -71,9 +71,9 @@ impl Instance {
             (Step::Stop { how, why }, _) => self.stop(*how, why).await,
             (Step::InitDb, _) => self.bootstrap(stamp).await,
             (Step::StartAsStandby { follow: true }, Goal::Standby(goal)) => {
-                self.start(stamp, Some(goal)).await
+                self.start(stamp, Some(goal), goal.line.as_ref()).await
             }
-            (Step::StartAsStandby { .. }, _) => self.start(stamp, None).await,
+            (Step::StartAsStandby { .. }, goal) => self.start(stamp, None, line_of(goal)).await,
             (Step::Seal { epoch }, goal) => self.seal(stamp, *epoch, line_of(goal), ended(goal)).await,
             (Step::ScanEnd { epoch, stopped }, goal) => {
                 self.scan_end(stamp, *epoch, *stopped, line_of(goal)).await

@@ -6,11 +6,16 @@ use crate::instance::Instance;
 use crate::postgres::{Clients, HistoryFile, Role, cut_to};
 use interrex_cluster::goal::PrimaryGoal;
 use interrex_cluster::ids::Stamp;
+use interrex_cluster::instance::next_step::Stop;
 use interrex_cluster::wal::{History, TimelineId};
 
 impl Instance {
     /// Histories, slots, clients out, the rule configured and shown. The server is in recovery and receives nothing.
     pub(super) async fn prepare(&self, stamp: Stamp, goal: &PrimaryGoal) -> Done {
+        let own = self.own_history(goal.line.as_ref()).await?;
+        if self.removed_abandoned(own.timeline, None).await? {
+            return self.stop(Stop::Fast, "it knew of a timeline that it is not on").await;
+        }
         let sync = text(&goal.sync);
         let role = Role::Primary { sync: sync.clone() };
         self.run().role = None;
@@ -19,7 +24,7 @@ impl Instance {
             self.run().from_async = true;
         }
         let files = async {
-            self.write_histories(goal).await?;
+            self.write_histories(goal, &own).await?;
             let hba = self.server.write_hba(Clients::Out).await?;
             let settings = self.write_role(&role).await?;
             self.still(stamp)?;
@@ -46,11 +51,10 @@ impl Instance {
     /// real ones of the line that this copy is on, placeholders for all others. Never the real history of a timeline
     /// that this copy is not on, confirmed or not: the startup process looks for a newer one all the time, would take
     /// it for its target, and the promotion would name an ancestor that this copy holds nothing of.
-    async fn write_histories(&self, goal: &PrimaryGoal) -> Done {
-        let own = self.own_history(goal.line.as_ref()).await?;
+    async fn write_histories(&self, goal: &PrimaryGoal, own: &History) -> Done {
         let there = self.server.histories().await?;
         for number in (2..goal.epoch.0).map(TimelineId) {
-            match due(&own, number, there.get(&number)) {
+            match due(own, number, there.get(&number)) {
                 Due::Nothing => {}
                 Due::Real(history) => self.server.write_history(&history).await?,
                 Due::Placeholder => self.server.write_placeholder(number).await?,

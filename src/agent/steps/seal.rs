@@ -44,6 +44,10 @@ impl Instance {
             run.upstream = None;
             run.replaying = Some(position.timeline);
         }
+        if self.removed_abandoned(position.timeline, line).await? {
+            // It may have one of them for its target already. Ended, it is sealed as well.
+            return self.stop(Stop::Fast, "it knew of a timeline that it is not on").await;
+        }
         match epoch {
             Some(_) if self.was_rolled_back(position, line).await? => Ok(()),
             Some(epoch) => self.prove_seal(stamp, epoch, position, false, line).await.map(|_| ()),
@@ -89,6 +93,22 @@ impl Instance {
         let mut known = self.known();
         known.end = Some(End { position, history });
         Ok(())
+    }
+
+    /// Removes histories that would lead the copy, whose newest record is on `own`, astray; true when there were any.
+    pub(super) async fn removed_abandoned(
+        &self,
+        own: TimelineId,
+        line: Option<&History>,
+    ) -> Result<bool, StepError> {
+        let removed = self.server.remove_abandoned(own, line).await?;
+        for timeline in &removed {
+            tracing::warn!(
+                cluster = %self.config.cluster, %timeline,
+                "pg_wal had the history of a timeline that this copy is not on; it was removed"
+            );
+        }
+        Ok(!removed.is_empty())
     }
 
     async fn prove_seal(

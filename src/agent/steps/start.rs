@@ -9,11 +9,17 @@ use crate::run::Run;
 use crate::session::now;
 use interrex_cluster::goal::StandbyGoal;
 use interrex_cluster::ids::Stamp;
+use interrex_cluster::wal::{History, TimelineId};
 use std::ffi::OsString;
 
 impl Instance {
-    /// Starts it, following `goal`'s upstream or receiving from nobody.
-    pub(super) async fn start(&self, stamp: Stamp, goal: Option<&StandbyGoal>) -> Done {
+    /// Starts it, following `goal`'s upstream or receiving from nobody. `line`: the ancestry that the goal speaks of.
+    pub(super) async fn start(
+        &self,
+        stamp: Stamp,
+        goal: Option<&StandbyGoal>,
+        line: Option<&History>,
+    ) -> Done {
         self.not_in_a_hurry()?;
         let role = goal.map_or(Role::Sealed, |goal| Role::Standby { upstream: upstream(goal) });
         // Who follows may be read from; who may be promoted next lets clients in when it has.
@@ -21,6 +27,7 @@ impl Instance {
         self.write_role(&role).await?;
         self.server.write_hba(clients).await?;
         self.server.put_standby_signal().await?;
+        self.removed_abandoned(self.own_timeline(line).await?, line).await?;
         self.server.free_numbers().await?;
         let floor = self.server.floor().await?;
         let log_from = std::fs::metadata(self.rooms.log()).map_or(0, |log| log.len());
@@ -51,6 +58,17 @@ impl Instance {
         tracing::info!(cluster = %self.config.cluster, postmaster = running.postmaster(), "PostgreSQL was started as a standby");
         self.process.send_replace(Some(running));
         Ok(())
+    }
+
+    /// The newest timeline that the stopped copy is on, by its WAL and by its data.
+    async fn own_timeline(&self, line: Option<&History>) -> Result<TimelineId, StepError> {
+        let known = self.known().end.as_ref().map(|end| end.position.timeline);
+        let by_wal = match known {
+            Some(timeline) => timeline,
+            // A copy that was just rewound has not all of its WAL yet: its data tell.
+            None => self.server.wal_end(None, line).await.map(|end| end.timeline).unwrap_or_default(),
+        };
+        Ok(by_wal.max(self.server.data_timeline().await?))
     }
 
     fn not_in_a_hurry(&self) -> Done {
