@@ -9,6 +9,8 @@
 mod house;
 #[path = "walls/imports.rs"]
 mod imports;
+#[path = "walls/mutants.rs"]
+mod mutants;
 #[path = "walls/supply.rs"]
 mod supply;
 #[path = "walls/words.rs"]
@@ -24,6 +26,11 @@ fn stands(breaches: Vec<String>) {
 #[test]
 fn every_crate_imports_only_what_it_may() {
     stands(imports::breaches(&House::read().imports()));
+}
+
+#[test]
+fn no_shipped_build_has_mutants() {
+    stands(mutants::breaches(&House::read().features()));
 }
 
 #[test]

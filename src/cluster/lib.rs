@@ -19,6 +19,7 @@ pub mod goal;
 pub mod ids;
 pub mod instance;
 pub mod memory;
+pub mod mutants;
 pub mod operation;
 pub mod policy;
 pub mod problem;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use super::mutants::Features;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
 pub(crate) struct House(Metadata);
@@ -45,6 +46,16 @@ impl House {
             imports.collect::<Vec<_>>()
         };
         self.ours().flat_map(of_one).collect()
+    }
+
+    /// Package of ours → its features, and those that it asks of its dependencies.
+    pub(crate) fn features(&self) -> BTreeMap<String, Features> {
+        let of_one = |package: &Package| {
+            let asked = package.dependencies.iter().flat_map(|d| d.features.iter().cloned()).collect();
+            let own = package.features.iter().map(|(name, on)| (name.clone(), on.clone())).collect();
+            (package.name.to_string(), Features { own, asked })
+        };
+        self.ours().map(of_one).collect()
     }
 
     /// The packages from outside that a crate of ours names.

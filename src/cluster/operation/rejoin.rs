@@ -70,13 +70,14 @@ fn grant(view: &View<'_>, reign: &Reign, name: &InstanceName, member: &Instance,
     if record.sync.standbys.contains(name) {
         return Advance::wait(Wait::RuleProof { instance: reign.instance.clone() });
     }
-    // An older rule may need this very copy: it is kept until the newest rule is proved, unless nobody else could
-    // prove it (PROTOCOL.md clause 11).
+    // An older rule may need this very copy: it is kept until the newest rule is proved, unless too few others could
+    // prove it (PROTOCOL.md clause 11): a rule that asks for this copy too would wait for it for ever.
     let could_prove = |other: &InstanceName| {
         other != name && *other != reign.instance && view.fresh(other).is_some_and(|r| r.needs.is_none())
     };
-    let somebody_else = view.whole_and_fresh().any(could_prove);
-    if member.copy == Copy::Whole && !record.sync.proved && somebody_else {
+    let others = view.whole_and_fresh().filter(|other| could_prove(other)).count();
+    let provable = others >= usize::try_from(record.sync.k.max(1)).unwrap_or(usize::MAX);
+    if member.copy == Copy::Whole && !record.sync.proved && provable {
         return Advance::wait(Wait::RuleProof { instance: reign.instance.clone() });
     }
     let until = Position { timeline: TimelineId(record.epoch.0), lsn: primary.flushed };

@@ -1,0 +1,38 @@
+//! One acknowledging primary (PROTOCOL.md invariant 3): once a newer epoch gave its first acknowledgement, an older one
+//! acknowledges nothing that the newer does not hold. (A standby's word that it flushed may be on its way while that
+//! standby is sealed, and reach a primary that was stopped meanwhile: what it lets through is held.) A timeline bears
+//! the number of its epoch.
+
+use crate::{Fact, Property};
+use interrex_cluster::ids::InstanceName;
+use interrex_cluster::wal::TimelineId;
+
+/// The newest timeline on which a commit was acknowledged, and by whom.
+#[derive(Default)]
+pub(crate) struct OneAcknowledges {
+    newest: Option<(TimelineId, InstanceName)>,
+}
+
+impl Property for OneAcknowledges {
+    fn name(&self) -> &'static str {
+        "one-acknowledging-primary"
+    }
+
+    fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
+        let Fact::Acknowledged { by, timeline, commit, held } = fact else { return Ok(()) };
+        match &self.newest {
+            Some((newest, _)) if timeline < newest && *held => Ok(()),
+            Some((newest, who)) if timeline < newest => Err(format!(
+                "{by} acknowledged commit {commit} on timeline {timeline} after {who} had on timeline {newest}"
+            )),
+            Some((newest, who)) if timeline == newest && who != *by => Err(format!(
+                "{by} and {who} both acknowledged on timeline {timeline}, commit {commit} among them"
+            )),
+            Some((newest, _)) if timeline == newest => Ok(()),
+            _ => {
+                self.newest = Some((*timeline, (*by).clone()));
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! No acknowledged commit is lost (PROTOCOL.md invariant 2): whoever lets clients in holds every commit that was ever
+//! acknowledged. Overrides excepted.
+
+use crate::{CommitId, Fact, Property};
+
+/// Acknowledged commits, oldest first.
+#[derive(Default)]
+pub(crate) struct NoneLost {
+    acknowledged: Vec<CommitId>,
+}
+
+impl Property for NoneLost {
+    fn name(&self) -> &'static str {
+        "no-acknowledged-commit-lost"
+    }
+
+    fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
+        match fact {
+            Fact::Acknowledged { commit, .. } => self.acknowledged.push(*commit),
+            Fact::Overridden => self.acknowledged.clear(),
+            Fact::Serves { by, epoch, holds } => {
+                let lost: Vec<CommitId> =
+                    self.acknowledged.iter().copied().filter(|commit| !holds(*commit)).collect();
+                if let (Some(first), Some(last)) = (lost.first(), lost.last()) {
+                    return Err(format!(
+                        "{by} serves in epoch {epoch} and lacks {} acknowledged commit(s), {first} to {last}",
+                        lost.len()
+                    ));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,134 @@
+//! Runs of seeds: one, with or without its play, or many, with what they found.
+
+use crate::plan::{Plan, Shape};
+use crate::reach::Reach;
+use crate::trace::Trace;
+use crate::world::World;
+use interrex_check::Violation;
+
+/// Every so-manieth seed is a calm one: no fault, heavy load, slow machines.
+const CALM_EVERY: u64 = 16;
+
+/// What came of one seed.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// What was found broken; empty when all held.
+    pub violations: Vec<Violation>,
+    /// Changes of primary that came to be open, with acknowledged commits checked across.
+    pub failovers: u64,
+    /// Commits that were acknowledged.
+    pub acknowledged: u64,
+    /// Events that happened.
+    pub events: u64,
+    /// Simulated time, in milliseconds.
+    pub simulated_ms: u64,
+    reach: Reach,
+}
+
+/// What came of many.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// How many were run.
+    pub runs: u64,
+    /// Changes of primary in all of them.
+    pub failovers: u64,
+    /// Acknowledged commits in all of them.
+    pub acknowledged: u64,
+    /// Simulated time of all of them, in milliseconds.
+    pub simulated_ms: u64,
+    /// Each seed that broke something, with what it broke first.
+    pub violations: Vec<(u64, Violation)>,
+    reach: Reach,
+}
+
+impl Batch {
+    /// Takes in what came of a seed.
+    pub fn add(&mut self, outcome: &Outcome) {
+        self.runs += 1;
+        self.failovers += outcome.failovers;
+        self.acknowledged += outcome.acknowledged;
+        self.simulated_ms += outcome.simulated_ms;
+        self.reach.join(outcome.reach);
+        if let Some(violation) = outcome.violations.first() {
+            self.violations.push((outcome.seed, violation.clone()));
+        }
+    }
+
+    /// Takes in another batch.
+    pub fn join(&mut self, other: Batch) {
+        self.runs += other.runs;
+        self.failovers += other.failovers;
+        self.acknowledged += other.acknowledged;
+        self.simulated_ms += other.simulated_ms;
+        self.reach.join(other.reach);
+        self.violations.extend(other.violations);
+    }
+
+    /// Dangerous states that none of these runs was in, in words.
+    pub fn unreached(&self) -> Vec<&'static str> {
+        self.reach.missing()
+    }
+}
+
+pub(crate) fn plan(seed: u64) -> Plan {
+    Plan::of(seed, Shape { calm: seed % CALM_EVERY == CALM_EVERY - 1 })
+}
+
+fn outcome(world: &World) -> Outcome {
+    Outcome {
+        seed: world.plan.seed,
+        violations: world.checks.violations().to_vec(),
+        failovers: world.figures.failovers,
+        acknowledged: world.figures.acknowledged,
+        events: world.figures.events,
+        simulated_ms: world.now / 1_000,
+        reach: world.reach,
+    }
+}
+
+pub(crate) fn run_plan(plan: Plan) -> Outcome {
+    let mut world = World::new(plan, Trace::default());
+    world.run();
+    outcome(&world)
+}
+
+/// Runs one seed.
+pub fn run(seed: u64) -> Outcome {
+    run_plan(plan(seed))
+}
+
+/// Runs one seed and keeps its play, a line an event.
+pub fn play(seed: u64) -> (Outcome, Vec<String>) {
+    play_plan(plan(seed))
+}
+
+pub(crate) fn play_plan(plan: Plan) -> (Outcome, Vec<String>) {
+    let mut trace = Trace::kept();
+    trace.say(0, || format!("{plan:?}"));
+    let mut world = World::new(plan, trace);
+    world.run();
+    let outcome = outcome(&world);
+    (outcome, world.trace.into_lines())
+}
+
+/// The hash of a seed's play.
+pub fn play_hash(seed: u64) -> u64 {
+    crate::trace::hash(&play(seed).1)
+}
+
+/// Runs `count` seeds from `from` on.
+pub fn batch(from: u64, count: u64) -> Batch {
+    let mut all = Batch::default();
+    for seed in from..from.saturating_add(count) {
+        all.add(&run(seed));
+    }
+    all
+}
+
+/// Leaves out strikes of a failing seed for as long as the same property stays broken, and plays what is left.
+pub fn shorten(seed: u64) -> Option<(Outcome, Vec<String>)> {
+    let shorter = crate::shrink::shrink(plan(seed))?;
+    Some(play_plan(shorter))
+}

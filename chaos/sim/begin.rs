@@ -1,0 +1,167 @@
+//! How a world begins: a cluster that was created long ago and runs, or one that is created now. The record is made by
+//! the very commands that make one.
+
+use crate::coordinator::address;
+use crate::event::Event;
+use crate::plan::Start;
+use crate::postgres::{ControlState, Dir, Role};
+use crate::wal::Place;
+use crate::world::{S, World};
+use interrex_cluster::apply::apply;
+use interrex_cluster::command::{Command, Entry, Registration};
+use interrex_cluster::ids::{ClusterId, Epoch, Incarnation, Stamp};
+use interrex_cluster::record::{Cluster, Secrets};
+use interrex_cluster::report::{Promotion, Rebuild};
+use interrex_cluster::time::{Instant, WallMs};
+use interrex_cluster::wal::{Ancestor, History, Lsn, Position, TimelineId};
+use std::collections::BTreeMap;
+
+/// Where timeline 2 of a cluster that runs branched off, and where it is.
+const FORK: u64 = 0x100_0000;
+const END: u64 = 0x100_0400;
+
+impl World {
+    fn create(&self) -> Command {
+        let secrets = Secrets { superuser: "s".to_owned(), replication: "r".to_owned(), owner: None };
+        Command::Create { id: ClusterId(0xC0FFEE), spec: self.plan.spec.clone(), secrets }
+    }
+
+    fn made(&self, commands: Vec<Command>) -> Option<Cluster> {
+        let mut clusters = BTreeMap::new();
+        for command in commands {
+            let entry = Entry { cluster: self.cluster.clone(), command, at: WallMs(0) };
+            if let Err(why) = apply(&mut clusters, &entry, 1) {
+                // A command of our own that does not fit is a fault of this file; the run cannot begin then.
+                return self.unmade(&why.0);
+            }
+        }
+        clusters.remove(&self.cluster)
+    }
+
+    #[expect(clippy::panic, reason = "the commands below make a cluster, or this file is wrong")]
+    fn unmade(&self, why: &str) -> Option<Cluster> {
+        panic!("seed {}: the first record could not be made: {why}", self.plan.seed)
+    }
+
+    /// An empty record: instances register, one makes the first copy, the others clone it.
+    pub(crate) fn created(&mut self) {
+        let record = self.made(vec![self.create()]);
+        self.found(record);
+    }
+
+    /// A cluster in epoch 2: n1 is primary, the others stream.
+    pub(crate) fn steady(&mut self) {
+        let first = self.names[0].clone();
+        let others = self.names[1..].to_vec();
+        let epoch = Epoch(2);
+        let mut commands = vec![self.create()];
+        commands.extend(self.names.iter().enumerate().map(|(i, name)| {
+            Command::Register(Registration {
+                instance: name.clone(),
+                machine: crate::plan::machine_name(i),
+                zone: self.plan.zone_name(i),
+                directory: self.agents[i].directory.clone(),
+                address: address(i),
+                priority: Some(1),
+                major: 15,
+                system: None,
+                replaces: None,
+            })
+        }));
+        let end = Position { timeline: TimelineId(1), lsn: Lsn(FORK) };
+        let promotion = Promotion { epoch, parent: TimelineId(1), begin: Lsn(FORK) };
+        let ancestors = vec![Ancestor { timeline: TimelineId(1), end: Lsn(FORK) }];
+        let line = History { timeline: TimelineId(2), ancestors };
+        commands.push(Command::BeginBootstrap { on: first.clone() });
+        commands.push(Command::EndBootstrap {
+            instance: first.clone(),
+            system: crate::plan::SYSTEM,
+            position: end,
+        });
+        commands.push(Command::ConfirmPrimary { instance: first, promotion, line });
+        for instance in &others {
+            let incarnation = Incarnation(1);
+            let until = Position { timeline: TimelineId(2), lsn: Lsn(FORK) };
+            let how = Rebuild::Clone;
+            commands.push(Command::GrantRebuild { instance: instance.clone(), incarnation, how, until });
+            commands.push(Command::EndRebuild { instance: instance.clone(), incarnation });
+            commands.push(Command::MarkWhole { instance: instance.clone(), incarnation, epoch });
+        }
+        commands.push(Command::OpenPrimary { epoch });
+        let k = self.plan.spec.acks;
+        let standbys = others.into_iter().collect();
+        commands.push(Command::ChangeRule { epoch, k, standbys });
+        let record = self.made(commands);
+        let proved = record.and_then(|record| {
+            let number = record.sync.number;
+            let mut clusters = BTreeMap::from([(self.cluster.clone(), record)]);
+            let command = Command::RetireRules { epoch, number };
+            let entry = Entry { cluster: self.cluster.clone(), command, at: WallMs(0) };
+            let _ = apply(&mut clusters, &entry, 1);
+            clusters.remove(&self.cluster)
+        });
+        self.found(proved);
+        self.copies();
+        if self.plan.start == Start::Steady {
+            self.running();
+        }
+    }
+
+    /// A whole copy of timeline 2 on every instance.
+    fn copies(&mut self) {
+        let one = self.archive.branch(1, None);
+        let two = self.archive.branch(2, Some(Place { branch: one, lsn: FORK }));
+        let Some(record) = self.record() else { return };
+        let stamp = Stamp { epoch: record.epoch, revision: record.revision };
+        for i in 0..self.names.len() {
+            self.servers[i].dir = Some(Dir {
+                incarnation: Incarnation(1),
+                epoch: stamp.epoch,
+                signal: true,
+                role: Role::Sealed,
+                lets_in: false,
+                end: Place { branch: two, lsn: END },
+                histories: BTreeMap::from([(2, true)]),
+                state: ControlState::InRecovery,
+                needs: None,
+                hopeless: false,
+                slots: true,
+                torn: false,
+            });
+            let memory = &mut self.agents[i].memory;
+            memory.obeyed = stamp;
+            memory.incarnation = Incarnation(1);
+            memory.promoted = (i == 0).then_some(stamp.epoch);
+            memory.rebuilt = (i > 0).then_some(Incarnation(1));
+        }
+    }
+
+    /// Every server runs by its goal; the primary under a lease that was granted a moment ago.
+    fn running(&mut self) {
+        use interrex_cluster::goal::Goal;
+        let goals: Vec<_> = self.log.states.last().map(|state| state.goals.clone()).unwrap_or_default();
+        for (i, goal) in goals.into_iter().enumerate() {
+            let role = match goal.as_deref().map(|goal| &goal.goal) {
+                Some(Goal::Primary(goal)) => World::sync_of(goal),
+                Some(Goal::Standby(goal)) => self.standby_role(goal),
+                _ => Role::Sealed,
+            };
+            let Some(dir) = self.servers[i].dir.as_mut() else { continue };
+            dir.role = role;
+            dir.lets_in = true;
+            self.start_server(i);
+            let life = self.servers[i].life;
+            let clock = self.clock(i);
+            if i == 0 {
+                let server = &mut self.servers[i];
+                if let (Some(proc), Some(dir)) = (server.proc.as_mut(), server.dir.as_mut()) {
+                    proc.phase = crate::postgres::Phase::Primary;
+                    dir.state = ControlState::InProduction;
+                }
+                self.set_deadline(i, Epoch(2), Instant(clock.0 + 3 * S / 1_000));
+            } else {
+                self.after(0, Event::Up { i, life });
+            }
+        }
+    }
+}

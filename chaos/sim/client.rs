@@ -1,0 +1,40 @@
+//! Clients: each writes, waits for the answer, thinks, and writes again. They go to whatever server lets them in as a
+//! primary, whether the record knows it or not: a client may have an old address. Whoever gets no answer does not know;
+//! nothing is ever tried again.
+
+use crate::event::Event;
+use crate::postgres::By;
+use crate::world::{MS, World};
+
+/// One client.
+#[derive(Debug, Default)]
+pub(crate) struct Client {
+    /// Its commit under way.
+    pub(crate) waits: bool,
+}
+
+impl World {
+    /// A client's turn: to write, if somebody lets it.
+    pub(crate) fn client(&mut self, client: usize) {
+        if self.clients[client].waits {
+            return;
+        }
+        let open: Vec<usize> = (0..self.servers.len()).filter(|i| self.takes_clients(*i)).collect();
+        if open.is_empty() {
+            let wait = self.rng.range(20 * MS, 100 * MS);
+            self.after(wait, Event::Client { client });
+            return;
+        }
+        let i = open[self.rng.index(open.len())];
+        self.clients[client].waits = true;
+        self.write(i, By::Client(client));
+    }
+
+    /// The answer, or the end of the connection.
+    pub(crate) fn answer(&mut self, client: usize) {
+        self.clients[client].waits = false;
+        let think = self.plan.think_ms * MS;
+        let wait = self.rng.range(think / 2, think * 2);
+        self.after(wait, Event::Client { client });
+    }
+}

@@ -1,0 +1,164 @@
+//! The driver: look, propose what was decided, look again at once while that changed something.
+
+use super::log::Waits;
+use crate::event::Event;
+use crate::world::{MS, Time, World};
+use interrex_cluster::apply::apply;
+use interrex_cluster::command::{Command, Entry};
+use interrex_cluster::decide::{Decision, decide};
+use interrex_cluster::explain;
+use interrex_cluster::problem::{ProblemKind, Severity};
+use interrex_cluster::record::{Cluster, Operation};
+use interrex_cluster::time::{Instant, WallMs};
+use interrex_cluster::view::View;
+use std::collections::BTreeMap;
+
+/// As in the shipped driver.
+const BRISK: Time = 50 * MS;
+const CALM: Time = 250 * MS;
+
+impl World {
+    /// The driver is to look, not later than in `wait`.
+    pub(super) fn look_soon(&mut self, c: usize, wait: Time) {
+        let coordinator = &mut self.coordinators[c];
+        if coordinator.proposing.is_some() {
+            coordinator.changed = true;
+            return;
+        }
+        coordinator.token += 1;
+        let (run, token) = (coordinator.run, coordinator.token);
+        self.after(wait, Event::Look { c, run, token });
+    }
+
+    /// Now, by a coordinator's clock; and if it was away (stopped, suspended), it listens anew from here.
+    pub(super) fn awake(&mut self, c: usize) -> Instant {
+        let now = self.clock(c);
+        let coordinator = &mut self.coordinators[c];
+        if std::mem::take(&mut coordinator.away) {
+            coordinator.heard.clear();
+            coordinator.listening_since = now;
+        }
+        now
+    }
+
+    /// One look of the driver.
+    pub(crate) fn look(&mut self, c: usize, run: u32, token: u32) {
+        let coordinator = &self.coordinators[c];
+        if !coordinator.up
+            || coordinator.run != run
+            || coordinator.token != token
+            || coordinator.proposing.is_some()
+        {
+            return;
+        }
+        if coordinator.leads.is_none() {
+            return;
+        }
+        let now = self.awake(c);
+        let state = self.state_of(c);
+        let Some(record) = &state.record else { return self.look_soon(c, CALM) };
+        let decision = self.decide(c, record, now);
+        if self.trace.on() {
+            let lines = explain::lines(&decision);
+            let told = lines.iter().filter(|line| line.starts_with("problem") || line.starts_with("  "));
+            let told: Vec<&str> = told.map(|line| line.trim()).collect();
+            if !told.is_empty() && !decision.commands.is_empty() {
+                self.say(|| format!("coordinator {}: {}", c + 1, told.join("; ")));
+            }
+        }
+        if decision.commands.is_empty() {
+            let wait = if self.suspicious(c, record, &decision, now) { BRISK } else { CALM };
+            return self.look_soon(c, wait);
+        }
+        self.coordinators[c].queue = decision.commands.into();
+        self.coordinators[c].changed = false;
+        self.next_proposal(c);
+    }
+
+    fn decide(&mut self, c: usize, record: &Cluster, now: Instant) -> Decision {
+        let coordinator = &mut self.coordinators[c];
+        let mut memory = std::mem::take(&mut coordinator.memory);
+        let view = View {
+            record,
+            heard: &coordinator.heard,
+            listening_since: coordinator.listening_since,
+            last_grant: coordinator.last_grant.max(coordinator.since),
+            policy: &self.policy,
+            now,
+        };
+        memory.look(&view);
+        let decision = decide(&view, &memory);
+        coordinator.memory = memory;
+        for problem in &decision.problems {
+            if let ProblemKind::AgentSilent { .. } = problem.kind {
+                self.reach.note(crate::reach::Danger::SilenceOutvoted);
+            }
+        }
+        for wait in &decision.waits {
+            self.reach.wait(wait);
+        }
+        decision
+    }
+
+    fn suspicious(&self, c: usize, record: &Cluster, decision: &Decision, now: Instant) -> bool {
+        let coordinator = &self.coordinators[c];
+        let heard = |name| coordinator.heard.get(name).map_or(coordinator.listening_since, |heard| heard.at);
+        matches!(record.operation, Operation::Failover(_) | Operation::Bootstrap { .. })
+            || decision.problems.iter().any(|problem| problem.kind.severity() == Severity::Critical)
+            || record
+                .primary
+                .as_ref()
+                .is_some_and(|reign| now.since(heard(&reign.instance)) >= 2 * self.policy.heartbeat)
+    }
+
+    /// Proposes the next of what was decided; what would change nothing now is not even written.
+    fn next_proposal(&mut self, c: usize) {
+        while let Some(command) = self.coordinators[c].queue.pop_front() {
+            match self.trial(c, &command) {
+                Some(true) => {
+                    self.coordinators[c].proposing = self.propose(c, command, Waits::Driver);
+                    return;
+                }
+                Some(false) => {}
+                None => self.coordinators[c].queue.clear(),
+            }
+        }
+        let again = std::mem::take(&mut self.coordinators[c].changed);
+        self.look_soon(c, if again { MS / 5 } else { BRISK });
+    }
+
+    /// Whether a command would change the record that this coordinator knows; none: it would be rejected.
+    pub(super) fn trial(&self, c: usize, command: &Command) -> Option<bool> {
+        let state = self.state_of(c);
+        let mut clusters: BTreeMap<_, _> =
+            state.record.clone().map(|record| (self.cluster.clone(), record)).into_iter().collect();
+        let entry =
+            Entry { cluster: self.cluster.clone(), command: command.clone(), at: WallMs(self.now / MS) };
+        apply(&mut clusters, &entry, 0).ok().map(|events| !events.is_empty())
+    }
+
+    /// The outcome of a proposal: it changed something, or not, or nobody knows.
+    pub(super) fn proposed(&mut self, c: usize, id: u64, waits: Waits, done: Option<bool>) {
+        match waits {
+            Waits::Driver => {
+                let coordinator = &mut self.coordinators[c];
+                if coordinator.proposing != Some(id) {
+                    return;
+                }
+                coordinator.proposing = None;
+                match done {
+                    Some(changed) => {
+                        coordinator.changed |= changed;
+                        self.next_proposal(c);
+                    }
+                    None => {
+                        coordinator.queue.clear();
+                        self.look_soon(c, BRISK);
+                    }
+                }
+            }
+            Waits::Registration { i, run } if done.is_some() => self.welcome(c, i, run),
+            Waits::Registration { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! The log: what is committed, who leads, and what became of proposals whose leader was deposed.
+
+use super::{Ask, Coordinator};
+use crate::event::{Elected, Event};
+use crate::faults::Moment;
+use crate::reach::Danger;
+use crate::world::{MS, S, Time, World};
+use interrex_check::Fact;
+use interrex_cluster::apply::apply;
+use interrex_cluster::command::{Command, Entry};
+use interrex_cluster::goal::{StampedGoal, goal};
+use interrex_cluster::record::{Cluster, Operation};
+use interrex_cluster::time::WallMs;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// Between two looks at who leads.
+const TICK: Time = 100 * MS;
+
+/// A committed state of the record, and what it says to everybody. Shared by all who have applied it.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) record: Option<Cluster>,
+    pub(crate) goals: Vec<Option<Rc<StampedGoal>>>,
+    pub(crate) place: Elected,
+}
+
+/// What waits for the outcome of a proposal.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Waits {
+    Driver,
+    Registration { i: usize, run: u32 },
+}
+
+/// A proposal that is not committed yet.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    id: u64,
+    c: usize,
+    term: u64,
+    command: Command,
+    waits: Waits,
+    since: Time,
+}
+
+/// The log of the group.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    pub(crate) states: Vec<Rc<State>>,
+    pub(crate) term: u64,
+    pub(crate) leader: Option<usize>,
+    pending: Vec<Pending>,
+    next: u64,
+    leaderless_since: Option<Time>,
+    election_at: Time,
+}
+
+impl World {
+    /// The committed record.
+    pub(crate) fn record(&self) -> Option<&Cluster> {
+        self.log.states.last().and_then(|state| state.record.as_ref())
+    }
+
+    pub(super) fn state_of(&self, c: usize) -> Rc<State> {
+        self.log.states[self.coordinators[c].applied].clone()
+    }
+
+    /// Puts a record in place from which the world begins.
+    pub(crate) fn found(&mut self, record: Option<Cluster>) {
+        let state = self.state(record);
+        self.log.states = vec![Rc::new(state)];
+    }
+
+    fn state(&self, record: Option<Cluster>) -> State {
+        let goals = match &record {
+            Some(record) => self.names.iter().map(|name| goal(record, name).map(Rc::new)).collect(),
+            None => vec![None; self.names.len()],
+        };
+        let place = record.as_ref().and_then(|record| {
+            let reign = record.primary.as_ref()?;
+            Some((self.index(&reign.instance), record.epoch))
+        });
+        State { record, goals, place }
+    }
+
+    /// Whether a coordinator and more than half of all hear each other.
+    pub(crate) fn has_quorum(&self, c: usize) -> bool {
+        let awake = |j: usize| {
+            let other: &Coordinator = &self.coordinators[j];
+            other.up && other.paused_until <= self.now && self.machines[j].paused_until <= self.now
+        };
+        let count = (0..self.coordinators.len())
+            .filter(|j| *j == c || (awake(*j) && self.network.talk(c, *j)))
+            .count();
+        awake(c) && 2 * count > self.coordinators.len()
+    }
+
+    /// A coordinator that really leads.
+    pub(super) fn really_leads(&self, c: usize, term: u64) -> bool {
+        self.log.term == term && self.log.leader == Some(c) && self.has_quorum(c)
+    }
+
+    /// Who leads is looked after: elections, and leaders that learn that they are none.
+    pub(crate) fn raft_tick(&mut self) {
+        self.after(TICK, Event::RaftTick);
+        let leads = |c: &usize| self.coordinators[*c].leads == Some(self.log.term);
+        let well = self.log.leader.filter(|c| leads(c) && self.has_quorum(*c));
+        match (well, self.log.leaderless_since) {
+            (Some(_), _) => self.log.leaderless_since = None,
+            (None, None) => {
+                self.log.leaderless_since = Some(self.now);
+                // A pre-vote, a timeout, a vote: 0.9 to 1.3 s after the last word of a leader.
+                let first = self.log.term == 0;
+                self.log.election_at =
+                    self.now + if first { 0 } else { self.rng.range(900 * MS, 1_300 * MS) };
+            }
+            (None, Some(_)) => {}
+        }
+        if self.log.leaderless_since.is_some() && self.now >= self.log.election_at {
+            let able: Vec<usize> = (0..self.coordinators.len())
+                .filter(|c| self.coordinators[*c].up && self.has_quorum(*c))
+                .collect();
+            if !able.is_empty() {
+                let winner = able[self.rng.index(able.len())];
+                self.elect_leader(winner);
+            }
+        }
+        self.depose();
+    }
+
+    /// Somebody else wins an election: the one before may learn of it late.
+    pub(crate) fn elect_leader(&mut self, winner: usize) {
+        if self.log.leader == Some(winner) && self.coordinators[winner].leads == Some(self.log.term) {
+            return;
+        }
+        self.log.term += 1;
+        self.log.leader = Some(winner);
+        self.log.leaderless_since = None;
+        let term = self.log.term;
+        self.say(|| format!("coordinator {} leads in term {term}", winner + 1));
+        // What an earlier leader had written to some is committed now, or never was.
+        let old = std::mem::take(&mut self.log.pending);
+        for pending in old {
+            if self.rng.percent(50) {
+                self.reach.note(Danger::OrphanEntry);
+                self.append(&pending.command);
+            }
+        }
+        // Whoever leads has the whole log; it may be a while behind in applying it.
+        let clock = self.clock(winner);
+        let coordinator = &mut self.coordinators[winner];
+        coordinator.leads = Some(term);
+        coordinator.since = clock;
+        coordinator.last_grant = clock;
+        coordinator.memory = Default::default();
+        coordinator.queue.clear();
+        coordinator.proposing = None;
+        coordinator.lonely_since = None;
+        let lag = self.rng.tail(0, 200 * MS);
+        let (run, upto) = (self.coordinators[winner].run, self.log.states.len() - 1);
+        self.after(lag, Event::Apply { c: winner, run, upto });
+        self.look_soon(winner, MS);
+    }
+
+    fn depose(&mut self) {
+        for c in 0..self.coordinators.len() {
+            let Some(term) = self.coordinators[c].leads else { continue };
+            if self.machines[c].paused_until > self.now || self.coordinators[c].paused_until > self.now {
+                continue;
+            }
+            let superseded = self.log.term > term;
+            let told = superseded && self.log.leader.is_some_and(|leader| self.network.reaches(leader, c));
+            let lonely = !self.has_quorum(c);
+            let coordinator = &mut self.coordinators[c];
+            coordinator.lonely_since = match (lonely, coordinator.lonely_since) {
+                (false, _) => None,
+                (true, since) => since.or(Some(self.now)),
+            };
+            let alone = coordinator.lonely_since.is_some_and(|since| self.now - since > 1_200 * MS);
+            if (told && self.rng.percent(40)) || alone {
+                self.coordinators[c].leads = None;
+                self.coordinators[c].queue.clear();
+                self.coordinators[c].proposing = None;
+                self.say(|| format!("coordinator {} no longer believes that it leads", c + 1));
+            }
+        }
+    }
+
+    /// A coordinator that believes to lead writes an entry.
+    pub(super) fn propose(&mut self, c: usize, command: Command, waits: Waits) -> Option<u64> {
+        let term = self.coordinators[c].leads?;
+        self.log.next += 1;
+        let id = self.log.next;
+        let run = self.coordinators[c].run;
+        self.log.pending.push(Pending { id, c, term, command, waits, since: self.now });
+        let slow = self.rng.percent(2);
+        let write = self.takes(c, MS, if slow { 600 * MS } else { 8 * MS });
+        self.after(write, Event::Commit { c, run, id });
+        Some(id)
+    }
+
+    /// A quorum may have the entry.
+    pub(crate) fn commit(&mut self, c: usize, run: u32, id: u64) {
+        let Some(at) = self.log.pending.iter().position(|pending| pending.id == id) else { return };
+        let (term, waits, since) = {
+            let pending = &self.log.pending[at];
+            (pending.term, pending.waits, pending.since)
+        };
+        if self.coordinators[c].run != run {
+            // It died after it had written: the next election decides.
+            return;
+        }
+        if !self.really_leads(c, term) {
+            if self.now - since < 1_500 * MS {
+                self.after(50 * MS, Event::Commit { c, run, id });
+            } else {
+                self.proposed(c, id, waits, None);
+            }
+            return;
+        }
+        let pending = self.log.pending.remove(at);
+        let done = self.append(&pending.command);
+        let upto = self.log.states.len() - 1;
+        self.apply_upto(c, upto);
+        self.proposed(c, pending.id, waits, Some(done));
+        debug_assert_eq!(pending.c, c);
+    }
+
+    /// The entry is committed: the record changes. True when it did.
+    fn append(&mut self, command: &Command) -> bool {
+        let before = self.log.states.last().map(Rc::clone);
+        let known = before.as_ref().and_then(|state| state.record.clone());
+        let mut clusters: BTreeMap<_, _> =
+            known.map(|record| (self.cluster.clone(), record)).into_iter().collect();
+        let entry =
+            Entry { cluster: self.cluster.clone(), command: command.clone(), at: WallMs(self.now / MS) };
+        let index = self.log.states.len() as u64;
+        let events = match apply(&mut clusters, &entry, index) {
+            Ok(events) => events,
+            Err(why) => {
+                self.say(|| format!("log: '{command}' rejected: {why}"));
+                return false;
+            }
+        };
+        for event in &events {
+            self.trace.say(self.now, || format!("log: {}: {}", event.kind, event.text));
+        }
+        let after = clusters.remove(&self.cluster);
+        let changed = !events.is_empty();
+        let state = self.state(after);
+        self.log.states.push(Rc::new(state));
+        self.judge(before.as_deref(), command);
+        let lagging: Vec<usize> = (0..self.coordinators.len()).collect();
+        let upto = self.log.states.len() - 1;
+        for c in lagging {
+            let slow = self.rng.percent(3);
+            let lag = self.rng.tail(MS, if slow { 2 * S } else { 20 * MS });
+            let run = self.coordinators[c].run;
+            self.after(lag, Event::Apply { c, run, upto });
+        }
+        changed
+    }
+
+    /// What an entry means to the properties, to reachability, and to strikes that wait for its moment.
+    fn judge(&mut self, before: Option<&State>, command: &Command) {
+        let Some(state) = self.log.states.last().map(Rc::clone) else { return };
+        let Some(after) = &state.record else { return };
+        let before = before.and_then(|state| state.record.as_ref());
+        crate::world::see(
+            &mut self.checks,
+            &mut self.trace,
+            self.now,
+            &Fact::Recorded { before, after, command },
+        );
+        if let Command::RecordSeal { instance, .. } = command
+            && let Operation::Failover(failover) = &after.operation
+            && let Some(seal) = failover.seals.get(instance)
+            && before.is_some_and(|before| before.operation != after.operation)
+        {
+            let sound = self.holds_position(self.index(instance), seal.position);
+            let fact = Fact::SealCounted { instance, position: seal.position, sound };
+            crate::world::see(&mut self.checks, &mut self.trace, self.now, &fact);
+        }
+        self.over |= !self.checks.violations().is_empty();
+        let opened = before.is_some_and(|before| !open(before)) && open(after);
+        if opened && self.figures.acknowledged > 0 && after.epoch.0 > 2 {
+            self.figures.failovers += 1;
+        }
+        self.notice(before, after, command);
+        let moment = match command {
+            Command::BeginFailover { .. } => Some(Moment::Begun),
+            Command::RecordSeal { .. } => Some(Moment::Sealed),
+            Command::Elect { .. } => Some(Moment::Elected),
+            Command::ConfirmPrimary { .. } => Some(Moment::Confirmed),
+            Command::OpenPrimary { .. } => Some(Moment::Opened),
+            Command::ChangeRule { .. } => Some(Moment::RuleChanging),
+            Command::GrantRebuild { .. } => Some(Moment::Rebuilding),
+            _ => None,
+        };
+        if let Some(moment) = moment {
+            self.phase(moment);
+        }
+    }
+
+    /// Whether a copy really holds what a position says.
+    fn holds_position(&self, i: usize, position: interrex_cluster::wal::Position) -> bool {
+        let Some(dir) = &self.servers[i].dir else { return false };
+        let reached = self.archive.on_the_way(dir.end, position.timeline.0);
+        !dir.torn && dir.needs.is_none() && reached.is_some_and(|at| position.lsn.0 <= at.lsn)
+    }
+
+    /// What was committed reaches a coordinator, unless nothing of the leader does.
+    pub(crate) fn replicated(&mut self, c: usize, run: u32, upto: usize) {
+        let coordinator = &self.coordinators[c];
+        if !coordinator.up || coordinator.run != run || coordinator.applied >= upto {
+            return;
+        }
+        let reached = self.log.leader.is_some_and(|leader| self.network.talk(leader, c));
+        if reached {
+            self.apply_upto(c, upto);
+        } else if upto + 1 == self.log.states.len() {
+            self.after(100 * MS, Event::Apply { c, run, upto });
+        }
+    }
+
+    /// A coordinator applies what is committed.
+    pub(crate) fn apply_upto(&mut self, c: usize, upto: usize) {
+        if !self.coordinators[c].up || self.coordinators[c].applied >= upto {
+            return;
+        }
+        self.coordinators[c].applied = upto;
+        self.tell_watchers(c);
+        if self.coordinators[c].leads.is_some() {
+            self.look_soon(c, MS / 5);
+        }
+    }
+
+    /// Starts a coordinator: it has its log, and has applied some of it.
+    pub(crate) fn start_coordinator(&mut self, c: usize) {
+        let clock = self.clock(c);
+        let agents = self.names.len();
+        let last = self.log.states.len() - 1;
+        let behind = self.rng.index(4);
+        let coordinator = &mut self.coordinators[c];
+        let (run, token) = (coordinator.run + 1, coordinator.token + 1);
+        *coordinator = Coordinator {
+            up: true,
+            run,
+            token,
+            applied: last.saturating_sub(behind),
+            listening_since: clock,
+            voices: vec![(0, 0); agents],
+            told: vec![None; agents],
+            ..Coordinator::default()
+        };
+        let catch_up = self.rng.range(MS, 200 * MS);
+        self.after(catch_up, Event::Apply { c, run, upto: last });
+        for i in 0..agents {
+            let wait = self.rng.range(MS, 200 * MS);
+            self.after(wait, Event::WatchOpen { c, run, i });
+        }
+    }
+
+    /// A coordinator's process ends.
+    pub(crate) fn kill_coordinator(&mut self, c: usize) {
+        let coordinator = &mut self.coordinators[c];
+        coordinator.up = false;
+        coordinator.run += 1;
+        coordinator.leads = None;
+        coordinator.queue.clear();
+        coordinator.proposing = None;
+    }
+
+    pub(crate) fn ask(&mut self, c: usize, ask: Ask) {
+        let Some(term) = self.coordinators[c].leads else { return };
+        let run = self.coordinators[c].run;
+        let others = (0..self.coordinators.len()).find(|j| *j != c).unwrap_or(c);
+        let round =
+            self.network.delay(&mut self.rng, c, others) + self.network.delay(&mut self.rng, others, c);
+        self.after(round, Event::Confirmed { c, run, term, ask });
+    }
+}
+
+fn open(record: &Cluster) -> bool {
+    record.primary.as_ref().is_some_and(|reign| reign.open)
+}

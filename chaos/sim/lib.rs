@@ -1,0 +1,29 @@
+//! The shipped rules under a million bad days: the very code of `src/cluster` in a simulated world in which one seed
+//! decides everything. Virtual time, a network that delays, loses, repeats and cuts, coordinators with a modelled log,
+//! agents that die between any two phases of a deed, clocks that drift, guards, clients, and a model of PostgreSQL with
+//! the traps that matter. `chaos/check` judges what happens.
+//!
+//! Whatever a run does follows from its seed: no wall clock, no hash map, no thread inside a run. Two runs of one seed
+//! are the same play, byte for byte, on any machine.
+
+mod agent;
+mod batch;
+mod begin;
+mod client;
+mod coordinator;
+mod event;
+mod faults;
+mod happen;
+mod mutants;
+mod network;
+mod plan;
+mod postgres;
+mod reach;
+mod rng;
+mod shrink;
+mod trace;
+mod wal;
+mod world;
+
+pub use batch::{Batch, Outcome, batch, play, play_hash, run, shorten};
+pub use interrex_check::Violation;

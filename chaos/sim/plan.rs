@@ -1,0 +1,185 @@
+//! What a seed stands for: topology, wishes, clocks, load, and every strike with its moment. Drawn before anything
+//! happens, so that a failing run can be shortened by leaving strikes out.
+
+use crate::faults::{Moment, Planned, Strike, Target, When};
+use crate::rng::Rng;
+use interrex_cluster::ids::{ClusterName, InstanceName, MachineName, SystemId};
+use interrex_cluster::policy::{Spec, WhenAlone};
+
+/// The system identifier of the only cluster.
+pub(crate) const SYSTEM: SystemId = SystemId(7_000_000_000_000_000_001);
+
+/// How the world begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// Servers run and stream; every agent and coordinator was just started.
+    Steady,
+    /// The same after a total outage: no server runs.
+    Stopped,
+    /// Nothing is there: the cluster is created first.
+    Empty,
+}
+
+/// A run, before it happens.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) instances: usize,
+    pub(crate) zones: usize,
+    pub(crate) coordinators: usize,
+    pub(crate) spec: Spec,
+    pub(crate) start: Start,
+    pub(crate) clients: usize,
+    pub(crate) think_ms: u64,
+    /// Per machine, in millionths.
+    pub(crate) drift: Vec<i64>,
+    /// Messages that have to be sent again, in a hundred.
+    pub(crate) loss: u64,
+    /// Messages of which a copy comes much later, in a hundred.
+    pub(crate) replays: u64,
+    /// So long things fail.
+    pub(crate) faults_ms: u64,
+    /// Nothing fails at all: only load, and slow machines.
+    pub(crate) calm: bool,
+    pub(crate) strikes: Vec<Planned>,
+}
+
+/// What a run may be made of.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Shape {
+    /// No strike at all.
+    pub(crate) calm: bool,
+}
+
+pub(crate) fn name(n: usize) -> InstanceName {
+    #[expect(clippy::expect_used, reason = "a letter and a digit are a name")]
+    format!("n{n}").parse().expect("a letter and a digit are a name")
+}
+
+pub(crate) fn machine_name(i: usize) -> MachineName {
+    #[expect(clippy::expect_used, reason = "a letter and a digit are a name")]
+    format!("n{}", i + 1).parse().expect("a letter and a digit are a name")
+}
+
+pub(crate) fn cluster() -> ClusterName {
+    #[expect(clippy::expect_used, reason = "letters are a name")]
+    "orders".parse().expect("letters are a name")
+}
+
+/// The number of an instance, from 0, by its name.
+pub(crate) fn index(name: &InstanceName) -> usize {
+    let digits = name.as_str().bytes().skip(1);
+    digits.fold(0, |n, digit| n * 10 + usize::from(digit.wrapping_sub(b'0'))).saturating_sub(1)
+}
+
+impl Plan {
+    /// The run of a seed.
+    pub(crate) fn of(seed: u64, shape: Shape) -> Self {
+        let mut rng = Rng::new(seed, 0);
+        let instances = [2, 3, 3, 3, 3, 3, 4, 5, 5, 7][rng.index(10)];
+        let coordinators = [1, 3, 3, 3, 3, 3, 3, 5][rng.index(8)];
+        let zones = rng.range(1, 3) as usize;
+        let acks = match rng.below(10) {
+            0 => 0,
+            1..=6 => 1,
+            7 | 8 => 2,
+            _ => 3,
+        }
+        .min(instances as u32 - 1);
+        let when_alone = if rng.percent(60) { WhenAlone::Continue } else { WhenAlone::Block };
+        let min_acks = match when_alone {
+            WhenAlone::Block => acks,
+            WhenAlone::Continue if rng.percent(20) => acks.min(1),
+            WhenAlone::Continue => 0,
+        };
+        let spec = Spec { instances: instances as u32, acks, min_acks, when_alone, ..Spec::default() };
+        let start = match rng.below(20) {
+            0 => Start::Empty,
+            1 => Start::Stopped,
+            _ => Start::Steady,
+        };
+        let calm = shape.calm;
+        let machines = instances.max(coordinators);
+        let most: u64 = if rng.percent(30) { 40_000 } else { 200 };
+        let drift = (0..machines).map(|_| rng.range(0, 2 * most) as i64 - most as i64).collect();
+        let mut plan = Self {
+            seed,
+            instances,
+            zones,
+            coordinators,
+            spec,
+            start,
+            clients: rng.range(1, 4) as usize,
+            think_ms: [10, 40, 80, 150][rng.index(4)],
+            drift,
+            loss: [0, 0, 0, 1, 3][rng.index(5)],
+            replays: [0, 0, 1, 3][rng.index(4)],
+            faults_ms: 0,
+            calm,
+            strikes: Vec::new(),
+        };
+        let count = if calm { 0 } else { rng.range(4, 16) };
+        let begin = if start == Start::Empty { 22_000 } else { 13_000 };
+        let mut at = begin;
+        let mean = [1_500, 3_000, 4_000, 6_000][rng.index(4)];
+        for _ in 0..count {
+            let when = if rng.percent(25) {
+                let moment = Moment::ALL[rng.index(Moment::ALL.len())];
+                When::On { moment, nth: rng.range(1, 6) as u32, after_ms: rng.tail(0, 400) }
+            } else {
+                at += rng.range(mean / 4, mean * 2);
+                When::At { ms: at }
+            };
+            plan.strikes.push(Planned { when, strike: strike(&mut rng) });
+        }
+        plan.faults_ms = if calm { 40_000 } else { at + rng.range(500, 4_000) };
+        plan
+    }
+
+    pub(crate) fn machines(&self) -> usize {
+        self.instances.max(self.coordinators)
+    }
+
+    pub(crate) fn zone(&self, machine: usize) -> usize {
+        machine % self.zones
+    }
+
+    pub(crate) fn zone_name(&self, machine: usize) -> String {
+        if self.zones == 1 { String::new() } else { format!("az-{}", self.zone(machine) + 1) }
+    }
+}
+
+fn target(rng: &mut Rng) -> Target {
+    match rng.below(10) {
+        0..=4 => Target::Primary,
+        5 | 6 => Target::Standby(rng.below(8) as usize),
+        7 => Target::Leader,
+        _ => Target::Any(rng.below(8) as usize),
+    }
+}
+
+fn strike(rng: &mut Rng) -> Strike {
+    let target = target(rng);
+    let short = rng.tail(50, 8_000);
+    let ms = if rng.percent(30) { rng.range(2_000, 15_000) } else { short };
+    match rng.below(32) {
+        0..=4 => Strike::Power { target, ms },
+        5..=8 => Strike::KillServer { target },
+        9 => Strike::KillPostmaster { target, orphans_ms: rng.tail(5, 4_000) },
+        10..=12 => Strike::KillAgent { target, ms },
+        13 | 14 => Strike::PauseMachine { target, ms: rng.tail(100, 9_000) },
+        15 => Strike::PauseAgent { target, ms: rng.tail(100, 9_000) },
+        16 => Strike::Hang { target, ms: rng.tail(100, 9_000) },
+        17 => Strike::Deaf { target, ms: rng.tail(100, 9_000) },
+        18..=21 => Strike::Isolate { target, ms },
+        22 => Strike::CutOneWay { target, inward: rng.percent(50), ms },
+        23 => Strike::CutPair { target, other: rng.below(8) as usize, ms },
+        24 => Strike::KillCoordinator { target, ms },
+        25 => Strike::PauseCoordinator { target, ms: rng.tail(100, 6_000) },
+        26 | 27 => Strike::Dispute,
+        28 => Strike::SlowDisk { target, times: rng.range(10, 200), ms },
+        29 => Strike::SlowMachine { target, times: rng.range(5, 60), ms },
+        30 => Strike::PromoteByHand { target },
+        _ => Strike::Everything { ms: rng.range(100, 5_000) },
+    }
+}

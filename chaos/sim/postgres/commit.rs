@@ -1,0 +1,231 @@
+//! Commits: written, flushed here, and then waited for until enough standbys have them.
+//!
+//! F1 A commit is flushed locally first. F5 a setting that becomes empty lets everybody through. F7 whether anybody
+//! waits at all is the checkpointer's to know. F8 each walsender counts by its own copy of the setting.
+
+use super::{Phase, Postgres, Proc};
+use crate::event::Event;
+use crate::wal::Place;
+use crate::world::{MS, Time, World};
+use interrex_check::Fact;
+use interrex_cluster::ids::Epoch;
+use interrex_cluster::wal::TimelineId;
+
+/// Who made a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    Client(usize),
+    /// The agent's beat: which one.
+    Beat {
+        run: u32,
+        beat: u64,
+    },
+}
+
+/// A commit that is not acknowledged yet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Waiter {
+    pub(super) lsn: u64,
+    pub(super) by: By,
+    pub(super) commit: usize,
+}
+
+/// Bytes of a commit.
+const COMMIT: u64 = 64;
+
+impl World {
+    /// Whether clients get in here, as a primary.
+    pub(crate) fn takes_clients(&self, i: usize) -> bool {
+        let server = &self.servers[i];
+        let lets = |proc: &Proc| {
+            proc.phase == Phase::Primary && proc.lets_in && (!proc.stopping) && !(proc.orphans && proc.waits)
+        };
+        server.proc.as_ref().is_some_and(lets) && !self.stopped(i)
+    }
+
+    /// Whether nothing of the server moves at the moment.
+    pub(crate) fn stopped(&self, i: usize) -> bool {
+        self.servers[i].hangs(self.now) || self.machines[i].paused_until > self.now || !self.machines[i].on
+    }
+
+    /// A commit begins.
+    pub(crate) fn write(&mut self, i: usize, by: By) {
+        let life = self.servers[i].life;
+        let server = &mut self.servers[i];
+        let (Some(proc), Some(dir)) = (server.proc.as_mut(), server.dir.as_ref()) else { return };
+        proc.insert += COMMIT;
+        let commit = self.commits.len();
+        self.commits.push(Place { branch: dir.end.branch, lsn: proc.insert });
+        proc.unflushed.push_back(Waiter { lsn: proc.insert, by, commit });
+        if !proc.flushing {
+            proc.flushing = true;
+            let flush = self.flush_takes(i);
+            self.after(flush, Event::Flush { i, life });
+        }
+    }
+
+    pub(crate) fn flush_takes(&mut self, i: usize) -> Time {
+        let slow = self.servers[i].slow_disk.max(1);
+        self.takes(i, 100, 3 * MS) * slow
+    }
+
+    /// The log of a primary was flushed.
+    pub(crate) fn flushed(&mut self, i: usize, life: u32) {
+        let server = &mut self.servers[i];
+        let Some(dir) = server.dir.as_mut() else { return };
+        let Some(proc) = server.proc.as_mut().filter(|_| server.life == life) else { return };
+        proc.flushing = false;
+        dir.end.lsn = proc.insert;
+        let passed = std::mem::take(&mut proc.unflushed);
+        let mut through = Vec::new();
+        for waiter in passed {
+            // A backend whose postmaster is dead leaves when it begins to wait (F4), and not before (F31).
+            if !proc.waits || waiter.lsn <= proc.released {
+                through.push(waiter);
+            } else if proc.orphans {
+                continue;
+            } else {
+                proc.waiters.push_back(waiter);
+            }
+        }
+        self.acknowledge(i, through);
+        self.send_wal(i);
+    }
+
+    /// A walsender heard how far its standby has flushed, or read its settings: who has waited long enough?
+    pub(crate) fn release(&mut self, i: usize, link: u32) {
+        let Some(proc) = self.servers[i].proc.as_mut() else { return };
+        let Some(by) = proc.senders.iter().find(|sender| sender.link == link) else { return };
+        if !by.counts || !by.streaming || by.k == 0 {
+            return;
+        }
+        let k = by.k as usize;
+        let mut flushed: Vec<u64> = proc
+            .senders
+            .iter()
+            .filter(|sender| sender.counts && sender.streaming)
+            .map(|sender| sender.flushed)
+            .collect();
+        if flushed.len() < k {
+            return;
+        }
+        flushed.sort_unstable_by(|a, b| b.cmp(a));
+        let upto = flushed[k - 1];
+        if upto > proc.released {
+            proc.released = upto;
+            self.let_through(i, upto);
+        }
+    }
+
+    /// Everybody who waits for less than `upto` has waited long enough.
+    pub(super) fn let_through(&mut self, i: usize, upto: u64) {
+        let Some(proc) = self.servers[i].proc.as_mut() else { return };
+        let mut through = Vec::new();
+        while proc.waiters.front().is_some_and(|waiter| waiter.lsn <= upto) {
+            through.extend(proc.waiters.pop_front());
+        }
+        self.acknowledge(i, through);
+    }
+
+    fn acknowledge(&mut self, i: usize, through: Vec<Waiter>) {
+        for waiter in through {
+            match waiter.by {
+                By::Client(client) => {
+                    let place = self.commits[waiter.commit];
+                    let timeline = TimelineId(self.archive.timeline(place.branch));
+                    let by = &self.names[i];
+                    let commit = waiter.commit as u64;
+                    let held = self.newest.is_some_and(|newest| self.archive.includes(newest, place));
+                    if self.newest.is_none_or(|newest| self.archive.timeline(newest.branch) < timeline.0) {
+                        self.newest = Some(place);
+                    } else if held && self.newest.is_some_and(|newest| newest.branch != place.branch) {
+                        self.reach.note(crate::reach::Danger::LateAcknowledgement);
+                    }
+                    crate::world::see(
+                        &mut self.checks,
+                        &mut self.trace,
+                        self.now,
+                        &Fact::Acknowledged { by, timeline, commit, held },
+                    );
+                    self.over |= !self.checks.violations().is_empty();
+                    self.figures.acknowledged += 1;
+                    self.answer(client);
+                }
+                By::Beat { run, beat, .. } => {
+                    let back = self.rng.range(50, 300);
+                    self.after(back, Event::Beaten { i, run, beat, good: true });
+                }
+            }
+        }
+    }
+
+    /// The server ends, or its sessions do: whoever waits never learns.
+    pub(super) fn drop_sessions(&mut self, i: usize) {
+        let Some(proc) = self.servers[i].proc.as_mut() else { return };
+        let mut all = std::mem::take(&mut proc.unflushed);
+        all.append(&mut proc.waiters);
+        for waiter in all {
+            match waiter.by {
+                By::Client(client) => self.answer(client),
+                By::Beat { run, beat, .. } => self.after(MS, Event::Beaten { i, run, beat, good: false }),
+            }
+        }
+    }
+
+    /// A beat that was given up: its backend is ended.
+    pub(crate) fn strand(&mut self, i: usize, run: u32, beat: u64) {
+        let Some(proc) = self.servers[i].proc.as_mut() else { return };
+        let other = |waiter: &Waiter| match waiter.by {
+            By::Beat { run: r, beat: b, .. } => r != run || b != beat,
+            By::Client(_) => true,
+        };
+        proc.waiters.retain(other);
+    }
+
+    /// Ends the sessions of clients, as `pg_terminate_backend` does: no answer (F3).
+    pub(crate) fn cut_clients(&mut self, i: usize) {
+        let Some(proc) = self.servers[i].proc.as_mut() else { return };
+        let mut cut = Vec::new();
+        for queue in [&mut proc.unflushed, &mut proc.waiters] {
+            queue.retain(|waiter| match waiter.by {
+                By::Client(client) => {
+                    cut.push(client);
+                    false
+                }
+                By::Beat { .. } => true,
+            });
+        }
+        for client in cut {
+            self.answer(client);
+        }
+    }
+
+    /// Tells the properties that clients are let in.
+    pub(crate) fn serves(&mut self, i: usize) {
+        let Some(dir) = &self.servers[i].dir else { return };
+        let timeline = self.archive.timeline(dir.end.branch);
+        // One that was promoted by hand serves nobody: its commits wait for ever.
+        let elected =
+            self.servers[i].proc.as_ref().is_some_and(|p| matches!(p.role, super::Role::Primary(_)));
+        if !elected {
+            return;
+        }
+        let (archive, commits, end, torn) = (&self.archive, &self.commits, dir.end, dir.torn);
+        let holds = |commit: u64| {
+            !torn && commits.get(commit as usize).is_some_and(|place| archive.includes(end, *place))
+        };
+        let fact = Fact::Serves { by: &self.names[i], epoch: Epoch(timeline), holds: &holds };
+        crate::world::see(&mut self.checks, &mut self.trace, self.now, &fact);
+        self.over |= !self.checks.violations().is_empty();
+        let name = &self.names[i];
+        self.trace.say(self.now, || format!("{name} lets clients in on timeline {timeline}"));
+    }
+}
+
+impl Postgres {
+    /// The durable end of WAL of a stopped or sealed server, as a scan tells it; none where the files do not tell.
+    pub(crate) fn scan(&self) -> Option<Place> {
+        let dir = self.dir.as_ref()?;
+        (!dir.torn).then_some(dir.end)
+    }
+}

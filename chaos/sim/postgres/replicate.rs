@@ -1,0 +1,411 @@
+//! Streaming: a receiver here, a sender there, and what they tell each other.
+//!
+//! F17 a receiver that begins reports its *replay* position as flushed, on whatever timeline: one that is diverged then
+//! seems to hold what it does not. F20 two timelines of one number are taken for one. F14 a dead peer looks alive until a
+//! timeout. F40 a receiver is there until its process is gone.
+
+use super::{Part, Phase, Receiver, Role, Sender};
+use crate::event::Event;
+use crate::wal::Place;
+use crate::world::{MS, S, Time, World};
+use std::rc::Rc;
+
+/// `wal_retrieve_retry_interval`.
+const RETRY: Time = 100 * MS;
+/// `wal_receiver_timeout`, `wal_sender_timeout`.
+const TIMEOUT: Time = 5 * S;
+/// How often a connection is looked after; `wal_receiver_status_interval`.
+const STATUS: Time = S;
+/// How long a diverged receiver looks as if it streamed, before it is told that its timeline ends.
+const DELUSION: Time = 20 * MS;
+
+/// How a standby's WAL relates to its upstream's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Relation {
+    /// On the line, not past its end.
+    Behind,
+    /// Past the end of the upstream's own.
+    Ahead,
+    /// Past a fork: its number is known there, its WAL is not.
+    Diverged,
+    /// The same number, another timeline.
+    Collision,
+    /// A number that is not in the upstream's history.
+    Stranger,
+}
+
+impl World {
+    /// The startup process wants WAL: is there an upstream?
+    pub(crate) fn receive(&mut self, i: usize, life: u32) {
+        let server = &mut self.servers[i];
+        let Some(proc) = server.proc.as_mut().filter(|_| server.life == life) else { return };
+        proc.tries = false;
+        if proc.receiver.is_some()
+            || proc.promoting.is_some()
+            || proc.phase == Phase::Primary
+            || proc.stopping
+        {
+            return;
+        }
+        let Role::Standby { upstream, name, .. } = &proc.startup else { return };
+        let (upstream, name) = (*upstream, name.clone());
+        // The password went first: an old conninfo gets through nowhere.
+        let password = server.dir.as_ref().is_some_and(|dir| matches!(dir.role, Role::Standby { .. }));
+        let up = |phase: Phase| phase != Phase::Starting;
+        let there = &self.servers[upstream];
+        let lets = there.proc.as_ref().is_some_and(|p| up(p.phase) && !p.stopping && !p.orphans);
+        let slots = there.dir.as_ref().is_some_and(|dir| dir.slots);
+        if !password || !lets || !slots || !self.network.talk(i, upstream) || self.stopped(upstream) {
+            return self.try_again(i);
+        }
+        let upstream_life = there.life;
+        let link = self.faults.next_link();
+        let now = self.now;
+        if let Some(proc) = self.servers[i].proc.as_mut() {
+            proc.receiver = Some(Receiver {
+                link,
+                upstream,
+                upstream_life,
+                streaming: false,
+                timeline: 0,
+                heard: now,
+                name,
+            });
+        }
+        let shake = self.takes(i, MS, 20 * MS) + 2 * self.network.delay(&mut self.rng, i, upstream);
+        self.after(shake, Event::Connect { i, life, link });
+        self.after(shake + STATUS, Event::Check { i, life, link });
+    }
+
+    pub(super) fn try_again(&mut self, i: usize) {
+        let life = self.servers[i].life;
+        if let Some(proc) = self.servers[i].proc.as_mut().filter(|proc| !proc.tries) {
+            proc.tries = true;
+            let wait = RETRY + self.rng.below(10 * MS);
+            self.after(wait, Event::Receive { i, life });
+        }
+    }
+
+    /// The upstream answers a receiver that connected.
+    pub(crate) fn connect(&mut self, i: usize, life: u32, link: u32) {
+        let Some((upstream, upstream_life, name)) = self.receiver(i, life, link) else { return };
+        let Some(end) = self.servers[i].dir.as_ref().map(|dir| dir.end) else { return };
+        let lost = !self.network.talk(i, upstream) || self.servers[upstream].life != upstream_life;
+        let gone = self.servers[upstream].proc.as_ref().is_none_or(|p| p.stopping || p.orphans);
+        if lost || gone {
+            return self.end_receiver(i);
+        }
+        // A slot serves one connection: what is left of the last one goes when the new one is heard of.
+        let stale: Vec<u32> = self.servers[upstream]
+            .proc
+            .iter()
+            .flat_map(|proc| proc.senders.iter().filter(|s| s.to == i).map(|s| s.link))
+            .collect();
+        if !stale.is_empty() && self.rng.percent(30) {
+            return self.end_receiver(i);
+        }
+        for link in stale {
+            self.end_sender(upstream, link);
+        }
+        let relation = self.relation(i, upstream);
+        match relation {
+            Relation::Ahead | Relation::Stranger => return self.end_receiver(i),
+            Relation::Collision => {
+                self.say(|| format!("n{} streams over its own WAL: two timelines of one number", i + 1));
+                if let Some(dir) = self.servers[i].dir.as_mut() {
+                    dir.torn = true;
+                }
+            }
+            Relation::Behind | Relation::Diverged => {}
+        }
+        let now = self.now;
+        let cascades = !self.servers[upstream].is_primary();
+        let Some(proc) = self.servers[upstream].proc.as_mut() else { return };
+        let (k, counts) = proc.role.counts(&name);
+        // A walsender counts by what the postmaster had when it was forked; one that cascades counts for nothing.
+        proc.senders.push(Sender {
+            link,
+            to: i,
+            to_life: life,
+            name,
+            streaming: true,
+            sent: end.lsn,
+            flushed: end.lsn,
+            heard: now,
+            k,
+            counts: counts && !cascades,
+            behind: false,
+        });
+        let timeline = self.archive.timeline(end.branch);
+        if let Some(receiver) = self.servers[i].proc.as_mut().and_then(|proc| proc.receiver.as_mut()) {
+            receiver.streaming = true;
+            receiver.heard = now;
+            receiver.timeline = timeline;
+        }
+        if relation == Relation::Diverged {
+            self.release(upstream, link);
+            let delusion = self.now + DELUSION;
+            self.at(delusion, Event::Check { i, life, link });
+            return;
+        }
+        self.release(upstream, link);
+        self.send_to(upstream, link);
+    }
+
+    fn receiver(&self, i: usize, life: u32, link: u32) -> Option<(usize, u32, Rc<str>)> {
+        let server = &self.servers[i];
+        let receiver = server.proc.as_ref().filter(|_| server.life == life)?.receiver.as_ref()?;
+        (receiver.link == link).then(|| (receiver.upstream, receiver.upstream_life, receiver.name.clone()))
+    }
+
+    fn relation(&self, i: usize, upstream: usize) -> Relation {
+        let (Some(mine), Some(theirs)) = (&self.servers[i].dir, &self.servers[upstream].dir) else {
+            return Relation::Stranger;
+        };
+        let (mine, theirs) = (self.archive.settled(mine.end), theirs.end);
+        if self.archive.includes(theirs, mine) {
+            return Relation::Behind;
+        }
+        let number = self.archive.timeline(mine.branch);
+        match self.archive.on_the_way(theirs, number) {
+            None => Relation::Stranger,
+            Some(at) if at.branch != mine.branch => Relation::Collision,
+            Some(_) if self.archive.settled(theirs).branch == mine.branch => Relation::Ahead,
+            Some(_) => Relation::Diverged,
+        }
+    }
+
+    /// A connection is looked after: does the other end still answer? Status is told on the way.
+    pub(crate) fn check(&mut self, i: usize, life: u32, link: u32) {
+        let Some((upstream, upstream_life, _)) = self.receiver(i, life, link) else { return };
+        let now = self.now;
+        let there = &self.servers[upstream];
+        let serves = there.life == upstream_life
+            && there.proc.as_ref().is_some_and(|p| p.senders.iter().any(|s| s.link == link));
+        let reached = self.network.talk(i, upstream) && !self.stopped(upstream) && self.machines[upstream].on;
+        let refused = reached && !serves;
+        let heard = self.servers[i].proc.as_ref().and_then(|p| p.receiver.as_ref()).map_or(now, |r| r.heard);
+        if refused || now.saturating_sub(heard) > TIMEOUT {
+            return self.end_receiver(i);
+        }
+        if reached && serves {
+            if self.servers[i].proc.as_ref().is_some_and(|p| p.receiver.as_ref().is_some_and(|r| r.streaming))
+                && matches!(self.relation(i, upstream), Relation::Diverged)
+            {
+                self.end_sender(upstream, link);
+                return self.end_receiver(i);
+            }
+            if let Some(receiver) = self.servers[i].proc.as_mut().and_then(|proc| proc.receiver.as_mut()) {
+                receiver.heard = now;
+            }
+            if let Some(end) = self.servers[i].dir.as_ref().map(|dir| dir.end) {
+                self.acknowledge_wal(i, life, link, upstream, end);
+            }
+        }
+        self.after(STATUS, Event::Check { i, life, link });
+    }
+
+    /// A standby tells how far it has flushed.
+    fn acknowledge_wal(&mut self, i: usize, life: u32, link: u32, upstream: usize, end: Place) {
+        let delay = self.network.delay(&mut self.rng, i, upstream);
+        let _ = life;
+        self.after(
+            delay,
+            Event::Ack { i: upstream, life: self.servers[upstream].life, link, flushed: end.lsn },
+        );
+    }
+
+    /// A primary hears how far a standby has flushed.
+    pub(crate) fn ack(&mut self, i: usize, life: u32, link: u32, flushed: u64) {
+        let now = self.now;
+        let Some(proc) = self.servers[i].proc(life) else { return };
+        let Some(sender) = proc.senders.iter_mut().find(|sender| sender.link == link) else { return };
+        let to = sender.to;
+        if !self.network.reaches(to, i) {
+            return;
+        }
+        sender.flushed = sender.flushed.max(flushed);
+        sender.heard = now;
+        self.release(i, link);
+    }
+
+    /// What a primary flushed goes out.
+    pub(crate) fn send_wal(&mut self, i: usize) {
+        let Some(proc) = self.servers[i].proc.as_ref() else { return };
+        let links: Vec<u32> = proc.senders.iter().map(|sender| sender.link).collect();
+        for link in links {
+            self.send_to(i, link);
+        }
+    }
+
+    fn send_to(&mut self, i: usize, link: u32) {
+        let now = self.now;
+        let server = &mut self.servers[i];
+        let (Some(proc), Some(dir)) = (server.proc.as_mut(), server.dir.as_ref()) else { return };
+        let end = dir.end;
+        let Some(sender) = proc.senders.iter_mut().find(|sender| sender.link == link) else { return };
+        // Up to its timeout a walsender believes in a peer that is dead; then it goes.
+        if now.saturating_sub(sender.heard) > TIMEOUT {
+            return self.end_sender(i, link);
+        }
+        if sender.sent >= end.lsn {
+            return;
+        }
+        sender.sent = end.lsn;
+        let (to, to_life) = (sender.to, sender.to_life);
+        let disk = self.servers[to].slow_disk.max(1);
+        let flush = self.takes(to, 100, 3 * MS) * disk;
+        let delay = self.network.delay(&mut self.rng, i, to) + flush;
+        self.after(delay, Event::Wal { i: to, life: to_life, link, to: end });
+    }
+
+    /// WAL arrived at a standby and is on its disk.
+    pub(crate) fn wal(&mut self, i: usize, life: u32, link: u32, to: Place) {
+        let Some((upstream, ..)) = self.receiver(i, life, link) else { return };
+        if !self.network.reaches(upstream, i) {
+            // TCP tries again, until one of both gives up.
+            let again = self.rng.range(150 * MS, 300 * MS);
+            self.after(again, Event::Wal { i, life, link, to });
+            return;
+        }
+        let now = self.now;
+        let timeline = self.archive.timeline(to.branch);
+        let server = &mut self.servers[i];
+        let (Some(dir), Some(proc)) = (server.dir.as_mut(), server.proc.as_mut()) else { return };
+        if let Some(receiver) = proc.receiver.as_mut() {
+            receiver.heard = now;
+            receiver.timeline = timeline;
+        }
+        let crosses = dir.end.branch != to.branch && !self.archive.includes(dir.end, to);
+        if crosses || (dir.end.branch == to.branch && to.lsn > dir.end.lsn) {
+            if crosses && !dir.torn && !self.archive.includes(to, dir.end) {
+                dir.torn = true;
+            }
+            dir.end = to;
+        }
+        if crosses {
+            // A receiver fetches every history that it lacks, before it receives the timeline.
+            let line = self.archive.history_of(to.branch);
+            for ancestor in line.ancestors.iter().map(|a| a.timeline.0).chain([timeline]).filter(|t| *t > 1) {
+                dir.histories.entry(ancestor).or_insert(true);
+            }
+        }
+        let phase = proc.phase;
+        let end = dir.end;
+        let misled = |needs: Place| !self.archive.includes(end, needs) && !self.archive.includes(needs, end);
+        if phase == Phase::Starting && dir.needs.is_some_and(misled) {
+            // After the switch it could not come by the point any more that its data need.
+            dir.hopeless = true;
+            return self.kill_server(i, "unexpected timeline ID before reaching minimum recovery point");
+        }
+        self.acknowledge_wal(i, life, link, upstream, end);
+        if phase == Phase::Starting {
+            self.consistent(i);
+        }
+        // Others may stream from here.
+        self.send_wal(i);
+    }
+
+    /// The receiver's process ends; the startup process tries again.
+    pub(crate) fn end_receiver(&mut self, i: usize) {
+        let Some(proc) = self.servers[i].proc.as_mut() else { return };
+        let Some(receiver) = proc.receiver.take() else { return };
+        let (upstream, link) = (receiver.upstream, receiver.link);
+        // Its end is noticed there at once where the machines hear each other.
+        if self.network.talk(i, upstream) && !self.stopped(upstream) {
+            self.end_sender(upstream, link);
+        }
+        self.try_again(i);
+    }
+
+    pub(crate) fn end_sender(&mut self, i: usize, link: u32) {
+        if let Some(proc) = self.servers[i].proc.as_mut() {
+            proc.senders.retain(|sender| sender.link != link);
+        }
+    }
+
+    /// Senders whose standbys have been silent for too long go.
+    pub(crate) fn expire_senders(&mut self, i: usize) {
+        let now = self.now;
+        if let Some(proc) = self.servers[i].proc.as_mut() {
+            proc.senders.retain(|sender| now.saturating_sub(sender.heard) <= TIMEOUT);
+        }
+    }
+
+    /// The settings were changed on disk, and every part was told to read them again: each does so in its own time.
+    pub(crate) fn reload(&mut self, i: usize) {
+        let life = self.servers[i].life;
+        let Some(proc) = self.servers[i].proc.as_mut() else { return };
+        proc.checkpointer_behind = true;
+        let mut parts = vec![Part::Postmaster, Part::Checkpointer, Part::Startup];
+        for sender in &mut proc.senders {
+            sender.behind = true;
+            parts.push(Part::Sender(sender.link));
+        }
+        for part in parts {
+            let slow = self.rng.percent(3);
+            let most = match part {
+                Part::Postmaster => 8 * MS,
+                Part::Startup => 60 * MS,
+                Part::Checkpointer | Part::Sender(_) if slow => 3 * S,
+                Part::Checkpointer | Part::Sender(_) => 40 * MS,
+            };
+            let wait = self.takes(i, MS / 2, most);
+            self.after(wait, Event::Conf { i, life, part });
+        }
+    }
+
+    /// One part of a server reads the settings.
+    pub(crate) fn conf(&mut self, i: usize, life: u32, part: Part) {
+        let server = &mut self.servers[i];
+        let (Some(dir), Some(proc)) = (server.dir.as_ref(), server.proc.as_mut()) else { return };
+        if server.life != life {
+            return;
+        }
+        let (role, lets_in) = (dir.role.clone(), dir.lets_in);
+        let cascades = proc.phase != Phase::Primary;
+        match part {
+            Part::Postmaster => {
+                proc.role = role;
+                let opens = lets_in && !proc.lets_in && proc.phase == Phase::Primary;
+                proc.lets_in = lets_in;
+                if opens {
+                    self.serves(i);
+                }
+            }
+            Part::Checkpointer => {
+                let waits = role.waits();
+                let ended = proc.waits && !waits;
+                proc.waits = waits;
+                proc.checkpointer_behind = false;
+                if ended {
+                    self.let_through(i, u64::MAX);
+                }
+            }
+            Part::Startup => {
+                let moved = proc.startup != role;
+                proc.startup = role;
+                let outdated = match (&proc.startup, &proc.receiver) {
+                    (Role::Standby { upstream, name, .. }, Some(receiver)) => {
+                        receiver.upstream != *upstream || receiver.name != *name
+                    }
+                    (_, Some(_)) => true,
+                    (_, None) => false,
+                };
+                if moved && outdated {
+                    self.end_receiver(i);
+                }
+                self.try_again(i);
+            }
+            Part::Sender(link) => {
+                if let Some(sender) = proc.senders.iter_mut().find(|sender| sender.link == link) {
+                    let (k, counts) = role.counts(&sender.name);
+                    sender.k = k;
+                    sender.counts = counts && !cascades;
+                    sender.behind = false;
+                    self.release(i, link);
+                }
+            }
+        }
+    }
+}

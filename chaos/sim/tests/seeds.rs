@@ -1,0 +1,41 @@
+//! Seeds: what must hold does, everything dangerous was reached, and a seed is one play, byte for byte.
+
+use interrex_sim::Batch;
+
+/// So many, on two threads: well within a minute.
+const SEEDS: u64 = 2_000;
+
+fn all() -> Batch {
+    let half = SEEDS / 2;
+    let other = std::thread::spawn(move || interrex_sim::batch(half, half));
+    let mut all = interrex_sim::batch(0, half);
+    all.join(other.join().expect("a run never panics"));
+    all
+}
+
+#[test]
+fn nothing_is_broken_under_two_thousand_seeds_and_every_danger_was_met() {
+    let all = all();
+    let told: Vec<String> =
+        all.violations.iter().map(|(seed, what)| format!("seed {seed}: {what}")).collect();
+    assert!(told.is_empty(), "play one with: interrex-sim --seed N --shorten\n{}", told.join("\n"));
+    assert!(all.unreached().is_empty(), "never reached: {:?}", all.unreached());
+    assert!(all.failovers > SEEDS, "{} failovers in {SEEDS} runs", all.failovers);
+}
+
+#[test]
+fn a_seed_is_one_play_byte_for_byte() {
+    for seed in [1, 2, 3, 15, 101] {
+        let (first, second) = (interrex_sim::play(seed).1, interrex_sim::play(seed).1);
+        assert!(first.len() > 10, "seed {seed} has a play");
+        assert_eq!(first, second, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_play_that_is_not_kept_is_the_same_run() {
+    for seed in [4, 5, 6] {
+        let (kept, run) = (interrex_sim::play(seed).0, interrex_sim::run(seed));
+        assert_eq!((kept.events, kept.acknowledged), (run.events, run.acknowledged), "seed {seed}");
+    }
+}

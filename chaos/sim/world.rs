@@ -1,0 +1,232 @@
+//! The simulated world: everything that exists, and the one loop that lets time pass.
+//!
+//! Time is a number of microseconds that jumps from event to event. Events of one instant keep the order in which they
+//! were made, so that a seed decides everything. Whoever is paused, or on a paused machine, gets its events when it
+//! wakes, in order: what was on its way to it waits in a socket.
+
+use crate::agent::Agent;
+use crate::client::Client;
+use crate::coordinator::{Coordinator, Log};
+use crate::event::{Event, Scheduled};
+use crate::faults::Faults;
+use crate::network::Network;
+use crate::plan::{Plan, Start};
+use crate::postgres::Postgres;
+use crate::reach::Reach;
+use crate::rng::Rng;
+use crate::trace::Trace;
+use crate::wal::{Archive, Place};
+use interrex_check::{Checks, Fact};
+use interrex_cluster::ids::{ClusterName, InstanceName};
+use interrex_cluster::policy::Policy;
+use interrex_cluster::time::Instant;
+use std::collections::BinaryHeap;
+
+/// Microseconds since the world began.
+pub(crate) type Time = u64;
+
+/// A millisecond.
+pub(crate) const MS: Time = 1_000;
+/// A second.
+pub(crate) const S: Time = 1_000_000;
+
+/// A machine: its power, its clock, whether it is stopped.
+#[derive(Debug, Clone)]
+pub(crate) struct Machine {
+    pub(crate) on: bool,
+    pub(crate) paused_until: Time,
+    /// Parts in a million by which its clock is fast; negative: slow.
+    pub(crate) drift: i64,
+    /// When it was last switched on; its boot clock counts from there.
+    pub(crate) booted: Time,
+    /// While it is slow, everything here takes so many times as long.
+    pub(crate) slow: u64,
+}
+
+/// What is counted.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Figures {
+    /// Changes of primary that came to be open, with acknowledged commits checked across.
+    pub(crate) failovers: u64,
+    pub(crate) acknowledged: u64,
+    pub(crate) events: u64,
+}
+
+/// Everything.
+pub(crate) struct World {
+    pub(crate) now: Time,
+    pub(crate) plan: Plan,
+    pub(crate) policy: Policy,
+    pub(crate) rng: Rng,
+    pub(crate) cluster: ClusterName,
+    pub(crate) names: Vec<InstanceName>,
+    pub(crate) machines: Vec<Machine>,
+    pub(crate) network: Network,
+    pub(crate) log: Log,
+    pub(crate) coordinators: Vec<Coordinator>,
+    pub(crate) agents: Vec<Agent>,
+    pub(crate) servers: Vec<Postgres>,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) archive: Archive,
+    /// Where each commit lies.
+    pub(crate) commits: Vec<Place>,
+    /// The first commit that was acknowledged on the newest timeline that acknowledged any.
+    pub(crate) newest: Option<Place>,
+    pub(crate) faults: Faults,
+    pub(crate) checks: Checks,
+    pub(crate) reach: Reach,
+    pub(crate) trace: Trace,
+    pub(crate) figures: Figures,
+    pub(crate) over: bool,
+    queue: BinaryHeap<Scheduled>,
+    sequence: u64,
+}
+
+impl World {
+    /// A world as its plan has it, at its first moment.
+    pub(crate) fn new(plan: Plan, trace: Trace) -> Self {
+        let rng = Rng::new(plan.seed, 1);
+        let names: Vec<InstanceName> = (1..=plan.instances).map(crate::plan::name).collect();
+        let machine = |m: usize| Machine {
+            on: true,
+            paused_until: 0,
+            drift: plan.drift.get(m).copied().unwrap_or_default(),
+            booted: 0,
+            slow: 1,
+        };
+        let count = plan.machines();
+        let mut world = Self {
+            now: 10 * S,
+            policy: Policy::default(),
+            cluster: crate::plan::cluster(),
+            machines: (0..count).map(machine).collect(),
+            network: Network::new(&plan),
+            log: Log::default(),
+            coordinators: (0..plan.coordinators).map(|_| Coordinator::default()).collect(),
+            agents: names.iter().map(|name| Agent::new(name.clone(), plan.coordinators)).collect(),
+            servers: names.iter().map(|_| Postgres::default()).collect(),
+            clients: (0..plan.clients).map(|_| Client::default()).collect(),
+            archive: Archive::default(),
+            commits: Vec::new(),
+            newest: None,
+            faults: Faults::new(plan.strikes.len()),
+            checks: Checks::default(),
+            reach: Reach::default(),
+            figures: Figures::default(),
+            over: false,
+            queue: BinaryHeap::new(),
+            sequence: 0,
+            rng,
+            names,
+            trace,
+            plan,
+        };
+        world.begin();
+        world
+    }
+
+    fn begin(&mut self) {
+        match self.plan.start {
+            Start::Empty => self.created(),
+            Start::Steady | Start::Stopped => self.steady(),
+        }
+        for c in 0..self.coordinators.len() {
+            self.start_coordinator(c);
+        }
+        self.after(0, Event::RaftTick);
+        for i in 0..self.agents.len() {
+            self.start_agent(i);
+        }
+        for client in 0..self.clients.len() {
+            let wait = self.rng.below(500 * MS);
+            self.after(wait, Event::Client { client });
+        }
+        self.plan_strikes();
+        if self.plan.calm {
+            // What was started a moment ago has to find itself first.
+            self.after(12 * S, Event::Calm);
+        }
+        let until = self.plan.faults_ms * MS;
+        self.after(until, Event::Heal);
+    }
+
+    /// Lets time pass until the run is over.
+    pub(crate) fn run(&mut self) {
+        while !self.over {
+            let Some(Scheduled { at, event, .. }) = self.queue.pop() else { return };
+            self.now = self.now.max(at);
+            if let Some(until) = self.held_until(&event) {
+                self.at(until, event);
+                continue;
+            }
+            self.figures.events += 1;
+            self.happen(event);
+        }
+    }
+
+    pub(crate) fn at(&mut self, at: Time, event: Event) {
+        self.sequence += 1;
+        self.queue.push(Scheduled { at, sequence: self.sequence, event });
+    }
+
+    pub(crate) fn after(&mut self, span: Time, event: Event) {
+        self.at(self.now + span, event);
+    }
+
+    /// Until when an event has to wait because whoever it is for is stopped.
+    fn held_until(&self, event: &Event) -> Option<Time> {
+        let (machine, until) = match event.whose()? {
+            crate::event::Whose::Coordinator(c) => (c, self.coordinators[c].paused_until),
+            crate::event::Whose::Agent(i) => (i, self.agents[i].paused_until),
+            crate::event::Whose::Server(i) => (i, self.servers[i].hung_until),
+        };
+        let until = until.max(self.machines[machine].paused_until);
+        (until > self.now).then_some(until)
+    }
+
+    /// A machine's own boot clock.
+    pub(crate) fn clock(&self, machine: usize) -> Instant {
+        let m = &self.machines[machine];
+        let true_time = self.now - m.booted;
+        let drifted = i128::from(true_time) * i128::from(1_000_000 + m.drift) / 1_000_000;
+        Instant(u64::try_from(drifted / i128::from(MS)).unwrap_or_default() + 1_000)
+    }
+
+    /// The first moment at which a machine's clock shows `instant`.
+    pub(crate) fn when(&self, machine: usize, instant: Instant) -> Time {
+        let m = &self.machines[machine];
+        let shown = i128::from(instant.0.saturating_sub(1_000)) * i128::from(MS);
+        let true_time = shown * 1_000_000 / i128::from(1_000_000 + m.drift);
+        m.booted + u64::try_from(true_time).unwrap_or_default() + 1
+    }
+
+    /// How long something takes here that takes `low` to `high` microseconds on an idle machine.
+    pub(crate) fn takes(&mut self, machine: usize, low: Time, high: Time) -> Time {
+        self.rng.tail(low, high) * self.machines[machine].slow
+    }
+
+    /// The instance of that name.
+    pub(crate) fn index(&self, name: &InstanceName) -> usize {
+        crate::plan::index(name)
+    }
+
+    /// Tells the properties something.
+    pub(crate) fn fact(&mut self, fact: &Fact<'_>) {
+        see(&mut self.checks, &mut self.trace, self.now, fact);
+        self.over |= !self.checks.violations().is_empty();
+    }
+
+    /// A line of the play.
+    pub(crate) fn say(&mut self, line: impl FnOnce() -> String) {
+        self.trace.say(self.now, line);
+    }
+}
+
+/// Tells the properties something; what breaks is part of the play.
+pub(crate) fn see(checks: &mut Checks, trace: &mut Trace, now: Time, fact: &Fact<'_>) {
+    if checks.see(fact)
+        && let Some(violation) = checks.violations().last().cloned()
+    {
+        trace.say(now, || format!("VIOLATION {violation}"));
+    }
+}

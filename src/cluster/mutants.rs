@@ -1,0 +1,61 @@
+//! Rules that the simulation can switch off, one at a time, to see that the property which each is there for then fails.
+//!
+//! Without the feature `mutants`, as in every shipped build, nothing can be switched: [`on`] is a constant, and the
+//! compiler leaves the mutated branches out. With it, a switch belongs to one thread, so that runs beside each other
+//! do not meet.
+
+/// A rule that can be switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutant {
+    /// Seals are proved although the upstream was not taken away.
+    Seal,
+    /// A rule change lists the new rule alone, not what implies every mixture.
+    JointRules,
+    /// Rules are proved without waiting for walsenders and standbys.
+    Barrier,
+    /// A server that was told to promote is sealed while it runs.
+    RestartGate,
+    /// Positions are compared by LSN alone.
+    PositionByEpoch,
+    /// A copy counts from the moment on that its rebuild ended.
+    CloneCounts,
+    /// A leader grants leases without asking whether it still leads.
+    LeaseConfirmation,
+    /// No history is written before a promotion.
+    HistoryPreWrite,
+    /// An agent forgets which epoch it obeyed when it is restarted.
+    EpochPersistence,
+    /// An older goal of the same epoch is obeyed.
+    GoalOrder,
+    /// Older rules are retired before they are proved to be covered.
+    RetireOrder,
+}
+
+#[cfg(feature = "mutants")]
+mod switch {
+    use super::Mutant;
+    use std::cell::Cell;
+
+    thread_local! {
+        static SWITCHED_OFF: Cell<Option<Mutant>> = const { Cell::new(None) };
+    }
+
+    /// Switches one rule off, or all of them on again, for this thread.
+    pub fn switch(off: Option<Mutant>) {
+        SWITCHED_OFF.set(off);
+    }
+
+    /// True while the rule is switched off.
+    pub fn on(mutant: Mutant) -> bool {
+        SWITCHED_OFF.get() == Some(mutant)
+    }
+}
+
+#[cfg(feature = "mutants")]
+pub use switch::{on, switch};
+
+/// Always false: this build has no mutants.
+#[cfg(not(feature = "mutants"))]
+pub const fn on(_: Mutant) -> bool {
+    false
+}
