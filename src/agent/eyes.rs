@@ -36,6 +36,7 @@ impl Instance {
         let held = self.keeper.held().await;
         let wal_gone = self.wal_gone(&server);
         let memory = self.memory();
+        let told_upstream = server::told_upstream(self.run().role.as_ref());
         let observed = {
             let mut known = self.known();
             let since = *known.copy_since.get_or_insert_with(now);
@@ -54,6 +55,7 @@ impl Instance {
                 wal_gone,
                 early_ends: known.hopeless.clone(),
                 patience: pause.map(|pause| since.plus(pause)),
+                told_upstream,
             }
         };
         self.tell(number, &observed, raw.as_ref(), goal);

@@ -6,6 +6,7 @@ use crate::event::Event;
 use crate::postgres::{Phase, Role, Sync};
 use crate::world::{MS, S, Time, World};
 use interrex_cluster::goal::{Goal, PrimaryGoal, StampedGoal, StandbyGoal};
+use interrex_cluster::ids::Revision;
 use interrex_cluster::instance::next_step::{Step, Stop};
 use interrex_cluster::report::Promotion;
 use interrex_cluster::wal::TimelineId;
@@ -109,6 +110,7 @@ impl World {
             (Step::Promote, Goal::Primary(goal)) => self.promote(i, deed, goal),
             (Step::FinishPromotion, Goal::Primary(goal)) => self.finish_promotion(i, deed, goal),
             (Step::ServeStandbys, Goal::Primary(goal)) => self.serve_standbys(i, deed, goal),
+            (Step::Checkpoint { number }, _) => self.checkpoint(i, deed, number),
             (Step::OpenClients, Goal::Primary(goal)) => self.open_clients(i, deed, goal),
             (Step::ProveRule, Goal::Primary(goal)) => self.prove(i, deed, goal),
             (Step::Follow, Goal::Standby(goal)) => self.follow(i, deed, goal),
@@ -180,6 +182,9 @@ impl World {
             }
             1 => {
                 self.agents[i].memory.promoted = None;
+                if let Some(goal) = goal {
+                    self.give_up_past_the_fork(i, goal);
+                }
                 Flow::Next(self.small(i))
             }
             _ => {
@@ -217,6 +222,15 @@ impl World {
         }
     }
 
+    /// What lies past the fork is given up by following: it is not missed any more.
+    fn give_up_past_the_fork(&mut self, i: usize, goal: &StandbyGoal) {
+        let Some(line) = &goal.line else { return };
+        let memory = &mut self.agents[i].memory;
+        if let Some(told) = memory.told.filter(|told| !line.contains(*told)) {
+            memory.told = line.cut(told);
+        }
+    }
+
     fn follow(&mut self, i: usize, deed: &mut Deed, goal: &StandbyGoal) -> Flow {
         if let Some(flow) = self.unanswered(i) {
             return flow;
@@ -226,6 +240,7 @@ impl World {
             0 => {
                 // From here on the position may move: what was proved about it is void.
                 self.agents[i].known.proofs.sealed = None;
+                self.give_up_past_the_fork(i, goal);
                 if let Some(dir) = self.servers[i].dir.as_mut() {
                     dir.role = role;
                     dir.lets_in = true;
@@ -515,6 +530,21 @@ impl World {
                 let run = &mut self.agents[i].server;
                 run.slots = goal.slots.iter().cloned().collect();
                 run.roles_ready = true;
+                Flow::Done
+            }
+        }
+    }
+
+    /// Dirty pages go to disk while clients are served.
+    fn checkpoint(&mut self, i: usize, deed: &mut Deed, number: Revision) -> Flow {
+        if let Some(flow) = self.unanswered(i) {
+            return flow;
+        }
+        match deed.phase {
+            0 => Flow::Next(self.takes(i, 20 * MS, 2_000 * MS)),
+            _ => {
+                self.agents[i].known.proofs.checkpoint = Some(number);
+                self.tell_proofs(i);
                 Flow::Done
             }
         }

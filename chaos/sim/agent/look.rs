@@ -39,6 +39,8 @@ impl World {
             async_since: agent.known.async_since,
             wal_gone: agent.known.endless.clone(),
             early_ends: agent.known.early_ends.clone(),
+            patience: None,
+            told_upstream: told_upstream(agent.server.role.as_ref()),
         };
         // A look that began before the promotion ended, and ended after it.
         let outdated = agent.server.promoted && matches!(seen.server, Server::Standby(_));
@@ -78,8 +80,18 @@ impl World {
                 system,
                 why: format!("the data directory last obeyed epoch {}: it was rolled back", dir.epoch),
             },
-            Some(_) => Data::Ours(system),
+            Some(_) => match self.doubt(i) {
+                Some(why) => Data::Doubtful { system, why },
+                None => Data::Ours(system),
+            },
         }
+    }
+
+    /// Why the present copy counts for nothing.
+    fn doubt(&self, i: usize) -> Option<String> {
+        let agent = &self.agents[i];
+        let doubt = agent.known.doubt.as_ref().filter(|(of, _)| *of == agent.memory.incarnation);
+        doubt.map(|(_, why)| why.clone())
     }
 
     fn look_at_server(&mut self, i: usize, goal: Option<&Goal>) -> Server {
@@ -192,6 +204,11 @@ impl World {
             needs: agent.known.need.clone(),
             knock: self.told_knock(agent),
             unfit: Vec::new(),
+            doubt: match &seen.data {
+                Data::Doubtful { why, .. } => Some(why.clone()),
+                _ => None,
+            },
+            failing: None,
             doing: agent.known.doing.clone(),
             lease_left_ms: seen.deadline.map(|deadline| millis(deadline.since(clock))),
         }
@@ -214,7 +231,8 @@ impl World {
             Server::Gone => match &seen.data {
                 Data::Missing | Data::Unfinished(_) => report::Server::NoData,
                 Data::Ours(_) | Data::Doubtful { .. } | Data::Strange { .. } => {
-                    report::Server::Stopped { system, exit: agent.known.exit.clone() }
+                    let exit = agent.known.exit.clone().or_else(|| seen.ended_in(goal?));
+                    report::Server::Stopped { system, exit }
                 }
             },
             Server::Silent { since } => report::Server::Silent { for_ms: millis(*since) },
@@ -330,19 +348,24 @@ fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What a fresh connection shows, if it is what this agent wrote.
+/// What this agent last wrote.
+fn told_upstream(written: Option<&Role>) -> Upstream {
+    match written {
+        Some(Role::Standby { upstream, name, slot }) => Upstream::Of(UpstreamSetting {
+            address: address(*upstream),
+            name: name.to_string(),
+            slot: slot.to_string(),
+        }),
+        Some(Role::Sealed | Role::Primary(_)) => Upstream::Nobody,
+        None => Upstream::Other,
+    }
+}
+
+/// The same, if a fresh connection shows it.
 fn upstream(written: Option<&Role>, shown: &Role) -> Upstream {
-    match (written, shown) {
-        (Some(Role::Sealed | Role::Primary(_)), Role::Sealed | Role::Primary(_)) => Upstream::Nobody,
-        (Some(Role::Standby { upstream, name, slot }), Role::Standby { name: shown, .. })
-            if name == shown =>
-        {
-            Upstream::Of(UpstreamSetting {
-                address: address(*upstream),
-                name: name.to_string(),
-                slot: slot.to_string(),
-            })
-        }
+    match (told_upstream(written), shown) {
+        (Upstream::Nobody, Role::Sealed | Role::Primary(_)) => Upstream::Nobody,
+        (Upstream::Of(told), Role::Standby { name, .. }) if *told.name == **name => Upstream::Of(told),
         _ => Upstream::Other,
     }
 }

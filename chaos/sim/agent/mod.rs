@@ -65,6 +65,8 @@ struct Known {
     endless: Option<String>,
     unrewindable: Option<(Incarnation, String)>,
     exit: Option<String>,
+    /// Why a copy counts for nothing.
+    doubt: Option<(Incarnation, String)>,
     early_ends: Option<EarlyEnds>,
     /// No further start before this.
     start_after: Time,

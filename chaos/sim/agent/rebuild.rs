@@ -214,6 +214,7 @@ impl World {
         agent.known.end = None;
         agent.known.endless = None;
         agent.known.unrewindable = None;
+        agent.known.doubt = None;
         agent.known.proofs = Default::default();
     }
 

@@ -3,6 +3,7 @@
 use super::deeds::{Deed, Flow};
 use crate::postgres::Role;
 use crate::world::{MS, S, Time, World};
+use interrex_cluster::goal::Goal;
 use interrex_cluster::ids::{Epoch, Stamp};
 use interrex_cluster::instance::observed::End;
 use interrex_cluster::report::{Promotion, Seal};
@@ -51,7 +52,14 @@ impl World {
                     self.end_receiver(i);
                     deed.mark = self.now;
                 }
-                if self.now - deed.mark < STILL_FOR || hangs {
+                // Whoever holds all that the upstream ever had, seen gone, need not be watched.
+                let ended = match &deed.goal.goal {
+                    Goal::Sealed { ended, .. } => *ended,
+                    _ => None,
+                };
+                let held = self.servers[i].dir.as_ref().map_or(0, |dir| dir.end.lsn);
+                let all = !seen && ended.is_some_and(|ended| held >= ended.lsn.0);
+                if (self.now - deed.mark < STILL_FOR && !all) || hangs {
                     return self.seal_waits(i, deed, epoch);
                 }
                 Flow::Next(self.takes(i, MS, 10 * MS))
@@ -95,11 +103,12 @@ impl World {
     fn remember_told(&mut self, i: usize, deed: &mut Deed, position: Position) -> Flow {
         let told = self.agents[i].memory.told;
         if let Some(told) = told.filter(|told| position < *told) {
-            return Flow::Failed(format!(
-                "the copy ends at {position} and told {told} before: it was rolled back"
-            ));
+            let why = format!("the copy ends at {position} and told {told} before: it was rolled back");
+            let copy = self.agents[i].memory.incarnation;
+            self.agents[i].known.doubt = Some((copy, why));
+            return Flow::Done;
         }
-        self.agents[i].memory.told = Some(position);
+        self.agents[i].memory.told = told.max(Some(position));
         deed.kept = u64::from(position.timeline.0);
         Flow::Next(self.small(i))
     }
@@ -151,10 +160,11 @@ impl World {
                 let scanned = self.servers[i].scan();
                 // A copy that was just made ends where its data need WAL up to, whether that is there or not.
                 let memory = &self.agents[i].memory;
-                let rebuilt = memory.rebuilt == Some(memory.incarnation) && memory.told.is_none();
+                let rebuilt = memory.rebuilt == Some(memory.incarnation);
+                let untold = |needs| memory.told.is_none_or(|told| told < archive.position(needs));
                 let end = match (scanned, needs, epoch) {
                     (Some(end), ..) if whole(end) => Some(end),
-                    (Some(_), Some(needs), None) if rebuilt => Some(needs),
+                    (Some(_), Some(needs), None) if rebuilt && untold(needs) => Some(needs),
                     _ => None,
                 };
                 match (end, epoch) {

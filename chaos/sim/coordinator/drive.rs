@@ -103,8 +103,10 @@ impl World {
     fn suspicious(&self, c: usize, record: &Cluster, decision: &Decision, now: Instant) -> bool {
         let coordinator = &self.coordinators[c];
         let heard = |name| coordinator.heard.get(name).map_or(coordinator.listening_since, |heard| heard.at);
-        matches!(record.operation, Operation::Failover(_) | Operation::Bootstrap { .. })
-            || decision.problems.iter().any(|problem| problem.kind.severity() == Severity::Critical)
+        matches!(
+            record.operation,
+            Operation::Failover(_) | Operation::Switchover(_) | Operation::Bootstrap { .. }
+        ) || decision.problems.iter().any(|problem| problem.kind.severity() == Severity::Critical)
             || record
                 .primary
                 .as_ref()

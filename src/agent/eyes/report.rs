@@ -73,6 +73,7 @@ impl Instance {
             (Seen::Gone, _) => match &seen.data {
                 Data::Missing | Data::Unfinished(_) => Server::NoData,
                 Data::Ours(_) | Data::Doubtful { .. } | Data::Strange { .. } => {
+                    let exit = exit.or_else(|| seen.ended_in(goal?));
                     Server::Stopped { system, exit }
                 }
             },

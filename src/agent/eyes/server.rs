@@ -186,17 +186,25 @@ fn gone_in(log: &str) -> Option<String> {
     Some(said.trim().to_owned())
 }
 
+/// What the settings say that this agent last wrote.
+pub(super) fn told_upstream(role: Option<&Role>) -> Upstream {
+    match role {
+        Some(Role::Standby { upstream }) => Upstream::Of(UpstreamSetting {
+            address: upstream.address.clone(),
+            name: upstream.name.clone(),
+            slot: upstream.slot.clone().unwrap_or_default(),
+        }),
+        Some(Role::Sealed | Role::Primary { .. }) => Upstream::Nobody,
+        _ => Upstream::Other,
+    }
+}
+
+/// The same, if a fresh connection shows it.
 fn upstream(role: Option<&Role>, raw: &Raw) -> Upstream {
     let conninfo = raw.settings.get("primary_conninfo").map(String::as_str);
-    match (role, conninfo) {
-        (Some(Role::Sealed | Role::Primary { .. }), Some("")) => Upstream::Nobody,
-        (Some(Role::Standby { upstream }), Some(conninfo)) if conninfo.contains(&upstream.name) => {
-            Upstream::Of(UpstreamSetting {
-                address: upstream.address.clone(),
-                name: upstream.name.clone(),
-                slot: upstream.slot.clone().unwrap_or_default(),
-            })
-        }
+    match (told_upstream(role), conninfo) {
+        (Upstream::Nobody, Some("")) => Upstream::Nobody,
+        (Upstream::Of(told), Some(conninfo)) if conninfo.contains(&told.name) => Upstream::Of(told),
         _ => Upstream::Other,
     }
 }

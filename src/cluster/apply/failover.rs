@@ -224,12 +224,11 @@ fn adopt_unconfirmed_timeline(cluster: &mut Cluster, winner: &InstanceName, seal
     if let Some(fork) = seal.fork.filter(|fork| fork.epoch.0 == seal.position.timeline.0)
         && !known(seal.position.timeline)
     {
-        cluster.timelines.push(Fork {
-            epoch: fork.epoch,
-            instance: winner.clone(),
-            parent: fork.parent,
-            begin: fork.begin,
-        });
+        let fork =
+            Fork { epoch: fork.epoch, instance: winner.clone(), parent: fork.parent, begin: fork.begin };
+        // A later reign may have been confirmed meanwhile, and lost out to this one.
+        let place = cluster.timelines.partition_point(|known| known.epoch < fork.epoch);
+        cluster.timelines.insert(place, fork);
     }
 }
 

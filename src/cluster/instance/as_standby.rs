@@ -60,6 +60,10 @@ pub(super) fn next(goal: &StandbyGoal, seen: &Observed, now: Instant) -> Step {
         Server::Standby(_) if goal.restart.is_some() && seen.proofs.restarted != goal.restart => {
             Step::stop("a restart was asked for")
         }
+        Server::Starting if stranded(goal, seen) => Step::stop(format!(
+            "the copy is new, and was started before {} was the primary to receive the rest of it from",
+            goal.upstream
+        )),
         Server::Starting => Step::wait("PostgreSQL is starting"),
         Server::Silent { since } => {
             Step::wait(format!("PostgreSQL has not answered for {} ms", since.as_millis()))
@@ -67,6 +71,13 @@ pub(super) fn next(goal: &StandbyGoal, seen: &Observed, now: Instant) -> Step {
         Server::Standby(standby) => follow(goal, standby, seen),
         Server::Primary(_) => Step::stop(format!("{} is the primary of epoch {}", goal.upstream, goal.epoch)),
     }
+}
+
+/// A copy that was just made may lack WAL that its data need, and lets nobody in before it has received that. One that
+/// was started to receive it from elsewhere never may: it is stopped, judged against the present line, and started anew.
+fn stranded(goal: &StandbyGoal, seen: &Observed) -> bool {
+    let new = seen.memory.rebuilt == Some(goal.incarnation) && seen.memory.told.is_none();
+    new && goal.line.is_some() && seen.told_upstream != Upstream::Of(wanted(goal))
 }
 
 /// A stopped server would replay everything that it holds: its durable end decides.

@@ -4,6 +4,7 @@
 //! Absence means *unknown* or *not there*, as each field says; it never means zero.
 
 use super::lease::Lease;
+use crate::goal::Goal;
 use crate::ids::{Epoch, Incarnation, Stamp, SystemId};
 use crate::record::Address;
 use crate::report::{Proofs, Rebuild};
@@ -41,6 +42,8 @@ pub struct Observed {
     pub early_ends: Option<EarlyEnds>,
     /// The copy was made anew and never answered: no other one is asked for before this. Absent: it was not.
     pub patience: Option<Instant>,
+    /// Where the server was told to receive from when it was last told anything; `Other` when that is not known.
+    pub told_upstream: Upstream,
 }
 
 /// A server that ends by itself while it is starting, again and again.
@@ -235,6 +238,15 @@ impl Observed {
     /// True when the server may have been told to promote since it was started.
     pub fn promotion_marked(&self) -> bool {
         self.memory.promoted.is_some()
+    }
+
+    /// Why an elected instance whose server is gone is not going to be promoted in this epoch any more: it was told to
+    /// be, and a timeline number is never used twice. To be reported as the server's end where nobody saw that, or a
+    /// machine that rebooted in the middle would be waited for in vain.
+    pub fn ended_in(&self, goal: &Goal) -> Option<String> {
+        let Goal::Primary(goal) = goal else { return None };
+        let gone = self.server == Server::Gone && self.memory.promoted == Some(goal.epoch);
+        gone.then(|| format!("it ended after it was told to promote in epoch {}", goal.epoch))
     }
 
     /// True when a seal of `epoch` was proved and its ground still stands.

@@ -140,6 +140,7 @@ fn seen(server: Server) -> Observed {
         wal_gone: None,
         early_ends: None,
         patience: None,
+        told_upstream: Upstream::Nobody,
     }
 }
 
@@ -269,6 +270,18 @@ mod primary {
         let mut halfway = with_end(at(7, 900), line_of_7());
         halfway.memory.promoted = Some(E8);
         assert_waits(&to_primary(false, &halfway), "a new epoch");
+    }
+
+    #[test]
+    fn a_winner_that_ended_while_nobody_watched_says_that_it_is_not_promoted_in_this_epoch() {
+        let mut gone = with_end(at(7, 900), line_of_7());
+        let goal = Goal::Primary(primary_goal(false));
+        assert_eq!(gone.ended_in(&goal), None, "it was never told to");
+        gone.memory.promoted = Some(E8);
+        assert_eq!(gone.ended_in(&goal).as_deref(), Some("it ended after it was told to promote in epoch 8"));
+        assert_eq!(gone.ended_in(&SEALED), None, "an election asks for its end of WAL alone");
+        gone.memory.promoted = Some(Epoch(7));
+        assert_eq!(gone.ended_in(&goal), None, "an older epoch's mark goes when it is started");
     }
 
     #[test]
@@ -514,6 +527,18 @@ mod standby {
         let goal = Goal::Standby(StandbyGoal { line: None, ..standby_goal() });
         assert_eq!(step(&goal, &seen(Server::Standby(sealed_standby()))), Step::Follow);
         assert_eq!(step(&goal, &seen(Server::Gone)), Step::StartAsStandby { follow: true });
+    }
+
+    #[test]
+    fn a_new_copy_that_waits_for_the_rest_of_itself_from_a_lost_primary_is_stopped_and_judged_anew() {
+        let mut starting = seen(Server::Starting);
+        starting.memory.rebuilt = Some(Incarnation(1));
+        assert_stops(&to_standby(&starting), Stop::Fast, "before n1 was the primary");
+        starting.told_upstream = follows_n1();
+        assert_waits(&to_standby(&starting), "starting");
+        starting.told_upstream = Upstream::Other;
+        starting.memory.told = Some(at(7, 900));
+        assert_waits(&to_standby(&starting), "starting");
     }
 
     #[test]
