@@ -4,7 +4,7 @@
 use crate::faults::{Moment, Planned, Strike, Target, When};
 use crate::rng::Rng;
 use interrex_cluster::ids::{ClusterName, InstanceName, MachineName, SystemId};
-use interrex_cluster::policy::{Spec, WhenAlone};
+use interrex_cluster::spec::{Spec, WhenAlone};
 
 /// The system identifier of the only cluster.
 pub(crate) const SYSTEM: SystemId = SystemId(7_000_000_000_000_000_001);

@@ -14,6 +14,7 @@ use interrex_cluster::instance::observed::{
 use interrex_cluster::report::{self, Knock, Need, Report, Sender};
 use interrex_cluster::time::Instant;
 use interrex_cluster::wal::{History, Lsn, Position, TimelineId};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What was found on the last knocks is told for so long.
@@ -40,6 +41,7 @@ impl World {
             wal_gone: agent.known.endless.clone(),
             early_ends: agent.known.early_ends.clone(),
             patience: None,
+            parameters: Some(BTreeMap::new()),
             told_upstream: told_upstream(agent.server.role.as_ref()),
         };
         // A look that began before the promotion ended, and ended after it.
@@ -209,6 +211,7 @@ impl World {
                 _ => None,
             },
             failing: None,
+            pending_restart: Vec::new(),
             doing: agent.known.doing.clone(),
             lease_left_ms: seen.deadline.map(|deadline| millis(deadline.since(clock))),
         }
