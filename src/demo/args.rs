@@ -22,13 +22,15 @@ pub struct DemoArgs {
     pub output: Output,
 }
 
-/// What to do to the cluster.
+/// What to do to the cluster's primary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Script {
     /// SIGKILL to everything on the primary's machine: agent, guard, PostgreSQL, coordinator
     KillPrimary,
     /// SIGKILL to the primary's postmaster alone
     KillPostmaster,
+    /// Nothing dies: the primary is handed over to a standby, as planned
+    Switchover,
 }
 
 impl Script {
@@ -37,6 +39,7 @@ impl Script {
         match self {
             Script::KillPrimary => "kill-primary",
             Script::KillPostmaster => "kill-postmaster",
+            Script::Switchover => "switchover",
         }
     }
 }

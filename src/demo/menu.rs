@@ -20,7 +20,8 @@ use crate::strike::{Struck, goes_on, leader, streams_again, strike};
 use crate::voice::Voice;
 use crate::writer::Writer;
 
-const KEYS: &str = "1 kill the primary's machine · 2 kill its postmaster · 3 status · 4 events · q quit";
+const KEYS: &str =
+    "1 kill the primary's machine · 2 kill its postmaster · 3 hand over · 4 status · 5 events · q quit";
 /// A killed machine is started again after so much writing without it.
 const WITHOUT: u64 = 3_000;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,8 +45,9 @@ impl Choice {
         Some(match line.trim() {
             "1" => Choice::Kill(Script::KillPrimary),
             "2" => Choice::Kill(Script::KillPostmaster),
-            "3" => Choice::Status,
-            "4" => Choice::Events,
+            "3" => Choice::Kill(Script::Switchover),
+            "4" => Choice::Status,
+            "5" => Choice::Events,
             "q" | "Q" | "quit" | "exit" => Choice::Quit,
             "" => Choice::Nothing,
             _ => return None,
@@ -128,7 +130,7 @@ async fn kill(
     phases.lines().iter().for_each(|line| voice.say(line));
 
     let since = match script {
-        Script::KillPostmaster => struck.killed.mono_ms,
+        Script::KillPostmaster | Script::Switchover => struck.killed.mono_ms,
         Script::KillPrimary => {
             writer.acknowledged_after(goes_on.gap.to_ms + WITHOUT, PATIENCE).await?;
             tell_losses(cluster, writer, Some(&struck), voice).await?;

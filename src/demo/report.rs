@@ -7,6 +7,7 @@ use interrex_cluster::event::Event;
 use interrex_cluster::ids::Epoch;
 use serde::Serialize;
 
+use crate::args::Script;
 use crate::machine::Killed;
 
 /// Fewer acknowledgements prove little.
@@ -76,7 +77,8 @@ impl Phases {
     ) -> Phases {
         let newer = |event: &&Event| event.epoch > old_epoch;
         let at = |event: &Event| event.at.0;
-        let begun = events.iter().filter(newer).find(|event| event.kind == "failover-begun").map(at);
+        let begins = |event: &&Event| matches!(event.kind.as_str(), "failover-begun" | "handing-over");
+        let begun = events.iter().filter(newer).find(begins).map(at);
         let of_reign = |kind: &'static str| {
             let wanted = move |event: &&Event| event.epoch == epoch && event.kind == kind;
             events.iter().filter(wanted)
@@ -127,10 +129,10 @@ impl Report {
                 self.acked
             ));
         }
-        if self.pids_killed.is_empty() {
+        if self.pids_killed.is_empty() && self.script != Script::Switchover.name() {
             failings.push("nothing was killed, so nothing was shown".to_owned());
         }
-        if self.new_primary == self.old_primary && self.script == "kill-primary" {
+        if self.new_primary == self.old_primary && self.script != Script::KillPostmaster.name() {
             failings.push(format!("{} is still the primary", self.new_primary));
         }
         failings

@@ -72,7 +72,7 @@ async fn write_enough(writer: &mut Writer) -> anyhow::Result<()> {
 /// Starts a killed machine again, and waits until the old primary streams; how long that took.
 async fn come_back(cluster: &mut Cluster, struck: &Struck, voice: &Voice) -> anyhow::Result<u64> {
     let since = match struck.script {
-        Script::KillPostmaster => struck.killed.mono_ms,
+        Script::KillPostmaster | Script::Switchover => struck.killed.mono_ms,
         Script::KillPrimary => {
             let since = monotonic_ms();
             cluster.machine(&struck.old_primary)?.start()?;
@@ -88,6 +88,7 @@ pub(crate) fn in_words(struck: &Struck) -> String {
     let (name, count) = (&struck.old_primary, struck.killed.pids.len());
     match struck.script {
         Script::KillPostmaster => format!("the postmaster of {name} was killed"),
+        Script::Switchover => format!("{name} was asked to hand over"),
         Script::KillPrimary if struck.leader_killed() => {
             format!("all {count} processes on {name} were killed, the coordinators' leader among them")
         }

@@ -1,15 +1,16 @@
-//! A kill and what follows: where the coordinators' leader is to be, what dies, when writes go on, and when the old
+//! A kill, or a planned change, and what follows: where the coordinators' leader is to be, what dies, when writes go on, and when the old
 //! primary streams again. Used by the scripts and by the menu alike.
 
 use std::time::Duration;
 
 use anyhow::Context;
+use interrex_api::admin::SwitchoverRequest;
 use interrex_cluster::ids::{Epoch, MachineName};
 use interrex_cluster::status::ClusterStatus;
-use interrex_ledger::{Gap, LedgerFile, longest_gap, monotonic_ms};
+use interrex_ledger::{Gap, LedgerFile, longest_gap, monotonic_ms, wall_ms};
 
 use crate::args::{RaftLeader, Script};
-use crate::cluster_up::Cluster;
+use crate::cluster_up::{CLUSTER, Cluster};
 use crate::machine::Killed;
 use crate::patience::Patience;
 use crate::progress::{in_words, streams};
@@ -48,7 +49,7 @@ pub(crate) struct GoesOn {
     pub(crate) gap: Gap,
 }
 
-/// Kills the primary of a whole cluster, with the coordinators' leader where it is wanted.
+/// Kills the primary of a whole cluster, or has it hand over, with the coordinators' leader where it is wanted.
 pub(crate) async fn strike(
     cluster: &mut Cluster,
     script: Script,
@@ -58,13 +59,22 @@ pub(crate) async fn strike(
     let old_primary = status.primary.as_ref().context("a whole cluster has a primary")?.to_string();
     let leader = place_leader(cluster, wish, &old_primary).await?;
     let (dir, mut traces) = (cluster.dir.clone(), std::mem::take(&mut cluster.traces));
-    let machine = cluster.machine(&old_primary)?;
     let killed = match script {
-        Script::KillPrimary => machine.kill(&dir, &mut traces).await,
-        Script::KillPostmaster => machine.kill_postmaster(&dir, &mut traces),
+        Script::KillPrimary => cluster.machine(&old_primary)?.kill(&dir, &mut traces).await,
+        Script::KillPostmaster => cluster.machine(&old_primary)?.kill_postmaster(&dir, &mut traces),
+        Script::Switchover => hand_over(cluster).await,
     };
     cluster.traces = traces;
     Ok(Struck { script, killed: killed?, old_primary, old_epoch: status.epoch, leader })
+}
+
+/// Asks for a switchover; nothing dies.
+async fn hand_over(cluster: &Cluster) -> anyhow::Result<Killed> {
+    let asked = Killed { wall_ms: wall_ms(), mono_ms: monotonic_ms(), pids: Vec::new() };
+    let request = SwitchoverRequest { name: CLUSTER.parse()?, to: None, dry_run: false };
+    let reply = cluster.client.switchover(&request).await?;
+    anyhow::ensure!(reply.accepted, "the switchover was refused: {}", reply.waits.join("; "));
+    Ok(asked)
 }
 
 /// Hands leadership over until the leader is where it is wanted; who leads then.
