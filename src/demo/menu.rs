@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(Choice::read("2"), Some(Choice::Kill(Script::KillPostmaster)));
         assert_eq!(Choice::read("q"), Some(Choice::Quit));
         assert_eq!(Choice::read(""), Some(Choice::Nothing));
-        assert_eq!(Choice::read("5"), None);
+        assert_eq!(Choice::read("6"), None);
     }
 
     #[test]
