@@ -141,7 +141,8 @@ async fn kill(
         }
     };
     let rejoined = streams_again(cluster, &struck.old_primary, since).await?;
-    voice.tell(&format!("{} streams again after {rejoined} ms", struck.old_primary));
+    let back = script::back(&struck, &goes_on);
+    voice.tell(&format!("{} {back}, after {rejoined} ms", struck.old_primary));
     cluster.whole(PATIENCE).await?;
     tell_losses(cluster, writer, None, voice).await
 }

@@ -18,17 +18,17 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn note_coordinators(&mut self, coordinators: &[Coordinator]) {
-        let votes = coordinators.iter().filter(|member| member.voter).count();
         let leader = coordinators.iter().find(|member| member.leader);
         let leads =
-            leader.map_or_else(|| "nobody leads".to_owned(), |leader| format!("{} leads", leader.machine));
-        self.note("coordinators", format!("{votes} vote, {leads}"));
+            leader.map_or_else(|| "none leads yet".to_owned(), |leader| format!("{} leads", leader.machine));
+        self.note("coordinators", leads);
     }
 
     pub(crate) fn note_cluster(&mut self, status: &ClusterStatus) {
-        self.note("cluster", status.operation.clone());
+        let operation = if status.operation == "steady" { "nothing is under way" } else { &status.operation };
+        self.note("cluster", operation.to_owned());
         for instance in &status.instances {
-            self.note(instance.name.as_str(), in_words(instance));
+            self.note(instance.name.as_str(), at_a_glance(instance));
         }
     }
 
@@ -53,6 +53,22 @@ impl Progress {
             }
         }
         lines
+    }
+}
+
+/// An instance for somebody who watches a cluster come up: what it is, and how far a copy has come. The agents' own
+/// steps, which follow one another in fractions of a second, are left to `show`.
+fn at_a_glance(instance: &InstanceStatus) -> String {
+    let copied = instance.doing.as_ref().filter(|doing| doing.ends_with('%'));
+    match (instance.role.as_str(), instance.server.as_str()) {
+        ("primary", "open") => "primary, takes writes".to_owned(),
+        ("primary", _) => "primary, not open yet".to_owned(),
+        ("standby", "streaming") => "standby, streams".to_owned(),
+        ("standby", _) => "standby, does not stream".to_owned(),
+        ("joining", "catching up") => "catches up".to_owned(),
+        ("joining", "cloning") => copied.cloned().unwrap_or_else(|| "is being cloned".to_owned()),
+        ("joining", _) => "has no copy yet".to_owned(),
+        _ => in_words(instance),
     }
 }
 
@@ -169,20 +185,25 @@ pub(crate) mod tests {
     fn only_changes_are_told_and_running_numbers_seldom() {
         let mut progress = Progress::default();
         let mut status = whole();
-        status.instances[1].doing = Some("cloning 1 %".to_owned());
+        status.instances[1] = instance("n2", "joining", "cloning");
+        status.instances[1].doing = Some("cloning from n1, 1 %".to_owned());
         progress.note_cluster(&status);
         let news = progress.news();
-        assert!(news.contains(&"cluster: steady".to_owned()), "{news:?}");
-        assert!(news.contains(&"n2: standby, streaming (cloning 1 %)".to_owned()), "{news:?}");
+        assert!(news.contains(&"cluster: nothing is under way".to_owned()), "{news:?}");
+        assert!(news.contains(&"n1: primary, takes writes".to_owned()), "{news:?}");
+        assert!(news.contains(&"n2: cloning from n1, 1 %".to_owned()), "{news:?}");
         assert_eq!(progress.news(), Vec::<String>::new());
 
-        status.instances[1].doing = Some("cloning 2 %".to_owned());
+        status.instances[1].doing = Some("cloning from n1, 2 %".to_owned());
         progress.note_cluster(&status);
         assert_eq!(progress.news(), Vec::<String>::new());
 
-        status.instances[1].doing = None;
+        status.instances[1] = instance("n2", "standby", "streaming");
         progress.note_cluster(&status);
-        assert_eq!(progress.news(), ["n2: standby, streaming"]);
+        assert_eq!(progress.news(), ["n2: standby, streams"]);
+        status.instances[1].doing = Some("read the end of WAL".to_owned());
+        progress.note_cluster(&status);
+        assert_eq!(progress.news(), Vec::<String>::new(), "an agent's steps are its own");
     }
 
     #[test]

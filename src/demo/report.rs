@@ -147,8 +147,9 @@ impl Report {
             self.new_primary, self.epoch, self.old_primary
         ));
         lines.push(format!(
-            "{} streams again, {} ms after {}",
+            "{} {}, {} ms after {}",
             self.old_primary,
+            if self.new_primary == self.old_primary { "was elected again" } else { "streams again" },
             self.rejoined_ms,
             match self.script {
                 "kill-primary" => "its machine was started again",

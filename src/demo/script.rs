@@ -42,13 +42,18 @@ pub(crate) async fn play(
     writer.acknowledged_after(goes_on.gap.to_ms + WRITING_ON, PATIENCE).await?;
 
     let rejoined_ms = come_back(cluster, &struck, voice).await?;
-    voice.tell(&format!("{} streams again", struck.old_primary));
+    voice.tell(&format!("{} {}", struck.old_primary, back(&struck, &goes_on)));
     let status = cluster.whole(PATIENCE).await?;
     let file = writer.stop().await?;
     let verdict = verify(&file, &cluster.hosts(), &cluster.login, COMPARING).await?;
     voice.tell("every instance was compared with the ledger");
     let (struck, run) = (&struck, Run { up_ms, rejoined_ms, status, goes_on });
     report(cluster, struck, run, &file, &verdict).await
+}
+
+/// How the old primary is back: a machine that lives may be elected again.
+pub(crate) fn back(struck: &Struck, goes_on: &GoesOn) -> &'static str {
+    if goes_on.new_primary == struck.old_primary { "was elected again" } else { "streams again" }
 }
 
 /// What only the play itself knows.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use interrex_api::admin::SwitchoverRequest;
 use interrex_cluster::ids::{Epoch, MachineName};
-use interrex_cluster::status::ClusterStatus;
+use interrex_cluster::status::{ClusterStatus, InstanceStatus};
 use interrex_ledger::{Gap, LedgerFile, longest_gap, monotonic_ms, wall_ms};
 
 use crate::args::{RaftLeader, Script};
@@ -140,17 +140,24 @@ async fn reign_after(cluster: &mut Cluster, old: Epoch) -> anyhow::Result<Cluste
     }
 }
 
-/// Waits until `name` streams as a standby of the present reign; milliseconds since `since` (`CLOCK_MONOTONIC`).
+/// Waits until `name` streams as a standby of the present reign, or is the one who was elected again, as a primary
+/// whose machine is alive may be; milliseconds since `since` (`CLOCK_MONOTONIC`).
 pub(crate) async fn streams_again(cluster: &mut Cluster, name: &str, since: u64) -> anyhow::Result<u64> {
     let patience = Patience::new(format!("{name} to stream again"), REJOINING);
     loop {
         let status = cluster.status().await?;
         let instance = status.iter().flat_map(|status| &status.instances).find(|i| i.name.as_str() == name);
         let seen = match instance {
-            Some(instance) if streams(instance) => return Ok(monotonic_ms().saturating_sub(since)),
+            Some(instance) if streams(instance) || reigns(instance) => {
+                return Ok(monotonic_ms().saturating_sub(since));
+            }
             Some(instance) => in_words(instance),
             None => "no coordinator leads".to_owned(),
         };
         patience.pause(&seen).await?;
     }
+}
+
+fn reigns(instance: &InstanceStatus) -> bool {
+    instance.role == "primary" && instance.server == "open"
 }
