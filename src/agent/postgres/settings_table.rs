@@ -1,12 +1,12 @@
 //! Every setting of ours, for every role. docs/settings.md has the reasons, and a test holds the two together.
-//! Names and values are those that PostgreSQL 14 to 18 share.
+//! Names and values are those that PostgreSQL 14 to 18 share, but for the keys of some versions named below.
 
 use super::error::{Error, Result};
 use super::layout::Layout;
 use super::settings::Role;
 
 /// Keys that belong to us: found in postgresql.auto.conf, they are taken out.
-pub(super) const KEYS: [&str; 45] = [
+pub(super) const KEYS: [&str; 46] = [
     "listen_addresses",
     "port",
     "unix_socket_directories",
@@ -40,6 +40,7 @@ pub(super) const KEYS: [&str; 45] = [
     "max_replication_slots",
     "wal_keep_size",
     "max_slot_wal_keep_size",
+    "idle_replication_slot_timeout",
     "wal_sender_timeout",
     "wal_receiver_timeout",
     "wal_receiver_status_interval",
@@ -59,6 +60,8 @@ pub(super) const RETRY_INTERVAL: std::time::Duration = std::time::Duration::from
 
 /// A key that versions from 16 on refuse to start with.
 const UNTIL_15: &str = "promote_trigger_file";
+/// A key that versions before 18 refuse to start with.
+const SINCE_18: &str = "idle_replication_slot_timeout";
 
 /// Key and value; each of [`KEYS`] once that this major version knows. `main` is postgresql.conf as the operator has
 /// it.
@@ -115,6 +118,8 @@ pub(super) fn table(
         ("max_replication_slots", "20"),
         ("wal_keep_size", "256MB"),
         ("max_slot_wal_keep_size", &format!("{}MB", slot_keep_mb(layout)?)),
+        // The slot of a standby that is away holds WAL by size alone, whatever the operator wrote.
+        ("idle_replication_slot_timeout", "0"),
         ("wal_sender_timeout", "5s"),
         ("wal_receiver_timeout", "5s"),
         ("wal_receiver_status_interval", "1s"),
@@ -128,7 +133,11 @@ pub(super) fn table(
         ("logging_collector", "off"),
         ("log_line_prefix", "%m [%p] %q%u@%d "),
     ];
-    let known = |key: &str| key != UNTIL_15 || major.is_some_and(|major| major <= 15);
+    let known = |key: &str| match key {
+        UNTIL_15 => major.is_some_and(|major| major <= 15),
+        SINCE_18 => major.is_some_and(|major| major >= 18),
+        _ => true,
+    };
     Ok(rows.into_iter().filter(|(key, _)| known(key)).map(|(key, value)| (key, value.to_owned())).collect())
 }
 
@@ -170,10 +179,18 @@ mod tests {
     #[test]
     fn every_key_of_ours_has_a_row() {
         let (_dir, layout) = bare_layout();
-        let rows = table(&layout, &Role::Sealed, false, "", "nobody_1", None, Some(15)).unwrap();
-        assert!(rows.iter().map(|(key, _)| key).eq(KEYS.iter()));
-        let rows = table(&layout, &Role::Sealed, false, "", "nobody_1", None, Some(16)).unwrap();
-        assert!(!rows.iter().any(|(key, _)| *key == UNTIL_15), "16 refuses to start with it");
+        let keys = |major| {
+            let rows = table(&layout, &Role::Sealed, false, "", "nobody_1", None, major).unwrap();
+            rows.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+        };
+        let all_but =
+            |none_of: &[&str]| KEYS.into_iter().filter(|key| !none_of.contains(key)).collect::<Vec<_>>();
+        // A server refuses to start with a key that it does not know.
+        assert_eq!(keys(Some(14)), all_but(&[SINCE_18]));
+        assert_eq!(keys(Some(15)), all_but(&[SINCE_18]));
+        assert_eq!(keys(Some(16)), all_but(&[UNTIL_15, SINCE_18]));
+        assert_eq!(keys(Some(18)), all_but(&[UNTIL_15]));
+        assert_eq!(keys(None), all_but(&[UNTIL_15, SINCE_18]));
     }
 
     #[test]
