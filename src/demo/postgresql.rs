@@ -25,7 +25,8 @@ pub(crate) fn check() -> anyhow::Result<Option<Account>> {
     let on_path = std::env::split_paths(&path).collect::<Vec<_>>();
     if !is_there(Path::new(DEBIAN), &on_path) {
         bail!(
-            "PostgreSQL's server programs are not on this machine; install them (Debian, Ubuntu: apt-get install postgresql)"
+            "PostgreSQL's server programs are not on this machine; install them (Debian, Ubuntu: apt-get install \
+             postgresql)"
         );
     }
     if !rustix::process::geteuid().is_root() {

@@ -31,11 +31,11 @@ pub(crate) struct RunAs {
 }
 
 /// What a person who calls it by hand is told.
-pub(crate) const HELP: &str = "interrex-guard is the parent of PostgreSQL; interrex node starts it, and nobody needs to \
-                               call it by hand.\n";
+pub(crate) const HELP: &str = "interrex-guard is the parent of PostgreSQL; interrex node starts it, and nobody needs \
+                               to call it by hand.\n";
 
-pub(crate) const USAGE: &str = "usage: interrex-guard --socket PATH [--run-as UID:GID[,GID...]] --log FILE [--no-cgroup] \
-                     -- /path/to/postgres -D PGDATA ...";
+pub(crate) const USAGE: &str = "usage: interrex-guard --socket PATH [--run-as UID:GID[,GID...]] --log FILE \
+                     [--no-cgroup] -- /path/to/postgres -D PGDATA ...";
 
 /// The arguments after the program's own name; an error is one line that ends with the usage.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, String> {

@@ -137,7 +137,8 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    const UNIFIED: &str = "29 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n30 23 0:27 / /sys rw - sysfs sysfs rw\n";
+    const UNIFIED: &str = "29 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n\
+                           30 23 0:27 / /sys rw - sysfs sysfs rw\n";
 
     #[test]
     fn the_group_of_a_service_is_found_below_the_mount() {

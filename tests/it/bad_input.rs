@@ -73,7 +73,8 @@ async fn a_file_to_be_edited_is_refused_with_exit_2() {
         .await;
     ready.edit(&format!("listen = \"127.0.0.1:{}\"", ready.port), &format!("listen = {}", ready.port));
     let wrong_type = format!(
-        "interrex: /…/node.toml:4: key 'coordinator.listen': expected a string such as \"10.0.0.1:7400\", got integer {}\n",
+        "interrex: /…/node.toml:4: key 'coordinator.listen': expected a string such as \"10.0.0.1:7400\", \
+         got integer {}\n",
         ready.port
     );
     ready.refuses(2, &wrong_type).await;

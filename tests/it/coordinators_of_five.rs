@@ -1,4 +1,4 @@
-//! A group of five coordinators, as their operator sees it: it bears two deaths, says so in one line when a third is too
+//! A group of five coordinators, as their operator sees it: it bears two deaths, says in one line that a third is too
 //! many, and takes a machine back that lost its log.
 
 use crate::support::{Machine, Town};

@@ -63,7 +63,7 @@ pub fn failover(view: &View<'_>, wanted: Option<&InstanceName>) -> Preview {
     Preview { would_win: winner, refusals, obstacles }
 }
 
-/// Nobody is sealed in a dry run: the primary would be replaced by it, and who told no position is no standby that runs.
+/// Nobody is sealed in a dry run: the primary is who would be replaced, and who told no position runs no standby.
 fn unimagined(refusal: Refusal, primary: &InstanceName) -> Option<Refusal> {
     match refusal {
         Refusal::NotSealed { instance } if instance == *primary => None,

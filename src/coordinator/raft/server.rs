@@ -61,7 +61,8 @@ impl<M: Machine> RaftService<M> {
         let machine = &inner.config.machine_name;
         if header.to != id {
             let line = format!(
-                "{machine} answers here under raft id {id:016x}, the call was meant for {:016x} (a directory that lost its log?)",
+                "{machine} answers here under raft id {id:016x}, the call was meant for {:016x} (a directory \
+                 that lost its log?)",
                 header.to
             );
             return Err(Status::failed_precondition(self.refuse(header.from, line)));

@@ -46,7 +46,8 @@ fn dump_segment(
         match Record::decode_all(frame.payload) {
             Ok(records) => {
                 for record in records {
-                    let line = json!({"file": name, "offset": frame.at, "record": record.name(), "value": value(&record, tell)});
+                    let (kind, value) = (record.name(), value(&record, tell));
+                    let line = json!({"file": name, "offset": frame.at, "record": kind, "value": value});
                     writeln!(out, "{line}")?;
                 }
             }
@@ -99,10 +100,10 @@ fn value(record: &Record, tell: &dyn Fn(&[u8]) -> String) -> Value {
 fn membership(m: &pb::RaftMembership) -> Value {
     let voters: Vec<Vec<String>> =
         m.configs.iter().map(|c| c.voters.iter().map(|id| hex(*id)).collect()).collect();
-    let nodes: Vec<Value> = m
-        .nodes
-        .iter()
-        .map(|n| json!({"raft_id": hex(n.raft_id), "machine": n.peer.as_ref().map(|p| &p.machine), "addr": n.peer.as_ref().map(|p| &p.addr)}))
-        .collect();
+    let node = |n: &pb::raft_membership::Node| {
+        let peer = n.peer.as_ref();
+        json!({"raft_id": hex(n.raft_id), "machine": peer.map(|p| &p.machine), "addr": peer.map(|p| &p.addr)})
+    };
+    let nodes: Vec<Value> = m.nodes.iter().map(node).collect();
     json!({"voters": voters, "members": nodes})
 }

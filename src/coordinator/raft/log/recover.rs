@@ -54,7 +54,8 @@ pub enum LogError {
     },
     /// Files are missing.
     #[error(
-        "raft log in {dir} is not whole: {why}; restore it, or empty {dir} so that this coordinator rejoins its group under a new id"
+        "raft log in {dir} is not whole: {why}; restore it, or empty {dir} so that this coordinator rejoins its group \
+         under a new id"
     )]
     NotWhole {
         /// The directory.
