@@ -43,15 +43,15 @@ fn usable(dir: &Path) -> Result<(), String> {
     if !missing.is_empty() {
         return Err(format!("lacks {}", missing.join(", ")));
     }
-    // PostgreSQL refuses root, hence scenes of root's run it as another user, who must reach it.
-    let postgres = dir.join("postgres");
-    let mut asked = Command::new(&postgres);
+    // PostgreSQL refuses root, hence scenes of root's run it as another user, who must reach it. A shell between the
+    // two has lost root's capabilities by the time it looks the program up; setpriv itself has not.
+    let mut asked = Command::new("sh");
     if rustix::process::geteuid().is_root() {
         asked = Command::new("setpriv");
-        asked.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"]).arg(&postgres);
+        asked.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--", "sh"]);
     }
-    let told =
-        asked.arg("--version").current_dir("/").output().map_err(|why| format!("cannot be run: {why}"))?;
+    asked.args(["-c", "exec \"$0\" --version"]).arg(dir.join("postgres")).current_dir("/");
+    let told = asked.output().map_err(|why| format!("cannot be run: {why}"))?;
     match told.status.success() {
         true => Ok(()),
         false => Err(format!(
