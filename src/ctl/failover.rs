@@ -69,6 +69,10 @@ impl Failover {
         for refusal in &reply.refusals {
             writeln!(out, "  not: {refusal}")?;
         }
+        // What was refused is said on standard error, with what stands in its way.
+        if !reply.accepted {
+            return Ok(());
+        }
         for wait in &reply.waits {
             writeln!(out, "  {wait}")?;
         }

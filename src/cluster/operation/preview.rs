@@ -4,7 +4,7 @@
 use super::failover::hopeless;
 use crate::candidate::{self, Choice};
 use crate::ids::InstanceName;
-use crate::problem::Refusal;
+use crate::problem::{Refusal, Wait, list};
 use crate::record::{Cluster, Failover, Operation, PhaseTimes};
 use crate::report::{Report, Seal, Server};
 use crate::view::View;
@@ -54,13 +54,25 @@ pub fn failover(view: &View<'_>, wanted: Option<&InstanceName>) -> Preview {
     };
     let Choice { winner, refusals } = candidate::choose(view, &imagined, false);
     let refusals = refusals.into_iter().filter_map(|refusal| unimagined(refusal, &reign.instance)).collect();
-    let mut obstacles: Vec<String> = hopeless(view).iter().map(ToString::to_string).collect();
+    let mut obstacles: Vec<String> = hopeless(view).iter().map(in_the_way).collect();
     if let (Some(wanted), Some(winner)) = (wanted, &winner)
         && wanted != winner
     {
         obstacles.push(format!("{wanted} would not win: {winner} would"));
     }
     Preview { would_win: winner, refusals, obstacles }
+}
+
+/// What a failover would wait for, said to somebody who thinks about beginning one.
+fn in_the_way(wait: &Wait) -> String {
+    match wait {
+        Wait::SealsMissing { rule, more, from } => format!(
+            "whoever were elected could lack acknowledged commits, as {more} more of {} would have to be a whole standby \
+             within reach ({rule})",
+            list(from)
+        ),
+        other => other.to_string(),
+    }
 }
 
 /// Nobody is sealed in a dry run: the primary is who would be replaced, and who told no position runs no standby.
