@@ -11,6 +11,8 @@ mod house;
 mod imports;
 #[path = "walls/mutants.rs"]
 mod mutants;
+#[path = "walls/protocol.rs"]
+mod protocol;
 #[path = "walls/supply.rs"]
 mod supply;
 #[path = "walls/words.rs"]
@@ -36,6 +38,19 @@ fn no_shipped_build_has_mutants() {
 #[test]
 fn words_stay_in_their_rooms() {
     stands(words::breaches(&house::sources()));
+}
+
+#[test]
+fn what_another_program_may_embed_leaves_the_process_alone() {
+    stands(words::of_the_process(&house::sources()));
+}
+
+#[test]
+fn every_rpc_message_and_field_of_the_wire_is_documented() {
+    let files = house::files("proto", ".proto");
+    let glossary = protocol::glossary(&house::text("proto/types.proto"));
+    assert!(glossary.contains("epoch"), "{glossary:?}");
+    stands(protocol::undocumented(&files, &glossary));
 }
 
 #[test]

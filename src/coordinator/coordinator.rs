@@ -233,10 +233,11 @@ impl Handle {
         self.core.leader()
     }
 
-    /// True while this coordinator leads, has applied all that earlier leaders did, and hears a quorum.
+    /// True while this coordinator leads, has applied all that earlier leaders did, and hears a quorum. One that has
+    /// ended leads nobody.
     #[must_use]
     pub fn leads(&self) -> bool {
-        self.core.node.leadership().borrow().mine
+        !*self.core.ending.borrow() && self.core.node.leadership().borrow().mine
     }
 
     /// Index of the newest log entry applied here. Does not move while nothing happens.

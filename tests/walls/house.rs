@@ -110,21 +110,28 @@ fn listed_in(text: &str, section: &str, key: &str) -> BTreeSet<String> {
 
 /// Path from the root → text, of every Rust file of ours.
 pub(crate) fn sources() -> BTreeMap<String, String> {
-    let mut sources = BTreeMap::new();
-    let mut open = vec!["src".to_string(), "tests".into(), "chaos".into(), "examples".into()];
+    let sources: BTreeMap<_, _> =
+        ["src", "tests", "chaos", "examples"].into_iter().flat_map(|dir| files(dir, ".rs")).collect();
+    assert!(sources.contains_key("src/main.rs"), "the sources were not found below {}", root().display());
+    sources
+}
+
+/// Path from the root → text, of every file below `dir` whose name ends so.
+pub(crate) fn files(dir: &str, ending: &str) -> BTreeMap<String, String> {
+    let mut files = BTreeMap::new();
+    let mut open = vec![dir.to_string()];
     while let Some(dir) = open.pop() {
         let Ok(entries) = fs::read_dir(root().join(&dir)) else { continue };
         for entry in entries.flatten() {
             let path = format!("{dir}/{}", entry.file_name().to_string_lossy());
             if entry.path().is_dir() {
                 open.push(path);
-            } else if path.ends_with(".rs") {
-                sources.insert(path.clone(), text(&path));
+            } else if path.ends_with(ending) {
+                files.insert(path.clone(), text(&path));
             }
         }
     }
-    assert!(sources.contains_key("src/main.rs"), "the sources were not found below {}", root().display());
-    sources
+    files
 }
 
 #[test]

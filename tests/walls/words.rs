@@ -35,6 +35,48 @@ const WORDS: &[Word] = &[
     },
 ];
 
+/// What belongs to the process, hence to the program that it is, and why.
+const OF_THE_PROCESS: &[(&str, &str)] = &[
+    ("process::exit", "return an error"),
+    ("process::abort", "return an error"),
+    ("set_global_default", "events go to `tracing`, whoever listens"),
+    ("install_default", "hand the provider to each configuration"),
+    ("set_hook", "return an error"),
+    ("set_var", "take it as an argument"),
+    ("set_current_dir", "take a path as an argument"),
+    ("tokio::signal", "take a future that says when to end"),
+    ("OnceLock", "keep it in the value that is handed around"),
+    ("LazyLock", "keep it in the value that is handed around"),
+    ("static mut", "keep it in the value that is handed around"),
+    ("thread_local!", "keep it in the value that is handed around"),
+];
+
+/// What another program may run inside itself (src/lib.rs shows it).
+const EMBEDDED: &[&str] = &[
+    "src/agent/",
+    "src/api/",
+    "src/cluster/",
+    "src/coordinator/",
+    "src/lib.rs",
+    "src/notices/",
+    "src/rt/",
+    "src/tls/",
+];
+
+pub(crate) fn of_the_process(sources: &BTreeMap<String, String>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let embedded =
+        |path: &str| EMBEDDED.iter().any(|room| path.starts_with(room)) && !path.contains("/tests/");
+    for (path, text) in sources.iter().filter(|(path, _)| embedded(path)) {
+        for (number, code) in code_lines(text) {
+            for (word, instead) in OF_THE_PROCESS.iter().filter(|(word, _)| code.contains(word)) {
+                lines.push(format!("{path}:{number}: '{word}' is not for what others embed: {instead}"));
+            }
+        }
+    }
+    lines
+}
+
 pub(crate) fn breaches(sources: &BTreeMap<String, String>) -> Vec<String> {
     let mut lines = Vec::new();
     for (path, text) in sources {
@@ -115,6 +157,17 @@ mod breached {
             assert_eq!(told("src/main.rs", text), "");
         }
         assert_eq!(told("src/coordinator/raft/node.rs", "use openraft::Raft;"), "");
+    }
+
+    #[test]
+    fn what_is_the_program_s_own_is_told_where_others_embed_and_nowhere_else() {
+        let told = |path: &str, text: &str| of_the_process(&[(path.to_string(), text.to_string())].into());
+        assert_eq!(
+            told("src/coordinator/x.rs", "\n    std::process::exit(1);"),
+            ["src/coordinator/x.rs:2: 'process::exit' is not for what others embed: return an error"]
+        );
+        assert_eq!(told("src/node.rs", "use tokio::signal::unix::signal;"), [""; 0]);
+        assert_eq!(told("src/agent/x.rs", "// never process::exit"), [""; 0]);
     }
 
     #[test]

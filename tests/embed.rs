@@ -1,0 +1,154 @@
+//! The library inside somebody else's program: the example does what it says, and several parts in one process change
+//! nothing of that process. A test program of its own, because what is looked at belongs to the whole process: nobody
+//! else may have set it before.
+
+use interrex::cluster::spec::Spec;
+use interrex::{Client, ClientOptions, Coordinator, Handle, OpenError, Tls, admin};
+use interrex_authority::Authority;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio_rustls::rustls::crypto::CryptoProvider;
+
+#[path = "../examples/embed.rs"]
+#[allow(dead_code, reason = "its main is the example's; the scene gives it an end of its own")]
+mod example;
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the example told so far.
+#[derive(Clone)]
+struct Told(watch::Sender<String>);
+
+impl Write for Told {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.send_modify(|told| told.push_str(&String::from_utf8_lossy(bytes)));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs the example below `dir` until it told of the creation; returns all that it told.
+async fn example_tells_of_the_creation(dir: &Path) -> String {
+    let told = Told(watch::Sender::default());
+    let mut seen = told.0.subscribe();
+    let end = async move {
+        let created = |told: &String| told.contains("orders created: cluster orders was created\n");
+        // Its sender is held by the example.
+        drop(seen.wait_for(created).await);
+    };
+    let run = example::embed(dir, "127.0.0.1:0", end, told.clone());
+    tokio::time::timeout(PATIENCE, run).await.expect("it tells of the creation, and ends").unwrap();
+    told.0.borrow().clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_example_creates_a_cluster_follows_its_story_and_finds_it_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = example_tells_of_the_creation(dir.path()).await;
+    assert!(!first.contains("there already"), "{first}");
+    let again = example_tells_of_the_creation(dir.path()).await;
+    assert!(again.starts_with("orders is there already\n"), "{again}");
+}
+
+/// A coordinator in its own task.
+struct Running {
+    handle: Handle,
+    end: oneshot::Sender<()>,
+    run: JoinHandle<()>,
+}
+
+impl Running {
+    async fn begin(dir: &Path, tls: Option<Tls>) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let members = BTreeMap::from([("n1".parse().unwrap(), address)]);
+        let mut builder = Coordinator::builder().machine("n1".parse().unwrap()).listener(listener);
+        builder = builder.members(members).data_dir(dir);
+        if let Some(tls) = tls {
+            builder = builder.tls(tls);
+        }
+        let coordinator = builder.open().await.unwrap();
+        let handle = coordinator.handle();
+        let (end, ended) = oneshot::channel::<()>();
+        let run = async move { coordinator.run(async { drop(ended.await) }).await.unwrap() };
+        Self { handle, end, run: tokio::spawn(run) }
+    }
+
+    fn client(&self, tls: Option<Tls>) -> Client {
+        let options = ClientOptions { tls, overall: PATIENCE, ..ClientOptions::default() };
+        Client::new(vec![self.handle.address().to_string()], options).unwrap()
+    }
+
+    async fn end(self) {
+        self.end.send(()).unwrap();
+        tokio::time::timeout(PATIENCE, self.run).await.expect("it ends when told to").unwrap();
+    }
+}
+
+/// What a library could change of its process: signals caught and ignored, the working directory, the umask. (What is
+/// blocked is a thread's own affair, and changes for a moment whenever one is started.)
+fn process() -> Vec<String> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let of = ["SigIgn", "SigCgt", "Umask"];
+    let lines = status.lines().filter(|line| of.iter().any(|key| line.starts_with(key)));
+    lines.map(str::to_owned).chain([std::env::current_dir().unwrap().display().to_string()]).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_coordinators_and_their_clients_in_one_process_leave_no_trace_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = process();
+    let authority = Authority::new(&dir.path().join("tls"));
+    let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+    let plain = Running::begin(&one, None).await;
+    let secured = Running::begin(&two, Some(authority.machine("n1"))).await;
+    let clients = [plain.client(None), secured.client(Some(authority.operator(Some("alice"))))];
+    for (client, name) in clients.iter().zip(["orders", "invoices"]) {
+        let name: interrex::cluster::ids::ClusterName = name.parse().unwrap();
+        let wanted = admin::CreateCluster { name: name.clone(), spec: Spec::default(), owner: None };
+        client.create_cluster(&wanted).await.unwrap();
+        let seen = client.list_clusters().await.unwrap();
+        assert_eq!(seen.iter().map(|c| &c.name).collect::<Vec<_>>(), [&name], "each knows its own alone");
+    }
+
+    assert!(!tracing::dispatcher::has_been_set(), "a library installs no logger");
+    assert!(CryptoProvider::get_default().is_none(), "a library installs no cryptographic provider");
+    assert_eq!(process(), before);
+    plain.end().await;
+    assert_eq!(secured.handle.clusters().len(), 1, "the other goes on");
+    secured.end().await;
+    assert_eq!(process(), before);
+}
+
+#[tokio::test]
+async fn a_builder_that_lacks_something_says_so_and_makes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let told = |opened: Result<Coordinator, OpenError>| match opened {
+        Err(why @ OpenError::Config(_)) => why.to_string(),
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("it opened"),
+    };
+    let machine = || Coordinator::builder().machine("n1".parse().unwrap());
+    assert_eq!(told(Coordinator::builder().open().await), "a coordinator needs its machine name");
+    assert_eq!(told(machine().open().await), "a coordinator needs its data directory");
+    let others = BTreeMap::from([("n2".parse().unwrap(), "127.0.0.1:7400".to_owned())]);
+    assert_eq!(
+        told(machine().data_dir(&data).members(others).open().await),
+        "coordinator.members does not list this machine, n1"
+    );
+    let own = BTreeMap::from([("n1".parse().unwrap(), "127.0.0.1:7400".to_owned())]);
+    assert_eq!(
+        told(machine().data_dir(&data).members(own).open().await),
+        "a coordinator needs its listen address"
+    );
+    assert!(!data.exists());
+}
