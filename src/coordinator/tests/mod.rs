@@ -2,6 +2,8 @@
 
 mod agent;
 mod group;
+mod input;
 mod postgres;
+mod raw;
 mod scenes;
 mod secured;

@@ -1,0 +1,171 @@
+//! Whatever is sent to a coordinator's port: no panic, an answer each, and what is refused changes nothing. Beside it,
+//! what every gRPC server is expected to answer: health and reflection.
+
+use super::agent::Who;
+use super::group::{Group, settled};
+use super::postgres::World;
+use super::raw::{Dice, Wire, send, spoil};
+use interrex_api::admin::CreateCluster;
+use interrex_cluster::spec::Spec;
+use std::sync::{Arc, Mutex, PoisonError};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+
+/// Names that there are, names that there are not, and what is no name at all.
+const WORDS: [&str; 22] = [
+    "orders",
+    "orders",
+    "orders",
+    "n1",
+    "n2",
+    "n3",
+    "n1",
+    "n9",
+    "directory of n1",
+    "directory of n2",
+    "",
+    "Orders",
+    "../../etc/passwd",
+    "a-name-that-is-longer-than-any-may-be",
+    "ü\u{0}\n'; drop table",
+    "acks",
+    "min_acks",
+    "when_alone",
+    "max_connections",
+    "1",
+    "99999999999999999999",
+    "127.0.0.1",
+];
+
+/// Where anything panicked in this process, while it is held. Background tasks panic without a word to the caller.
+struct Panics(Arc<Mutex<Vec<String>>>);
+
+impl Panics {
+    fn watched() -> Self {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (to, before) = (seen.clone(), std::panic::take_hook());
+        std::panic::set_hook(Box::new(move |panic| {
+            to.lock().unwrap_or_else(PoisonError::into_inner).push(panic.to_string());
+            before(panic);
+        }));
+        Self(seen)
+    }
+
+    fn none(&self) {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        assert!(seen.is_empty(), "{seen:#?}");
+    }
+}
+
+fn channel(group: &Group) -> Channel {
+    Endpoint::from_shared(format!("http://{}", group.addresses["n1"])).unwrap().connect_lazy()
+}
+
+/// A status that a coordinator gives on purpose, or tonic to what is no message.
+fn on_purpose(status: &Status) -> bool {
+    use Code::{AlreadyExists, DeadlineExceeded, FailedPrecondition, InvalidArgument, NotFound, Unavailable};
+    let ours = status.metadata().contains_key("interrex-refused");
+    let expected =
+        [InvalidArgument, NotFound, AlreadyExists, FailedPrecondition, Unavailable, DeadlineExceeded];
+    let undecodable = status.code() == Code::Internal && status.message().contains("decode Protobuf");
+    (ours && expected.contains(&status.code())) || undecodable
+}
+
+async fn created(group: &Group) {
+    let wanted = CreateCluster { name: "orders".parse().unwrap(), spec: Spec::default(), owner: None };
+    group.client(&["n1"]).create_cluster(&wanted).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_an_operator_sends_is_answered_and_a_refusal_changes_nothing() {
+    let panics = Panics::watched();
+    let group = Group::of(1, |builder| builder).await;
+    created(&group).await;
+    let (to, wire, mut dice) = (channel(&group), Wire::of(&["Admin"], &WORDS), Dice(1));
+    assert!(wire.rpcs.len() >= 13, "every rpc of the service");
+    let records = || group.handle("n1").core.node.read(|records| records.clusters().clone());
+    let (mut before, mut refused, mut taken) = (records(), 0, 0);
+    for round in 0..200 {
+        for rpc in &wire.rpcs {
+            let made_up = wire.message(&mut dice, &rpc.takes, 6);
+            let bytes = if round % 2 == 0 { made_up } else { spoil(&mut dice, made_up) };
+            // A stream that follows is told of once a second; nothing is learned from waiting for it.
+            if rpc.path.ends_with("/Events") && round % 10 != 0 {
+                continue;
+            }
+            match send(&to, &rpc.path, bytes.clone()).await {
+                Ok(_) => taken += 1,
+                Err(status) => {
+                    refused += 1;
+                    assert!(on_purpose(&status), "{} of {bytes:?}: {status:?}", rpc.path);
+                    assert_eq!(records(), before, "{} of {bytes:?} was refused: {status:?}", rpc.path);
+                }
+            }
+            before = records();
+        }
+    }
+    assert!(refused > 200 && taken > 100, "the dice are loaded: {refused} refused, {taken} taken");
+    group.client(&["n1"]).list_clusters().await.unwrap();
+    panics.none();
+    group.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_is_sent_while_a_cluster_works_is_answered_and_the_coordinator_leads_on() {
+    let panics = Panics::watched();
+    let group = Group::of(1, |builder| builder).await;
+    created(&group).await;
+    let world = World::default();
+    let mut agents = Vec::new();
+    for name in ["n1", "n2", "n3"] {
+        agents.push(Who::new("orders", name, &group.all()).live(world.clone()).await);
+    }
+    group.record("the cluster settles", "orders", settled).await;
+    let (to, wire, mut dice) = (channel(&group), Wire::of(&["Session", "Admin"], &WORDS), Dice(2));
+    let mut answered = 0;
+    for round in 0..150 {
+        for rpc in wire.rpcs.iter().filter(|rpc| !rpc.path.ends_with("/Events")) {
+            let made_up = wire.message(&mut dice, &rpc.takes, 6);
+            let bytes = if round % 4 == 3 { spoil(&mut dice, made_up) } else { made_up };
+            match send(&to, &rpc.path, bytes.clone()).await {
+                Ok(_) => answered += 1,
+                Err(status) => assert!(on_purpose(&status), "{} of {bytes:?}: {status:?}", rpc.path),
+            }
+        }
+    }
+    assert!(answered > 200, "only {answered} were taken");
+    let seen = group.client(&["n1"]).list_clusters().await.unwrap();
+    assert!(seen.iter().any(|cluster| cluster.name.as_str() == "orders"), "{seen:?}");
+    assert!(group.handle("n1").leads());
+    panics.none();
+    drop(agents);
+    group.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_and_reflection_answer_as_everybody_s_tools_ask() {
+    let group = Group::of(1, |builder| builder).await;
+    let to = channel(&group);
+    // HealthCheckRequest { service: 1 }, answered by { status: 1 = SERVING }.
+    for service in ["", "interrex.v1.Admin", "interrex.v1.Session", "interrex.v1.Raft"] {
+        let ask = [&[0x0a, u8::try_from(service.len()).unwrap()], service.as_bytes()].concat();
+        let told = send(&to, "/grpc.health.v1.Health/Check", ask).await.unwrap();
+        assert_eq!(told, Some(vec![0x08, 0x01]), "'{service}' serves");
+    }
+    let unknown = send(&to, "/grpc.health.v1.Health/Check", vec![0x0a, 1, b'x']).await.unwrap_err();
+    assert_eq!(unknown.code(), Code::NotFound);
+
+    // ServerReflectionRequest { list_services: 7 } and { file_containing_symbol: 4 }.
+    let reflect = async |field: u8, text: &str| {
+        let ask = [&[field << 3 | 2, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+        let told = send(&to, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", ask).await;
+        String::from_utf8_lossy(&told.unwrap().expect("an answer")).into_owned()
+    };
+    let services = reflect(7, "*").await;
+    for service in ["interrex.v1.Admin", "interrex.v1.Session", "interrex.v1.Raft"] {
+        assert!(services.contains(service), "{service} in {services}");
+    }
+    let admin = reflect(4, "interrex.v1.Admin").await;
+    assert!(admin.contains("CreateClusterRequest") && admin.contains("TransferLeadership"), "{admin}");
+    group.stop().await;
+}
