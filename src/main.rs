@@ -6,6 +6,8 @@
 mod arguments;
 mod log;
 mod node;
+mod notify;
+mod reload;
 
 use clap::{Parser, Subcommand};
 use interrex_coordinator::raft::LogError;

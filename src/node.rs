@@ -1,8 +1,9 @@
 //! `interrex node -c FILE`: reads the file, asks the machine, and runs the coordinator and the agent that it names.
 //! Nothing is written before both were asked. SIGTERM and SIGINT end the node in order: PostgreSQL is stopped as a
-//! standby, leadership is handed away.
+//! standby, leadership is handed away. SIGHUP reads again what can be ([`crate::reload`]).
 
-use crate::{Failed, log};
+use crate::notify::Supervisor;
+use crate::{Failed, log, reload};
 use interrex_agent::postgres::RunAs;
 use interrex_agent::{Agent, AgentConfig, InstanceConfig};
 use interrex_api::admin::NewOwner;
@@ -15,7 +16,7 @@ use interrex_coordinator::Coordinator;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// Runs until told to end.
@@ -45,6 +46,9 @@ async fn serve(
     guard: PathBuf,
     clusters: Vec<NewCluster>,
 ) -> Result<ExitCode, Failed> {
+    // Heard before anything is begun: a signal that came too early would end the node as if it had been killed.
+    let signals = Signals::hear()?;
+    let supervisor = Supervisor::of_environment();
     let (end, ended) = watch::channel(false);
     let coordinator = match &node.coordinator {
         None => None,
@@ -86,6 +90,7 @@ async fn serve(
         _ => None,
     };
     tracing::info!(machine = %node.name, version = env!("CARGO_PKG_VERSION"), "node is up");
+    supervisor.ready();
 
     let coordinating = async {
         let Some(coordinator) = coordinator else { return wait(ended.clone()).await };
@@ -100,12 +105,12 @@ async fn serve(
         outcome.map_err(|e| Failed::new(1, e))
     };
     let listening = async {
-        let outcome = told_to_end(ended.clone()).await;
+        signals.told_to_end(node, world, &supervisor, ended.clone()).await;
+        supervisor.stopping();
         end.send_replace(true);
-        outcome
     };
-    let (coordinated, tended, listened) = tokio::join!(coordinating, tending, listening);
-    coordinated.and(tended).and(listened)?;
+    let (coordinated, tended, ()) = tokio::join!(coordinating, tending, listening);
+    coordinated.and(tended)?;
     tracing::info!(machine = %node.name, "node has ended");
     Ok(ExitCode::SUCCESS)
 }
@@ -120,25 +125,44 @@ async fn wait(ended: watch::Receiver<bool>) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Ready on SIGTERM, on SIGINT, or once something else has ended the node. SIGHUP is heard and changes nothing yet.
-async fn told_to_end(ended: watch::Receiver<bool>) -> Result<(), Failed> {
-    let hear = |kind| signal(kind).map_err(|e| Failed::new(1, format!("listen for signals: {e}")));
-    let mut terminate = hear(SignalKind::terminate())?;
-    let mut interrupt = hear(SignalKind::interrupt())?;
-    let mut hangup = hear(SignalKind::hangup())?;
-    let ended = wait_quietly(ended);
-    tokio::pin!(ended);
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => tracing::info!("told to end by SIGTERM"),
-            _ = interrupt.recv() => tracing::info!("told to end by SIGINT"),
-            () = &mut ended => {}
-            _ = hangup.recv() => {
-                tracing::info!("SIGHUP: nothing of the node file can change without a restart");
-                continue;
+/// The signals that a node hears.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn hear() -> Result<Self, Failed> {
+        let hear = |kind| signal(kind).map_err(|e| Failed::new(1, format!("listen for signals: {e}")));
+        Ok(Self {
+            terminate: hear(SignalKind::terminate())?,
+            interrupt: hear(SignalKind::interrupt())?,
+            hangup: hear(SignalKind::hangup())?,
+        })
+    }
+
+    /// Ready on SIGTERM, on SIGINT, or once something else has ended the node. SIGHUP is answered meanwhile.
+    async fn told_to_end(
+        mut self,
+        node: &Node,
+        world: &World,
+        supervisor: &Supervisor,
+        ended: watch::Receiver<bool>,
+    ) {
+        let ended = wait_quietly(ended);
+        tokio::pin!(ended);
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return tracing::info!("told to end by SIGTERM"),
+                _ = self.interrupt.recv() => return tracing::info!("told to end by SIGINT"),
+                () = &mut ended => return,
+                _ = self.hangup.recv() => {}
             }
+            supervisor.reloading();
+            reload::reload(node, world).await;
+            supervisor.ready();
         }
-        return Ok(());
     }
 }
 
