@@ -14,6 +14,7 @@ mod failover_postmaster_kill;
 mod full_stop_and_start;
 mod idle;
 mod neighbours;
+mod operations;
 mod paused;
 mod rejoin_clone;
 mod rejoin_rewind;

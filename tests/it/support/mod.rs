@@ -23,7 +23,7 @@ pub(crate) use ledger::{Writer, now_ms};
 pub(crate) use machine::Machine;
 pub(crate) use ports::free;
 pub(crate) use postgresql::{bin_dir, initdb, major};
-pub(crate) use processes::below;
+pub(crate) use processes::{Process, below};
 pub(crate) use status::{healthy, instance, primary};
 pub(crate) use town::{CLUSTER, Town};
 pub(crate) use tree::{Tree, is_root, of_postgres, temporary, tree, unchanged};
