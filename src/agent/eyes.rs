@@ -37,6 +37,7 @@ impl Instance {
         let wal_gone = self.wal_gone(&server);
         let memory = self.memory();
         let told_upstream = server::told_upstream(self.run().role.as_ref());
+        let parameters = self.run().parameters.clone();
         let observed = {
             let mut known = self.known();
             let since = *known.copy_since.get_or_insert_with(now);
@@ -48,7 +49,7 @@ impl Instance {
                 server,
                 end: known.end.clone(),
                 proofs: known.proofs.clone(),
-                parameters: self.run().parameters.clone(),
+                parameters,
                 lease: held.lease,
                 deadline: held.deadline,
                 async_since: known.async_since,

@@ -31,6 +31,7 @@ impl Instance {
 
     fn report_of(&self, seen: &Observed, raw: Option<&Raw>, goal: Option<&Goal>) -> Report {
         let known = self.known().clone();
+        let pending_restart = self.run().pending_restart.clone();
         let left = seen.deadline.map(|deadline| deadline.since(now()));
         Report {
             instance: self.config.name.clone(),
@@ -42,7 +43,7 @@ impl Instance {
             needs: known.need,
             knock: lock(&self.knocked).as_ref().and_then(|knocked| knocked.fresh()),
             unfit: raw.map(|raw| unfit(raw, &self.config.pgdata, known.too_low)).unwrap_or_default(),
-            pending_restart: self.run().pending_restart.clone(),
+            pending_restart,
             doing: known.doing,
             doubt: match &seen.data {
                 Data::Doubtful { why, .. } => Some(why.clone()),
