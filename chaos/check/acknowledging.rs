@@ -11,6 +11,8 @@ use interrex_cluster::wal::TimelineId;
 #[derive(Default)]
 pub(crate) struct OneAcknowledges {
     newest: Option<(TimelineId, InstanceName)>,
+    /// Older epochs were overridden: they may acknowledge until they hear of it.
+    overridden: u32,
 }
 
 impl Property for OneAcknowledges {
@@ -19,8 +21,12 @@ impl Property for OneAcknowledges {
     }
 
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
+        if let Fact::Overridden { epoch, by_operator: true } = fact {
+            self.overridden = epoch.0;
+        }
         let Fact::Acknowledged { by, timeline, commit, held } = fact else { return Ok(()) };
         match &self.newest {
+            _ if timeline.0 < self.overridden => Ok(()),
             Some((newest, _)) if timeline < newest && *held => Ok(()),
             Some((newest, who)) if timeline < newest => Err(format!(
                 "{by} acknowledged commit {commit} on timeline {timeline} after {who} had on timeline {newest}"

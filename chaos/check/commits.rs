@@ -7,6 +7,8 @@ use crate::{CommitId, Fact, Property};
 #[derive(Default)]
 pub(crate) struct NoneLost {
     acknowledged: Vec<CommitId>,
+    /// Older epochs were overridden: what they still acknowledge is not asked about.
+    overridden: u32,
 }
 
 impl Property for NoneLost {
@@ -16,8 +18,12 @@ impl Property for NoneLost {
 
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
         match fact {
+            Fact::Acknowledged { timeline, .. } if timeline.0 < self.overridden => {}
             Fact::Acknowledged { commit, .. } => self.acknowledged.push(*commit),
-            Fact::Overridden => self.acknowledged.clear(),
+            Fact::Overridden { epoch, .. } => {
+                self.overridden = epoch.0;
+                self.acknowledged.clear();
+            }
             Fact::Serves { by, epoch, holds } => {
                 let lost: Vec<CommitId> =
                     self.acknowledged.iter().copied().filter(|commit| !holds(*commit)).collect();

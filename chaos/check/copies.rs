@@ -13,7 +13,7 @@ impl Property for SoundCopiesCount {
 
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
         match fact {
-            Fact::SealCounted { instance, position, sound: false } => {
+            Fact::SealCounted { instance, position, sound: false, .. } => {
                 Err(format!("{instance} counts as holding {position}, and does not"))
             }
             _ => Ok(()),

@@ -41,6 +41,8 @@ pub enum Fact<'a> {
     SealCounted {
         /// Whose.
         instance: &'a InstanceName,
+        /// The epoch that it is sealed for.
+        epoch: Epoch,
         /// The position that is counted.
         position: Position,
         /// False when the copy, looked at from outside, does not hold all of that: torn, diverged, half made.
@@ -86,8 +88,13 @@ pub enum Fact<'a> {
         /// Whether it holds a commit.
         holds: &'a dyn Fn(CommitId) -> bool,
     },
-    /// An operator's override elected: what was acknowledged before may be gone.
-    Overridden,
+    /// An operator's override elected: what was acknowledged in older epochs, before or after, may be gone.
+    Overridden {
+        /// The epoch of the election.
+        epoch: Epoch,
+        /// False when it was the cluster's own policy on asynchronous commits: then older leases have run out.
+        by_operator: bool,
+    },
     /// From here on nothing fails: any change of primary is needless.
     Calm,
     /// Faults ended, and this long after the cluster still was not whole.

@@ -1,5 +1,5 @@
 //! Nobody is promoted twice in an epoch, and never two in one; each promotion opens the timeline that bears the epoch's
-//! number (PROTOCOL.md invariant 1, F20).
+//! number (PROTOCOL.md invariant 1, F20); and nobody who counts as sealed is promoted in an older epoch (clause 1).
 
 use crate::{Fact, Property};
 use interrex_cluster::ids::{Epoch, InstanceName};
@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 pub(crate) struct PromotedOnce {
     asked: BTreeMap<Epoch, InstanceName>,
     opened: BTreeMap<TimelineId, InstanceName>,
+    sealed: BTreeMap<InstanceName, Epoch>,
 }
 
 impl Property for PromotedOnce {
@@ -29,7 +30,16 @@ impl Property for PromotedOnce {
                     Ok(())
                 }
             },
+            Fact::SealCounted { instance, epoch, .. } => {
+                self.sealed.insert((*instance).clone(), *epoch);
+                Ok(())
+            }
             Fact::Promoted { by, epoch, timeline, .. } => {
+                if let Some(sealed) = self.sealed.get(*by).filter(|sealed| *sealed > epoch) {
+                    return Err(format!(
+                        "{by} was promoted in epoch {epoch} and counts as sealed for epoch {sealed}"
+                    ));
+                }
                 if timeline.0 != epoch.0 {
                     return Err(format!(
                         "{by}, told to promote in epoch {epoch}, opened timeline {timeline}"

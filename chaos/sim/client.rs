@@ -4,13 +4,18 @@
 
 use crate::event::Event;
 use crate::postgres::By;
-use crate::world::{MS, World};
+use crate::world::{MS, Time, World};
+
+/// A client that waits for longer gives up.
+const PATIENCE: Time = 700 * MS;
 
 /// One client.
 #[derive(Debug, Default)]
 pub(crate) struct Client {
     /// Its commit under way.
     pub(crate) waits: bool,
+    /// Counts its commits.
+    pub(crate) turn: u32,
 }
 
 impl World {
@@ -26,13 +31,30 @@ impl World {
             return;
         }
         let i = open[self.rng.index(open.len())];
-        self.clients[client].waits = true;
-        self.write(i, By::Client(client));
+        let it = &mut self.clients[client];
+        it.waits = true;
+        it.turn += 1;
+        let turn = it.turn;
+        self.write(i, By::Client(client, turn));
+        self.after(PATIENCE, Event::GivesUp { client, turn });
+    }
+
+    /// No answer came in time: it does not know, closes the connection, and goes on. Its backend waits on.
+    pub(crate) fn gives_up(&mut self, client: usize, turn: u32) {
+        if self.clients[client].turn == turn && self.clients[client].waits {
+            self.clients[client].waits = false;
+            self.clients[client].turn += 1;
+            self.after(0, Event::Client { client });
+        }
     }
 
     /// The answer, or the end of the connection.
-    pub(crate) fn answer(&mut self, client: usize) {
-        self.clients[client].waits = false;
+    pub(crate) fn answer(&mut self, client: usize, turn: u32) {
+        let it = &mut self.clients[client];
+        if it.turn != turn || !it.waits {
+            return;
+        }
+        it.waits = false;
         let think = self.plan.think_ms * MS;
         let wait = self.rng.range(think / 2, think * 2);
         self.after(wait, Event::Client { client });

@@ -33,6 +33,7 @@ pub(crate) enum Event {
     Healed,
     Calm,
     Client { client: usize },
+    GivesUp { client: usize, turn: u32 },
     // coordinators
     RaftTick,
     Commit { c: usize, run: u32, id: u64 },
@@ -109,6 +110,7 @@ impl Event {
             | Event::Healed
             | Event::Calm
             | Event::Client { .. }
+            | Event::GivesUp { .. }
             | Event::RaftTick => None,
         }
     }

@@ -1,6 +1,7 @@
 //! What is done to the world: strikes, each with its moment and its end. A strike aims at a role and finds who bears it
 //! when it falls; what it did to whom is undone by a [`Mend`].
 
+use crate::coordinator::Wish;
 use crate::event::Event;
 use crate::world::{MS, S, Time, World};
 use interrex_check::Fact;
@@ -101,6 +102,13 @@ pub(crate) enum Strike {
     Everything {
         ms: u64,
     },
+    /// An operator asks for something.
+    Asks(Wish),
+    /// The primary's agent dies, and a failover is asked for while its server serves on.
+    Coup {
+        to: usize,
+        ms: u64,
+    },
 }
 
 /// A moment in the life of the cluster that a strike can wait for.
@@ -162,6 +170,7 @@ pub(crate) enum Mend {
     Disk { i: usize },
     Machine { machine: usize },
     Orphans { i: usize, life: u32 },
+    Resume,
 }
 
 /// What is known of strikes while they fall.
@@ -271,11 +280,7 @@ impl World {
             }
             Strike::KillAgent { target, ms } => {
                 let i = self.aim(target) % n;
-                if self.agents[i].up {
-                    self.kill_agent(i);
-                    let run = self.agents[i].run;
-                    self.after(ms * MS, Event::Mend(Mend::Agent { i, run }));
-                }
+                self.strike_agent(i, ms);
             }
             Strike::PauseMachine { target, ms } => {
                 let machine = self.aim(target);
@@ -349,6 +354,25 @@ impl World {
                 let i = self.aim(target) % n;
                 self.promote_by_hand(i);
             }
+            Strike::Coup { to, ms } => {
+                let i = self.aim(Target::Primary) % n;
+                self.strike_agent(i, ms);
+                self.wish(Wish::Failover { to });
+            }
+            Strike::Asks(wish) => {
+                self.wish(wish);
+                if wish == Wish::Pause {
+                    self.after(5 * S, Event::Mend(Mend::Resume));
+                }
+            }
+        }
+    }
+
+    fn strike_agent(&mut self, i: usize, ms: u64) {
+        if self.agents[i].up {
+            self.kill_agent(i);
+            let run = self.agents[i].run;
+            self.after(ms * MS, Event::Mend(Mend::Agent { i, run }));
         }
     }
 
@@ -423,6 +447,13 @@ impl World {
             Mend::Link { a, b } => self.network.mend(a, b),
             Mend::Disk { i } => self.servers[i].slow_disk = 1,
             Mend::Machine { machine } => self.machines[machine].slow = 1,
+            Mend::Resume => {
+                // Whoever paused it goes on asking until somebody hears it.
+                if self.record().is_some_and(|record| record.paused) {
+                    self.wish(Wish::Resume);
+                    self.after(S, Event::Mend(Mend::Resume));
+                }
+            }
             Mend::Orphans { i, life } => {
                 if self.servers[i].life == life && self.servers[i].proc.as_ref().is_some_and(|p| p.orphans) {
                     self.kill_server(i, "its postmaster was killed");
@@ -485,6 +516,10 @@ impl World {
 
     /// Is it whole by now?
     pub(crate) fn healed(&mut self) {
+        // A pause may have been taken in after it was taken back.
+        if self.record().is_some_and(|record| record.paused) {
+            self.wish(Wish::Resume);
+        }
         let missing = self.missing();
         match (missing, self.faults.whole_since) {
             (None, None) => {

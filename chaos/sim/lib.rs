@@ -27,3 +27,15 @@ mod world;
 
 pub use batch::{Batch, Outcome, batch, play, play_hash, run, shorten};
 pub use interrex_check::Violation;
+
+#[cfg(feature = "mutants")]
+pub use interrex_cluster::mutants::Mutant;
+
+/// Runs one seed with one rule switched off.
+#[cfg(feature = "mutants")]
+pub fn mutated(seed: u64, mutant: Mutant) -> Outcome {
+    interrex_cluster::mutants::switch(Some(mutant));
+    let outcome = run(seed);
+    interrex_cluster::mutants::switch(None);
+    outcome
+}

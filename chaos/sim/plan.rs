@@ -1,10 +1,11 @@
 //! What a seed stands for: topology, wishes, clocks, load, and every strike with its moment. Drawn before anything
 //! happens, so that a failing run can be shortened by leaving strikes out.
 
+use crate::coordinator::Wish;
 use crate::faults::{Moment, Planned, Strike, Target, When};
 use crate::rng::Rng;
 use interrex_cluster::ids::{ClusterName, InstanceName, MachineName, SystemId};
-use interrex_cluster::spec::{Spec, WhenAlone};
+use interrex_cluster::spec::{OnCrash, Spec, WhenAlone};
 
 /// The system identifier of the only cluster.
 pub(crate) const SYSTEM: SystemId = SystemId(7_000_000_000_000_000_001);
@@ -37,6 +38,10 @@ pub(crate) struct Plan {
     pub(crate) loss: u64,
     /// Messages of which a copy comes much later, in a hundred.
     pub(crate) replays: u64,
+    /// So long a leader without a quorum goes on believing that it leads.
+    pub(crate) belief_ms: u64,
+    /// A coordinator that applies entries late.
+    pub(crate) laggard: Option<usize>,
     /// So long things fail.
     pub(crate) faults_ms: u64,
     /// Nothing fails at all: only load, and slow machines.
@@ -92,7 +97,15 @@ impl Plan {
             WhenAlone::Continue if rng.percent(20) => acks.min(1),
             WhenAlone::Continue => 0,
         };
-        let spec = Spec { instances: instances as u32, acks, min_acks, when_alone, ..Spec::default() };
+        let spec = Spec {
+            instances: instances as u32,
+            acks,
+            min_acks,
+            when_alone,
+            max_data_loss: if acks == 0 && rng.percent(50) { 1 << 20 } else { 0 },
+            on_crash: if rng.percent(25) { OnCrash::Restart } else { OnCrash::Failover },
+            ..Spec::default()
+        };
         let start = match rng.below(20) {
             0 => Start::Empty,
             1 => Start::Stopped,
@@ -113,7 +126,9 @@ impl Plan {
             think_ms: [10, 40, 80, 150][rng.index(4)],
             drift,
             loss: [0, 0, 0, 1, 3][rng.index(5)],
-            replays: [0, 0, 1, 3][rng.index(4)],
+            replays: [0, 0, 3, 25][rng.index(4)],
+            belief_ms: [1_200, 1_200, 5_000, 20_000][rng.index(4)],
+            laggard: rng.percent(40).then(|| rng.index(coordinators)),
             faults_ms: 0,
             calm,
             strikes: Vec::new(),
@@ -131,6 +146,19 @@ impl Plan {
                 When::At { ms: at }
             };
             plan.strikes.push(Planned { when, strike: strike(&mut rng) });
+            // Two at once find what one alone does not: above all, a standby that nobody can reach any more and that
+            // still receives.
+            if rng.percent(40) {
+                let target = Target::Standby(rng.below(8) as usize);
+                let ms = rng.tail(100, 9_000);
+                let second = match rng.below(6) {
+                    0..=2 => Strike::KillAgent { target, ms },
+                    3 => Strike::Isolate { target, ms },
+                    4 => Strike::SlowDisk { target, times: rng.range(20, 300), ms },
+                    _ => Strike::PauseMachine { target, ms },
+                };
+                plan.strikes.push(Planned { when, strike: second });
+            }
         }
         plan.faults_ms = if calm { 40_000 } else { at + rng.range(500, 4_000) };
         plan
@@ -162,7 +190,7 @@ fn strike(rng: &mut Rng) -> Strike {
     let target = target(rng);
     let short = rng.tail(50, 8_000);
     let ms = if rng.percent(30) { rng.range(2_000, 15_000) } else { short };
-    match rng.below(32) {
+    match rng.below(48) {
         0..=4 => Strike::Power { target, ms },
         5..=8 => Strike::KillServer { target },
         9 => Strike::KillPostmaster { target, orphans_ms: rng.tail(5, 4_000) },
@@ -180,6 +208,12 @@ fn strike(rng: &mut Rng) -> Strike {
         28 => Strike::SlowDisk { target, times: rng.range(10, 200), ms },
         29 => Strike::SlowMachine { target, times: rng.range(5, 60), ms },
         30 => Strike::PromoteByHand { target },
+        31..=34 => Strike::Asks(Wish::Switchover { to: rng.percent(50).then(|| rng.below(8) as usize) }),
+        35 => Strike::Asks(Wish::Restart),
+        36 => Strike::Asks(Wish::Failover { to: rng.below(8) as usize }),
+        37 if rng.percent(40) => Strike::Asks(Wish::Pause),
+        37 => Strike::Asks(Wish::AcceptLoss),
+        38..=46 => Strike::Coup { to: rng.below(8) as usize, ms: rng.tail(50, 6_000) },
         _ => Strike::Everything { ms: rng.range(100, 5_000) },
     }
 }

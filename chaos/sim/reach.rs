@@ -42,8 +42,6 @@ dangers! {
     GuardKills = "a guard ended a server past its lease",
     /// A lease was still running when its epoch was over.
     LeaseOutlivesEpoch = "a lease outlived its epoch",
-    /// An acknowledgement that was on its way reached a primary that had been superseded.
-    LateAcknowledgement = "a superseded primary acknowledged what the next one holds",
     /// A goal came that was older than the one obeyed.
     OldGoal = "an old goal came late and was refused",
     /// A report came that was overtaken.
@@ -68,6 +66,12 @@ dangers! {
     Cloned = "a copy was cloned",
     /// A promotion by hand was met.
     Rogue = "a sealed copy stood on a timeline that nobody was elected to open",
+    /// A planned change of primary was handed over.
+    HandedOver = "a switchover was handed over",
+    /// A planned change went on as a failover, or was given up.
+    SwitchoverAbandoned = "a switchover was given up",
+    /// An operator accepted a loss.
+    LossAccepted = "a failover went on by an operator's override",
     /// A change of primary began while another was not finished.
     FailoverInFailover = "a failover began before the last one was open",
 }
@@ -130,6 +134,9 @@ impl World {
                 }
                 self.notice_lease(after);
             }
+            Command::BeginHandOver { .. } => self.reach.note(Danger::HandedOver),
+            Command::AbandonSwitchover { .. } => self.reach.note(Danger::SwitchoverAbandoned),
+            Command::AcceptLoss { .. } => self.reach.note(Danger::LossAccepted),
             Command::ChangeRule { k: 0, .. } => self.reach.note(Danger::WentAlone),
             Command::MarkWhole { instance, .. } => {
                 let copy = before.instances.get(instance).map(|member| &member.copy);

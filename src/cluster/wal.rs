@@ -3,7 +3,9 @@
 //! Instances are compared by [`Position`], never by LSN alone (F19): a lagging branch can have the larger LSN.
 //! Because a timeline bears the number of the epoch that opened it (F20), a higher timeline is a later reign.
 
+use crate::mutants::{self, Mutant};
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -60,12 +62,27 @@ impl fmt::Display for TimelineId {
 
 /// What an instance holds durably: the timeline of its newest WAL record, and the end of that record.
 /// The order is the order of reigns first, of bytes second.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Position {
     /// Timeline of the newest WAL record held.
     pub timeline: TimelineId,
     /// Durable end of WAL on that timeline.
     pub lsn: Lsn,
+}
+
+impl Ord for Position {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if mutants::on(Mutant::PositionByEpoch) {
+            return self.lsn.cmp(&other.lsn);
+        }
+        (self.timeline, self.lsn).cmp(&(other.timeline, other.lsn))
+    }
+}
+
+impl PartialOrd for Position {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl fmt::Display for Position {

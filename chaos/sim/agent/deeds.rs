@@ -295,12 +295,10 @@ impl World {
                 if !crate::mutants::on(crate::mutants::Mutant::HistoryPreWrite) {
                     self.write_histories(i, goal);
                 }
-                let mutant = crate::mutants::on(crate::mutants::Mutant::HistoryPreWrite);
                 if let Some(dir) = self.servers[i].dir.as_mut() {
                     dir.lets_in = false;
                     dir.role = role;
                     dir.slots = true;
-                    let _ = mutant;
                 }
                 Flow::Next(self.small(i))
             }

@@ -3,6 +3,7 @@
 
 use super::Agent;
 use crate::coordinator::address;
+use crate::mutants::{self, Mutant};
 use crate::postgres::{Phase, Postgres, Proc, Role};
 use crate::world::{MS, World};
 use interrex_cluster::goal::{Goal, PrimaryGoal, StandbyGoal};
@@ -143,6 +144,7 @@ impl World {
             _ => (Position { timeline: TimelineId(0), lsn: Lsn(dir.end.lsn) }, None),
         };
         let histories_complete = match goal {
+            Some(Goal::Primary(_)) if mutants::on(Mutant::HistoryPreWrite) => true,
             Some(Goal::Primary(goal)) => (2..goal.epoch.0).all(|n| dir.histories.contains_key(&n)),
             _ => true,
         };

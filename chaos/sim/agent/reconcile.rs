@@ -3,6 +3,7 @@
 use super::deeds::Deed;
 use super::{Agent, Knocks};
 use crate::event::{Elected, Event};
+use crate::mutants::{self, Mutant};
 use crate::world::{MS, Time, World};
 use interrex_cluster::goal::{Goal, StampedGoal};
 use interrex_cluster::ids::{Epoch, Stamp};
@@ -49,6 +50,9 @@ impl World {
         }
         agent.known.proofs.created = agent.memory.created;
         agent.known.proofs.rebuilt = agent.memory.rebuilt;
+        if mutants::on(Mutant::EpochPersistence) {
+            agent.memory.obeyed = Stamp::default();
+        }
         let run = agent.run;
         self.agents[i] = agent;
         let wait = self.takes(i, 5 * MS, 300 * MS);
@@ -85,8 +89,9 @@ impl World {
         if !agent.up || agent.run != run || agent.floor.is_some() {
             return;
         }
-        agent.floor = Some(floor);
-        if agent.told.as_ref().is_none_or(|known| known.stamp < goal.stamp) {
+        let forgets = mutants::on(Mutant::EpochPersistence);
+        agent.floor = Some(if forgets { Stamp::default() } else { floor });
+        if !forgets && agent.told.as_ref().is_none_or(|known| known.stamp < goal.stamp) {
             agent.told = Some(goal);
         }
         self.say(|| format!("n{}'s agent is registered, floor {floor}", i + 1));
@@ -118,7 +123,11 @@ impl World {
         let agent = &mut self.agents[i];
         let known = agent.told.as_ref().map(|known| known.stamp);
         let Some(goal) = goal else { return };
-        if Some(goal.stamp) < known {
+        let older = match known {
+            Some(known) if mutants::on(Mutant::GoalOrder) => goal.stamp.epoch < known.epoch,
+            known => Some(goal.stamp) < known,
+        };
+        if older {
             self.reach.note(crate::reach::Danger::OldGoal);
             return;
         }
@@ -228,6 +237,9 @@ impl World {
     /// Whether a stamp still binds.
     pub(super) fn still(&self, i: usize, stamp: Stamp) -> bool {
         let agent = &self.agents[i];
+        if mutants::on(Mutant::GoalOrder) {
+            return agent.told.as_ref().is_some_and(|goal| goal.stamp == stamp);
+        }
         agent.told.as_ref().is_some_and(|goal| goal.stamp == stamp) && agent.memory.obeyed <= stamp
     }
 

@@ -160,7 +160,7 @@ impl World {
                 }
             }
             Waits::Registration { i, run } if done.is_some() => self.welcome(c, i, run),
-            Waits::Registration { .. } => {}
+            Waits::Registration { .. } | Waits::Operator => {}
         }
     }
 }

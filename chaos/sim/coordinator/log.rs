@@ -29,7 +29,12 @@ pub(crate) struct State {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Waits {
     Driver,
-    Registration { i: usize, run: u32 },
+    /// Nobody: the operator reads it in the events.
+    Operator,
+    Registration {
+        i: usize,
+        run: u32,
+    },
 }
 
 /// A proposal that is not committed yet.
@@ -176,7 +181,8 @@ impl World {
                 (false, _) => None,
                 (true, since) => since.or(Some(self.now)),
             };
-            let alone = coordinator.lonely_since.is_some_and(|since| self.now - since > 1_200 * MS);
+            let alone =
+                coordinator.lonely_since.is_some_and(|since| self.now - since > self.plan.belief_ms * MS);
             if (told && self.rng.percent(40)) || alone {
                 self.coordinators[c].leads = None;
                 self.coordinators[c].queue.clear();
@@ -254,7 +260,13 @@ impl World {
         let upto = self.log.states.len() - 1;
         for c in lagging {
             let slow = self.rng.percent(3);
-            let lag = self.rng.tail(MS, if slow { 2 * S } else { 20 * MS });
+            let late = self.plan.laggard == Some(c) && !self.faults.over;
+            let most = match (late, slow) {
+                (true, _) => 8 * S,
+                (false, true) => 2 * S,
+                (false, false) => 20 * MS,
+            };
+            let lag = self.rng.tail(MS, most);
             let run = self.coordinators[c].run;
             self.after(lag, Event::Apply { c, run, upto });
         }
@@ -278,10 +290,18 @@ impl World {
             && before.is_some_and(|before| before.operation != after.operation)
         {
             let sound = self.holds_position(self.index(instance), seal.position);
-            let fact = Fact::SealCounted { instance, position: seal.position, sound };
+            let (epoch, position) = (seal.epoch, seal.position);
+            let fact = Fact::SealCounted { instance, epoch, position, sound };
             crate::world::see(&mut self.checks, &mut self.trace, self.now, &fact);
         }
         self.over |= !self.checks.violations().is_empty();
+        if let Command::Elect { epoch, .. } = command
+            && before.is_some_and(|before| before.overrides.len() < after.overrides.len())
+        {
+            let accepted = |record: &Cluster| matches!(&record.operation, Operation::Failover(f) if f.loss_accepted.is_some());
+            let by_operator = accepted(after);
+            self.fact(&Fact::Overridden { epoch: *epoch, by_operator });
+        }
         let opened = before.is_some_and(|before| !open(before)) && open(after);
         if opened && self.figures.acknowledged > 0 && after.epoch.0 > 2 {
             self.figures.failovers += 1;

@@ -7,9 +7,11 @@
 
 mod drive;
 mod log;
+mod operator;
 mod serve;
 
 pub(crate) use log::Log;
+pub(crate) use operator::Wish;
 pub(crate) use serve::address;
 
 use interrex_cluster::command::Command;

@@ -4,6 +4,7 @@ use super::Ask;
 use super::log::Waits;
 use crate::agent::Outgoing;
 use crate::event::Event;
+use crate::mutants::{self, Mutant};
 use crate::reach::Danger;
 use crate::world::{MS, World};
 use interrex_cluster::command::{Command, Registration};
@@ -74,14 +75,17 @@ impl World {
         if !coordinator.up || coordinator.run != run {
             return;
         }
-        if coordinator.leads != Some(term) || !self.really_leads(c, term) {
+        let confirmed = self.really_leads(c, term) || mutants::on(Mutant::LeaseConfirmation);
+        if coordinator.leads != Some(term) || !confirmed {
             if self.log.term > term {
                 self.reach.note(Danger::DeposedWhileGranting);
             }
             return;
         }
         // Everything that was committed by now is applied before anything is read.
-        self.apply_upto(c, self.log.states.len() - 1);
+        if !mutants::on(Mutant::LeaseConfirmation) {
+            self.apply_upto(c, self.log.states.len() - 1);
+        }
         let slow = self.rng.percent(2);
         let wait = self.takes(c, 20, if slow { 300 * MS } else { MS });
         self.after(wait, Event::Grants { c, run, term, ask });

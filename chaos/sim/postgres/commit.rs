@@ -14,12 +14,10 @@ use interrex_cluster::wal::TimelineId;
 /// Who made a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum By {
-    Client(usize),
+    /// A client's: which one, and which of its commits.
+    Client(usize, u32),
     /// The agent's beat: which one.
-    Beat {
-        run: u32,
-        beat: u64,
-    },
+    Beat { run: u32, beat: u64 },
 }
 
 /// A commit that is not acknowledged yet.
@@ -30,8 +28,9 @@ pub(crate) struct Waiter {
     pub(super) commit: usize,
 }
 
-/// Bytes of a commit.
+/// Bytes of a commit, and of a large one.
 const COMMIT: u64 = 64;
+const LARGE: u64 = 16 << 10;
 
 impl World {
     /// Whether clients get in here, as a primary.
@@ -51,9 +50,10 @@ impl World {
     /// A commit begins.
     pub(crate) fn write(&mut self, i: usize, by: By) {
         let life = self.servers[i].life;
+        let bytes = self.rng.tail(COMMIT, LARGE) & !7;
         let server = &mut self.servers[i];
         let (Some(proc), Some(dir)) = (server.proc.as_mut(), server.dir.as_ref()) else { return };
-        proc.insert += COMMIT;
+        proc.insert += bytes;
         let commit = self.commits.len();
         self.commits.push(Place { branch: dir.end.branch, lsn: proc.insert });
         proc.unflushed.push_back(Waiter { lsn: proc.insert, by, commit });
@@ -130,7 +130,10 @@ impl World {
     fn acknowledge(&mut self, i: usize, through: Vec<Waiter>) {
         for waiter in through {
             match waiter.by {
-                By::Client(client) => {
+                By::Client(client, turn) if self.clients[client].turn != turn => {
+                    // Nobody is there any more to hear it.
+                }
+                By::Client(client, turn) => {
                     let place = self.commits[waiter.commit];
                     let timeline = TimelineId(self.archive.timeline(place.branch));
                     let by = &self.names[i];
@@ -138,8 +141,6 @@ impl World {
                     let held = self.newest.is_some_and(|newest| self.archive.includes(newest, place));
                     if self.newest.is_none_or(|newest| self.archive.timeline(newest.branch) < timeline.0) {
                         self.newest = Some(place);
-                    } else if held && self.newest.is_some_and(|newest| newest.branch != place.branch) {
-                        self.reach.note(crate::reach::Danger::LateAcknowledgement);
                     }
                     crate::world::see(
                         &mut self.checks,
@@ -149,7 +150,7 @@ impl World {
                     );
                     self.over |= !self.checks.violations().is_empty();
                     self.figures.acknowledged += 1;
-                    self.answer(client);
+                    self.answer(client, turn);
                 }
                 By::Beat { run, beat, .. } => {
                     let back = self.rng.range(50, 300);
@@ -166,7 +167,7 @@ impl World {
         all.append(&mut proc.waiters);
         for waiter in all {
             match waiter.by {
-                By::Client(client) => self.answer(client),
+                By::Client(client, turn) => self.answer(client, turn),
                 By::Beat { run, beat, .. } => self.after(MS, Event::Beaten { i, run, beat, good: false }),
             }
         }
@@ -177,7 +178,7 @@ impl World {
         let Some(proc) = self.servers[i].proc.as_mut() else { return };
         let other = |waiter: &Waiter| match waiter.by {
             By::Beat { run: r, beat: b, .. } => r != run || b != beat,
-            By::Client(_) => true,
+            By::Client(..) => true,
         };
         proc.waiters.retain(other);
     }
@@ -188,15 +189,15 @@ impl World {
         let mut cut = Vec::new();
         for queue in [&mut proc.unflushed, &mut proc.waiters] {
             queue.retain(|waiter| match waiter.by {
-                By::Client(client) => {
-                    cut.push(client);
+                By::Client(client, turn) => {
+                    cut.push((client, turn));
                     false
                 }
                 By::Beat { .. } => true,
             });
         }
-        for client in cut {
-            self.answer(client);
+        for (client, turn) in cut {
+            self.answer(client, turn);
         }
     }
 

@@ -188,6 +188,8 @@ pub(crate) struct Sender {
     pub(crate) counts: bool,
     /// It has not read the newest setting yet.
     pub(crate) behind: bool,
+    /// It serves a timeline that was left: up to the fork, and then it says that this is the end.
+    pub(crate) historic: bool,
 }
 
 impl Postgres {

@@ -135,6 +135,7 @@ impl World {
             k,
             counts: counts && !cascades,
             behind: false,
+            historic: relation == Relation::Diverged,
         });
         let timeline = self.archive.timeline(end.branch);
         if let Some(receiver) = self.servers[i].proc.as_mut().and_then(|proc| proc.receiver.as_mut()) {
@@ -248,7 +249,7 @@ impl World {
         if now.saturating_sub(sender.heard) > TIMEOUT {
             return self.end_sender(i, link);
         }
-        if sender.sent >= end.lsn {
+        if sender.sent >= end.lsn || sender.historic {
             return;
         }
         sender.sent = end.lsn;
@@ -278,8 +279,11 @@ impl World {
         }
         let crosses = dir.end.branch != to.branch && !self.archive.includes(dir.end, to);
         if crosses || (dir.end.branch == to.branch && to.lsn > dir.end.lsn) {
-            if crosses && !dir.torn && !self.archive.includes(to, dir.end) {
+            if crosses && !dir.torn && !self.archive.includes(to, self.archive.settled(dir.end)) {
                 dir.torn = true;
+                let (end, number) = (dir.end, i + 1);
+                self.trace
+                    .say(now, || format!("n{number} at {end:?} receives {to:?}, which is not its line"));
             }
             dir.end = to;
         }

@@ -2,6 +2,7 @@
 
 use super::{Done, Rejected};
 use crate::ids::{Epoch, Incarnation, InstanceName};
+use crate::mutants::{self, Mutant};
 use crate::record::{Asked, Cluster, Copy};
 use crate::report::Rebuild;
 use crate::wal::Position;
@@ -68,6 +69,9 @@ pub(super) fn end(cluster: &mut Cluster, instance: &InstanceName, incarnation: I
             }
         }
         _ => return Ok(Vec::new()),
+    }
+    if mutants::on(Mutant::CloneCounts) {
+        member.copy = Copy::Whole;
     }
     cluster.revision = cluster.revision.next();
     Ok(vec![("rebuilt", format!("the copy on {instance} is made; it catches up"))])

@@ -2,6 +2,7 @@
 
 use super::{Done, Rejected};
 use crate::ids::{Epoch, InstanceName, RuleNumber};
+use crate::mutants::{self, Mutant};
 use crate::record::{Cluster, CommitRule, Copy, SyncTarget};
 use std::collections::BTreeSet;
 
@@ -27,8 +28,12 @@ pub(super) fn change(cluster: &mut Cluster, epoch: Epoch, k: u32, standbys: &BTr
     };
     let number = cluster.sync.number.max(current.number).next();
     current.number = number;
-    current.k = current.k.min(k);
-    current.standbys.extend(standbys.iter().cloned());
+    if mutants::on(Mutant::JointRules) {
+        (current.k, current.standbys) = (k, standbys.clone());
+    } else {
+        current.k = current.k.min(k);
+        current.standbys.extend(standbys.iter().cloned());
+    }
     cluster.sync = SyncTarget { number, k, standbys: standbys.clone(), proved: false };
     cluster.revision = cluster.revision.next();
     let names: Vec<&str> = standbys.iter().map(InstanceName::as_str).collect();

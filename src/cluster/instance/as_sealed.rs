@@ -4,6 +4,7 @@
 use super::next_step::Step;
 use super::observed::{Data, Observed, Server, Standby, Upstream};
 use crate::ids::Epoch;
+use crate::mutants::{self, Mutant};
 use std::time::Duration;
 
 /// A server that does not answer for so long is sealed by ending it: it need not answer for that. Leans toward
@@ -28,7 +29,9 @@ pub(super) fn sealed(epoch: Epoch, seen: &Observed) -> Step {
         (
             Data::Ours(_),
             Server::Starting | Server::Silent { .. } | Server::Standby(_) | Server::Primary(_),
-        ) if seen.promotion_marked() => Step::fence("it was told to promote in an older epoch"),
+        ) if seen.promotion_marked() && !mutants::on(Mutant::RestartGate) => {
+            Step::fence("it was told to promote in an older epoch")
+        }
         (Data::Ours(_), Server::Starting) => Step::wait("PostgreSQL is starting"),
         (Data::Ours(_), Server::Silent { since }) if *since >= SILENT_TOO_LONG => {
             Step::fence(format!("it has not answered for {} ms; ended, it is sealed", since.as_millis()))

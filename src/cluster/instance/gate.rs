@@ -5,6 +5,7 @@
 
 use crate::goal::{Goal, StampedGoal};
 use crate::ids::Stamp;
+use crate::mutants::{self, Mutant};
 
 /// What an agent must not go below.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,7 +49,11 @@ impl Floor {
     /// Why not; neither is a fault, both pass when a newer goal or the registration arrives.
     pub fn admits(&self, goal: &StampedGoal) -> Result<(), NotObeyed> {
         let floor = self.lowest();
-        if goal.stamp < floor {
+        let older = match () {
+            () if mutants::on(Mutant::GoalOrder) => goal.stamp.epoch < floor.epoch,
+            () => goal.stamp < floor,
+        };
+        if older {
             return Err(NotObeyed::Older { goal: goal.stamp, floor });
         }
         // Stopping can lose nothing, whoever asks for it; everything else needs the floor.

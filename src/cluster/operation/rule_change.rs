@@ -5,6 +5,7 @@ use super::Advance;
 use crate::command::Command;
 use crate::ids::InstanceName;
 use crate::memory::{Memory, able_to_acknowledge, receives_this_epoch};
+use crate::mutants::{self, Mutant};
 use crate::problem::Wait;
 use crate::record::{Asked, Copy, Instance, Reign};
 use crate::report::Server;
@@ -17,7 +18,7 @@ pub fn advance(view: &View<'_>, memory: &Memory, reign: &Reign) -> Advance {
     let record = view.record;
     let (epoch, number) = (record.epoch, record.sync.number);
     let proved = view.fresh(&reign.instance).and_then(|report| report.proofs.rule);
-    if !record.sync.proved && proved == Some((epoch, number)) {
+    if !record.sync.proved && (proved == Some((epoch, number)) || mutants::on(Mutant::RetireOrder)) {
         return Advance::command(Command::RetireRules { epoch, number });
     }
     let (k, standbys) = wanted(view, memory, reign);

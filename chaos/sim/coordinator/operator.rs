@@ -1,0 +1,82 @@
+//! The operator: planned changes, a failover by hand, a pause, a loss that is accepted. Each is asked of the coordinator
+//! that leads, as the admin service does, and goes through the same previews.
+
+use super::log::Waits;
+use crate::world::World;
+use interrex_cluster::command::Command;
+use interrex_cluster::operation::switchover;
+use interrex_cluster::record::Operation;
+use interrex_cluster::view::View;
+use std::collections::BTreeSet;
+
+/// What an operator may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// A switchover, to an instance or to whoever is preferred.
+    Switchover {
+        to: Option<usize>,
+    },
+    /// The primary is restarted by way of a new epoch.
+    Restart,
+    /// A failover, wanted or not.
+    Failover {
+        to: usize,
+    },
+    Pause,
+    Resume,
+    /// A failover that cannot go on may lose what it has to.
+    AcceptLoss,
+}
+
+impl World {
+    /// Asked of whoever leads; who finds no leader, or an obstacle, gives up.
+    pub(crate) fn wish(&mut self, wish: Wish) {
+        let Some(c) = self.log.leader.filter(|c| self.coordinators[*c].leads == Some(self.log.term)) else {
+            return;
+        };
+        if let Some(command) = self.command_of(c, wish)
+            && self.trial(c, &command) == Some(true)
+        {
+            self.say(|| format!("an operator: {command}"));
+            self.propose(c, command, Waits::Operator);
+        }
+    }
+
+    fn command_of(&mut self, c: usize, wish: Wish) -> Option<Command> {
+        let now = self.awake(c);
+        let state = self.state_of(c);
+        let record = state.record.as_ref()?;
+        let coordinator = &self.coordinators[c];
+        let view = View {
+            record,
+            heard: &coordinator.heard,
+            listening_since: coordinator.listening_since,
+            last_grant: coordinator.last_grant.max(coordinator.since),
+            policy: &self.policy,
+            now,
+        };
+        let epoch = record.epoch;
+        match wish {
+            Wish::Switchover { to } => {
+                let wanted = to.map(|to| &self.names[to % self.names.len()]);
+                let preview = switchover::preview(&view, wanted);
+                let to = preview.would_win.filter(|_| preview.obstacles.is_empty())?;
+                Some(Command::BeginSwitchover { epoch, to })
+            }
+            Wish::Restart => {
+                let preview = switchover::preview_restart(&view);
+                let to = preview.would_win.filter(|_| preview.obstacles.is_empty())?;
+                Some(Command::BeginSwitchover { epoch, to })
+            }
+            Wish::Failover { to } => {
+                let wanted = Some(self.names[to % self.names.len()].clone());
+                let reason = "asked for by an operator".to_owned();
+                Some(Command::BeginFailover { epoch: epoch.next(), reason, wanted })
+            }
+            Wish::Pause => Some(Command::SetPaused { paused: true }),
+            Wish::Resume => Some(Command::SetPaused { paused: false }),
+            Wish::AcceptLoss => matches!(record.operation, Operation::Failover(_))
+                .then(|| Command::AcceptLoss { epoch, fenced: BTreeSet::new() }),
+        }
+    }
+}
