@@ -8,7 +8,7 @@ use crate::instance::Instance;
 use crate::session::now;
 use crate::steps::{StepError, may_be_interrupted};
 use crate::told::Told;
-use interrex_cluster::goal::{Goal, StampedGoal};
+use interrex_cluster::goal::{Goal, StampedGoal, StandbyGoal};
 use interrex_cluster::instance::next_step::{Step, Stop, next_step};
 use std::convert::Infallible;
 use std::future::pending;
@@ -100,6 +100,18 @@ fn rest(step: &Step) -> Option<Duration> {
     }
 }
 
+/// Whether `step` is due under the newer goal just as under the one that it was begun for. A clone is the same whatever
+/// is set or asked meanwhile, as long as it is the same copy of the same upstream.
+fn same_deed(step: &Step, newer: &Goal, begun: &Goal) -> bool {
+    match (step, newer, begun) {
+        (Step::Clone { .. }, Goal::Standby(newer), Goal::Standby(begun)) => {
+            let later = begun.clone();
+            *newer == StandbyGoal { parameters: newer.parameters.clone(), restart: newer.restart, ..later }
+        }
+        _ => newer == begun,
+    }
+}
+
 impl Instance {
     /// Takes note of a server that ended by itself, or by its guard.
     async fn notice_exit(&self) {
@@ -164,7 +176,9 @@ impl Instance {
                 pending::<()>().await;
             }
             // A higher stamp on the same goal (another instance joined, say) is no reason to begin a clone anew.
-            let newer = |told: &Told| told.goal.as_ref().is_some_and(|newest| newest.goal != goal.goal);
+            let newer = |told: &Told| {
+                told.goal.as_ref().is_some_and(|newest| !same_deed(step, &newest.goal, &goal.goal))
+            };
             tokio::select! {
                 _ = told.wait_for(newer) => {}
                 () = self.ended() => {}

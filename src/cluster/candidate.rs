@@ -23,10 +23,14 @@ pub struct Choice {
     pub refusals: Vec<Refusal>,
 }
 
-/// Chooses among the sealed. `lossy`: an operator accepted loss, so that safety no longer restricts the choice to a
-/// satisfying set, and the highest position is simply the best there is.
+/// Chooses among the sealed. `lossy`: asynchronous commits may go, within `max_data_loss`; or an operator
+/// accepted loss, so that safety no longer restricts the choice at all, and the highest position is simply the best there
+/// is.
 pub fn choose(view: &View<'_>, failover: &Failover, lossy: bool) -> Choice {
-    let lawful = |name: &InstanceName| lossy || quorum::may_win(&view.record.rules, &failover.seals, name);
+    let synchronous = quorum::synchronous(&view.record.rules);
+    let rules = if lossy { &synchronous } else { &view.record.rules };
+    let overridden = lossy && failover.loss_accepted.is_some();
+    let lawful = |name: &InstanceName| overridden || quorum::may_win(rules, &failover.seals, name);
     let best = failover.seals.values().map(|seal| seal.position).max();
     let mut refusals = Vec::new();
     let mut fit: Vec<(&InstanceName, &Instance, Seal)> = Vec::new();

@@ -47,7 +47,10 @@ fn rank(view: &View<'_>, memory: &Memory, problems: &[Problem]) -> Advance {
                 return begin;
             }
             if let Operation::Switchover(under_way) = operation {
-                return switchover::prepare(view, memory, reign, under_way);
+                // Writes go on meanwhile, and so does the commit rule.
+                let prepared = switchover::prepare(view, memory, reign, under_way);
+                let idle = prepared.commands.is_empty();
+                return if idle { prepared.and(rule_change::advance(view, memory, reign)) } else { prepared };
             }
             let promote = failover::promote(view, reign);
             if reign.fork.is_none() {

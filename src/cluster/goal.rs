@@ -171,7 +171,9 @@ fn without_a_primary(
         (Copy::Rebuilding { done: false, .. }, ..) => await_("a primary to go on rebuilding from"),
         (_, Some(from), _) if from == instance => Goal::Stopped { epoch: record.epoch, line: record.line() },
         (_, Some(from), Some(hand_over)) if record.handed_over_at().is_none() => {
+            // Whatever else is asked of it waits until there is a primary again.
             follow(record, instance, from, hand_over.epoch)
+                .map(|goal| StandbyGoal { restart: None, ..goal })
                 .map_or_else(|| await_("the cluster's system identifier"), Goal::Standby)
         }
         _ => sealed(record),

@@ -88,6 +88,11 @@ pub fn may_win(rules: &[CommitRule], seals: &Seals, instance: &InstanceName) -> 
     })
 }
 
+/// The rules under which commits waited for standbys.
+pub fn synchronous(rules: &[CommitRule]) -> Vec<CommitRule> {
+    rules.iter().filter(|rule| rule.k > 0).cloned().collect()
+}
+
 /// Which position the seal of an instance counts for. Nothing it counts for where it shares no known timeline with the
 /// cluster, and where the copy ends below what it was sealed with before: what it lacks it may have acknowledged
 /// (PROTOCOL.md clause 8).

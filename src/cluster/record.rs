@@ -47,8 +47,8 @@ pub struct Cluster {
     pub paused: bool,
     /// Every override of a safety rule by an operator, for ever.
     pub overrides: Vec<Override>,
-    /// Data directories of agents whose instance was removed: under that name, they are not taken in again.
-    pub removed: BTreeMap<InstanceName, DirectoryId>,
+    /// Instances that were removed: their directory is not taken in again, and their name goes on from their incarnation.
+    pub removed: BTreeMap<InstanceName, Removed>,
 }
 
 /// A change of the spec that is still to be judged.
@@ -220,6 +220,15 @@ pub struct Instance {
     pub held: Option<Position>,
     /// What an operator asked of it and is not done yet.
     pub asked: Option<Asked>,
+}
+
+/// What is left of an instance that was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// Its agent's data directory.
+    pub directory: DirectoryId,
+    /// The copy that it held last. Whoever bears the name next begins above it: the two never share a standby's name.
+    pub incarnation: Incarnation,
 }
 
 /// What an operator asks of one instance.

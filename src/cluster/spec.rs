@@ -80,7 +80,7 @@ pub enum WhenAlone {
 pub enum OnCrash {
     /// Another instance takes over.
     Failover,
-    /// The same instance may be restarted in its epoch.
+    /// The same instance is elected again, in a new epoch, unless it crashed a moment ago.
     Restart,
 }
 

@@ -1,5 +1,5 @@
-//! What is asked of single instances: `restart CLUSTER [INSTANCE]`, `reinit CLUSTER INSTANCE`, `instance remove CLUSTER
-//! INSTANCE`. Each is followed until it is done.
+//! What is asked of single instances: `restart CLUSTER [INSTANCE]`, `reinit CLUSTER INSTANCE`, `instance remove|keep
+//! CLUSTER INSTANCE`. Each is followed until it is done.
 
 use crate::{CtlError, Output, Session, planned};
 use clap::{Args, Subcommand};
@@ -46,6 +46,13 @@ pub enum Instance {
         /// Return once it is recorded, instead of following it to its end.
         #[arg(long)]
         no_wait: bool,
+    },
+    /// Take back what was asked of an instance and is not done yet: a restart, a new copy, its removal.
+    Keep {
+        /// The cluster.
+        cluster: ClusterName,
+        /// Which instance.
+        instance: InstanceName,
     },
 }
 
@@ -103,8 +110,14 @@ impl Reinit {
 
 impl Instance {
     pub(crate) async fn run(&self, session: &mut Session<'_>) -> Result<(), CtlError> {
-        let Instance::Remove { cluster, instance, no_wait } = self;
-        ask(session, cluster, instance, Asking::Leave, "removed", *no_wait).await
+        match self {
+            Instance::Remove { cluster, instance, no_wait } => {
+                ask(session, cluster, instance, Asking::Leave, "removed", *no_wait).await
+            }
+            Instance::Keep { cluster, instance } => {
+                ask(session, cluster, instance, Asking::Nothing, "taken-back", true).await
+            }
+        }
     }
 }
 

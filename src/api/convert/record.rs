@@ -7,7 +7,7 @@ use interrex_cluster::ids::{
     ClusterId, DirectoryId, Epoch, Incarnation, InstanceName, Revision, RuleNumber, SystemId,
 };
 use interrex_cluster::record::{
-    Asked, Cluster, CommitRule, Copy, Fork, Instance, Override, Proposed, Reign, SyncTarget,
+    Asked, Cluster, CommitRule, Copy, Fork, Instance, Override, Proposed, Reign, Removed, SyncTarget,
 };
 use interrex_cluster::report::Rebuild;
 use interrex_cluster::time::WallMs;
@@ -34,7 +34,7 @@ impl Wire for Cluster {
             paused: self.paused,
             overrides: all(&self.overrides),
             proposed: self.proposed.as_ref().map(Wire::to_pb),
-            removed: self.removed.iter().map(|(name, d)| (name.to_string(), d.0.clone())).collect(),
+            removed: self.removed.iter().map(removed_to_pb).collect(),
         }
     }
 
@@ -42,6 +42,12 @@ impl Wire for Cluster {
         let mut instances = Vec::new();
         for (i, member) in pb.instances.into_iter().enumerate() {
             instances.push(member_from_pb(member).map_err(|bad| bad.under(&format!("instances[{i}]")))?);
+        }
+        let mut removed = Vec::new();
+        for (i, one) in pb.removed.into_iter().enumerate() {
+            let left =
+                Removed { directory: DirectoryId(one.directory), incarnation: Incarnation(one.incarnation) };
+            removed.push((name(one.instance, &format!("removed[{i}].instance"))?, left));
         }
         Ok(Cluster {
             name: name(pb.name, "name")?,
@@ -60,12 +66,16 @@ impl Wire for Cluster {
             paused: pb.paused,
             overrides: each(pb.overrides, "overrides")?,
             proposed: maybe(pb.proposed, "proposed")?,
-            removed: pb
-                .removed
-                .into_iter()
-                .map(|(removed, directory)| Ok((name(removed, "removed")?, DirectoryId(directory))))
-                .collect::<Result<_, BadMessage>>()?,
+            removed: unique(removed, "removed")?,
         })
+    }
+}
+
+fn removed_to_pb((name, removed): (&InstanceName, &Removed)) -> pb::Removed {
+    pb::Removed {
+        instance: name.to_string(),
+        directory: removed.directory.0.clone(),
+        incarnation: removed.incarnation.0,
     }
 }
 

@@ -11,7 +11,7 @@ use interrex_cluster::ids::{
 use interrex_cluster::problem::Severity;
 use interrex_cluster::record::{
     Address, Asked, Cluster, CommitRule, Copy, Failover, Fork, HandOver, Instance, Operation, Override,
-    PhaseTimes, Proposed, Reign, Secrets, Switchover, SyncTarget,
+    PhaseTimes, Proposed, Reign, Removed, Secrets, Switchover, SyncTarget,
 };
 use interrex_cluster::report::{
     Failing, Knock, Need, Primary, Promotion, Proofs, Rebuild, Receiver, Report, Seal, Sender, Server,
@@ -317,7 +317,8 @@ pub(crate) fn later_clusters() -> Vec<Cluster> {
     }
     cluster.spec = later_spec();
     cluster.proposed = Some(Proposed { number: Revision(39), spec: specs().remove(0) });
-    cluster.removed = BTreeMap::from([(instance("n9"), DirectoryId("77aa".to_owned()))]);
+    let removed = Removed { directory: DirectoryId("77aa".to_owned()), incarnation: Incarnation(4) };
+    cluster.removed = BTreeMap::from([(instance("n9"), removed)]);
     let numbered = [switchover, handing_over].into_iter().enumerate().map(|(i, operation)| Cluster {
         name: format!("later-{i}").parse().unwrap(),
         operation,

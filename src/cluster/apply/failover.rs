@@ -168,9 +168,11 @@ pub(super) fn elect(cluster: &mut Cluster, election: &Election<'_>, at: WallMs) 
     if failover.astray.contains(instance) {
         return Rejected::because(format!("{instance} stands on a timeline that nobody was elected to open"));
     }
-    let accepted = failover.loss_accepted.is_some() || cluster.spec.max_data_loss > 0;
     let lossless = quorum::may_win(&cluster.rules, &failover.seals, instance);
-    let lawful = lossless || (accepted && loss.is_some());
+    // Within `max_data_loss` only what was acknowledged asynchronously may go.
+    let bounded = cluster.spec.max_data_loss > 0
+        && quorum::may_win(&quorum::synchronous(&cluster.rules), &failover.seals, instance);
+    let lawful = lossless || (loss.is_some() && (failover.loss_accepted.is_some() || bounded));
     if !lawful {
         return Rejected::because(format!("electing {instance} could lose acknowledged commits"));
     }
@@ -199,16 +201,18 @@ pub(super) fn elect(cluster: &mut Cluster, election: &Election<'_>, at: WallMs) 
     });
     cluster.sync = SyncTarget { number, k, standbys: standbys.clone(), proved: false };
     cluster.primary = Some(Reign { instance: instance.clone(), fork: None, open: false });
-    if let Some(winner) = cluster.instances.get_mut(instance) {
-        // Asked of a standby, and a primary neither leaves nor gives its copy up.
-        winner.asked = None;
-    }
+    // Asked of a standby, and a primary neither leaves nor gives its copy up.
+    let taken_back = cluster.instances.get_mut(instance).and_then(|winner| winner.asked.take());
     if let Operation::Failover(failover) = &mut cluster.operation {
         failover.times.elected = at;
     }
     cluster.revision = cluster.revision.next();
     let mut told =
         vec![("elected", format!("{instance} is elected primary of epoch {epoch} at {}", won.position))];
+    told.extend(
+        taken_back
+            .map(|_| ("taken-back", format!("what was asked of {instance} is void: it is primary now"))),
+    );
     told.extend(switchover::missed(cluster, instance).map(|why| ("switchover-missed", why)));
     if let Some(loss) = loss.filter(|_| !lossless) {
         cluster.overrides.push(Override { epoch, at, what: loss.to_owned() });

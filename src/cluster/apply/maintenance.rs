@@ -4,7 +4,7 @@
 use super::{Done, Rejected};
 use crate::command::Asking;
 use crate::ids::{Epoch, InstanceName, Revision};
-use crate::record::{Asked, Cluster, Copy};
+use crate::record::{Asked, Cluster, Copy, Removed};
 
 /// Paused or not. What an operation has begun goes on either way.
 pub(super) fn set_paused(cluster: &mut Cluster, paused: bool) -> Done {
@@ -41,8 +41,22 @@ pub(super) fn ask(cluster: &mut Cluster, instance: &InstanceName, what: Asking) 
         }
         Asking::Nothing => None,
     };
-    if member.asked == asked {
-        return Ok(Vec::new());
+    match (&member.asked, &asked) {
+        (None, None) => return Ok(Vec::new()),
+        (Some(Asked::Restart { .. }), Some(Asked::Restart { .. })) => {}
+        (Some(before), Some(_)) if member.asked != asked => {
+            let what = match before {
+                Asked::Restart { .. } => "to be restarted",
+                Asked::Reinit { .. } => "to be cloned anew",
+                Asked::Leave => "to leave",
+            };
+            return Rejected::because(format!(
+                "{instance} is {what} already; wait for it, or take it back with: interrex instance keep {} {instance}",
+                cluster.name
+            ));
+        }
+        (before, after) if before == after => return Ok(Vec::new()),
+        _ => {}
     }
     let told = match &asked {
         Some(Asked::Restart { .. }) => ("restart-asked", format!("{instance} is to be restarted")),
@@ -69,7 +83,10 @@ fn another_whole_copy(cluster: &Cluster, primary: Option<&InstanceName>) -> Resu
 
 /// Those who stay have to be able to acknowledge as is wanted.
 fn room_to_leave(cluster: &Cluster, instance: &InstanceName) -> Result<(), Rejected> {
-    let stay = cluster.instances.len().saturating_sub(1);
+    let stays = |(name, member): &(&InstanceName, &crate::record::Instance)| {
+        *name != instance && member.asked != Some(Asked::Leave)
+    };
+    let stay = cluster.instances.iter().filter(stays).count();
     let standbys = u32::try_from(stay).unwrap_or(u32::MAX).saturating_sub(1);
     if cluster.spec.acks > standbys {
         return Rejected::because(format!(
@@ -104,13 +121,17 @@ pub(super) fn remove(cluster: &mut Cluster, instance: &InstanceName, epoch: Epoc
             "{instance} may still have to acknowledge; it leaves the rule first"
         ));
     }
+    if cluster.proposed.is_some() {
+        return Rejected::because("what is wanted of the cluster is being changed; in a moment");
+    }
+    room_to_leave(cluster, instance)?;
     let primary = cluster.primary.as_ref().filter(|reign| reign.open).map(|reign| &reign.instance);
     if primary.is_none_or(|primary| primary == instance) {
         return Rejected::because("no other instance takes writes");
     }
-    let directory = member.directory.clone();
+    let removed = Removed { directory: member.directory.clone(), incarnation: member.incarnation };
     cluster.instances.remove(instance);
-    cluster.removed.insert(instance.clone(), directory);
+    cluster.removed.insert(instance.clone(), removed);
     cluster.spec.instances = cluster.spec.instances.saturating_sub(1).max(1);
     cluster.revision = cluster.revision.next();
     Ok(vec![("removed", format!("{instance} left the cluster; its data directory is left as it is"))])

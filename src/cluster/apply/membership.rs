@@ -41,7 +41,7 @@ pub(super) fn create(
 
 pub(super) fn register(cluster: &mut Cluster, new: &Registration) -> Done {
     refuse_foreign_data(cluster, new)?;
-    if cluster.removed.get(&new.instance) == Some(&new.directory) {
+    if cluster.removed.get(&new.instance).is_some_and(|removed| removed.directory == new.directory) {
         return Rejected::because(format!(
             "{} was removed from cluster {}; to bring it in anew, raise instances, and let its agent begin with another \
              data_dir, or with {}'s data_dir emptied",
@@ -84,8 +84,9 @@ fn add(cluster: &mut Cluster, new: &Registration) -> Done {
             cluster.name, cluster.spec.instances
         ));
     }
-    cluster.removed.remove(&new.instance);
-    cluster.instances.insert(new.instance.clone(), member(new, Incarnation(1)));
+    let before = cluster.removed.remove(&new.instance).map(|removed| removed.incarnation);
+    let incarnation = before.unwrap_or_default().next();
+    cluster.instances.insert(new.instance.clone(), member(new, incarnation));
     cluster.revision = cluster.revision.next();
     Ok(vec![("registered", format!("{} on machine {} joined, {}", new.instance, new.machine, new.address))])
 }

@@ -38,7 +38,7 @@ pub fn ask(view: &View<'_>, memory: &Memory) -> Vec<Problem> {
 
 /// True when at least two whole standbys are up and speak, so that a failover would leave somebody to acknowledge:
 /// then an isolated primary is failed over rather than made asynchronous (PROTOCOL.md clause 5).
-fn another_could_reign(view: &View<'_>, primary: &InstanceName) -> bool {
+pub(crate) fn another_could_reign(view: &View<'_>, primary: &InstanceName) -> bool {
     let up = |name: &&InstanceName| {
         view.fresh(name).is_some_and(|r| matches!(r.server, Server::Standby(_)) && r.needs.is_none())
     };

@@ -14,7 +14,10 @@ use crate::time::Instant;
 /// from being rebuilt; fewer might take a machine out of memory for a damaged copy.
 const HOPELESS: u32 = 3;
 /// Words of a server whose next copy would end the same way: what is wrong is the machine or the configuration.
-const NOT_THE_COPY: [&str; 9] = [
+const NOT_THE_COPY: [&str; 12] = [
+    "could not access",
+    "could not load",
+    "certificate",
     "could not bind",
     "could not create",
     "could not map",

@@ -4,7 +4,7 @@
 use super::Advance;
 use crate::command::Command;
 use crate::ids::InstanceName;
-use crate::memory::Memory;
+use crate::memory::{Memory, able_to_acknowledge, receives_this_epoch};
 use crate::problem::Wait;
 use crate::record::{Asked, Instance, Proposed, Reign};
 use crate::report::Server;
@@ -42,7 +42,12 @@ fn about(view: &View<'_>, reign: &Reign, name: &InstanceName, member: &Instance,
         Asked::Restart { number } => {
             let told = view.fresh(name).filter(|report| report.incarnation == member.incarnation);
             match told.and_then(|report| report.proofs.restarted) {
-                Some(done) if done == *number => {
+                // Done is who streams again, not who was only started: the next one is restarted upon this word.
+                Some(done)
+                    if done == *number
+                        && able_to_acknowledge(view, name)
+                        && receives_this_epoch(view, name) =>
+                {
                     Advance::command(Command::EndRestart { instance, number: *number })
                 }
                 _ => Advance::wait(Wait::Restart { instance }),
@@ -60,12 +65,17 @@ fn leave(view: &View<'_>, reign: &Reign, instance: InstanceName) -> Advance {
     if listed || record.in_sync_set(&instance) || !record.sync.proved {
         return Advance::wait(Wait::RuleProof { instance: reign.instance.clone() });
     }
+    // Cut off from us is not stopped: as long as the primary serves it, it holds a slot and a name.
+    let served = match view.server(&reign.instance) {
+        Some(Server::Primary(primary)) => primary.senders.iter().any(|sender| sender.instance == instance),
+        _ => true,
+    };
     let stopped = match view.server(&instance) {
         Some(Server::Stopped { .. } | Server::NoData) => true,
         Some(_) => false,
         None => view.silence(&instance) >= view.policy.surely_over_after(),
     };
-    match stopped && reign.open {
+    match stopped && !served && reign.open && record.proposed.is_none() {
         true => Advance::command(Command::Remove { instance, epoch: record.epoch }),
         false => Advance::wait(Wait::Leaving { instance }),
     }

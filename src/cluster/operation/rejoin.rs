@@ -18,15 +18,16 @@ pub fn advance(view: &View<'_>, reign: &Reign) -> Advance {
     if !commands.is_empty() {
         return Advance { commands, waits: Vec::new() };
     }
-    if view.record.paused {
-        return Advance::nothing();
-    }
     let busy = others().find(|(name, member)| {
         matches!(member.copy, Copy::Rebuilding { done: false, .. }) && view.fresh(name).is_some()
     });
     let mut asking: Vec<(&InstanceName, &Instance, Rebuild)> = others()
         .filter_map(|(name, member)| Some((name, member, asks(view, member, view.fresh(name)?)?)))
         .collect();
+    if view.record.paused {
+        // Nothing begins by itself; what an operator asked for does.
+        asking.retain(|(_, member, _)| matches!(member.asked, Some(Asked::Reinit { .. })));
+    }
     // A rewind brings back more in less time: first come those.
     asking.sort_by_key(|(name, _, how)| (*how == Rebuild::Clone, (*name).clone()));
     match busy {

@@ -3,6 +3,7 @@
 
 use super::Advance;
 use crate::command::Command;
+use crate::diagnose::sync::another_could_reign;
 use crate::ids::InstanceName;
 use crate::memory::{Memory, able_to_acknowledge, receives_this_epoch};
 use crate::mutants::{self, Mutant};
@@ -63,6 +64,8 @@ fn wanted(view: &View<'_>, memory: &Memory, reign: &Reign) -> (u32, BTreeSet<Ins
                 let (k, standbys) = unchanged();
                 (k, standbys.into_iter().filter(|name| !asks(name)).collect())
             }
+            // Nobody fails a paused cluster over: what two good standbys could reign without is not made asynchronous.
+            (true, false) if record.paused && another_could_reign(view, &reign.instance) => unchanged(),
             (true, false) => (0, BTreeSet::new()),
         };
     }
@@ -106,13 +109,23 @@ fn belongs(view: &View<'_>, memory: &Memory, name: &InstanceName, member: &Insta
     if view.fresh(name).is_some_and(|report| report.needs.is_some() || report.doubt.is_some()) {
         return false;
     }
-    if matches!(member.asked, Some(Asked::Reinit { .. } | Asked::Leave)) {
-        return false;
+    match member.asked {
+        Some(Asked::Leave) => return false,
+        Some(Asked::Reinit { .. }) if its_turn(view, name) => return false,
+        _ => {}
     }
     if view.record.sync.standbys.contains(name) {
         return memory.unable_for(name, view.now) < view.policy.leaves_after;
     }
     able_to_acknowledge(view, name) && receives_this_epoch(view, name) && close_behind(view, name)
+}
+
+/// Copies are made anew one at a time: the others go on acknowledging until it is their turn.
+fn its_turn(view: &View<'_>, name: &InstanceName) -> bool {
+    let members = &view.record.instances;
+    let busy = members.values().any(|member| matches!(member.copy, Copy::Rebuilding { .. }));
+    let asked = |member: &Instance| matches!(member.asked, Some(Asked::Reinit { .. }));
+    !busy && members.iter().find(|(_, member)| asked(member)).is_some_and(|(first, _)| first == name)
 }
 
 fn close_behind(view: &View<'_>, name: &InstanceName) -> bool {

@@ -14,6 +14,15 @@ use crate::report::{Sender, Server};
 use crate::time::span;
 use crate::view::View;
 
+/// A standby that has less of one of these than its primary pauses its replay, and cannot be promoted (F25).
+const REPLAY_CHECKS: [&str; 5] = [
+    "max_connections",
+    "max_worker_processes",
+    "max_wal_senders",
+    "max_prepared_transactions",
+    "max_locks_per_transaction",
+];
+
 /// What a switchover would do if it began now: to `wanted`, or to whoever is preferred.
 pub fn preview(view: &View<'_>, wanted: Option<&InstanceName>) -> Preview {
     let mut obstacles: Vec<String> = standing(view).into_iter().collect();
@@ -49,9 +58,35 @@ pub fn preview(view: &View<'_>, wanted: Option<&InstanceName>) -> Preview {
 
 /// What stands in the way of restarting the primary by way of a new epoch.
 pub fn preview_restart(view: &View<'_>) -> Preview {
-    let obstacles = standing(view).into_iter().collect();
+    let obstacles = standing(view).into_iter().chain(alone(view)).collect();
     let primary = view.record.primary.as_ref().map(|reign| reign.instance.clone());
     Preview { would_win: primary, refusals: Vec::new(), obstacles }
+}
+
+/// Why the primary cannot be restarted at this moment: those that its commits wait for are not there, or would refuse to
+/// follow it.
+fn alone(view: &View<'_>) -> Option<String> {
+    let record = view.record;
+    let standbys = || record.instances.iter().filter(|(name, _)| !is_primary(view, name));
+    let low = |name: &InstanceName| {
+        let report = view.fresh(name)?;
+        report.pending_restart.iter().find(|p| REPLAY_CHECKS.contains(&p.as_str())).cloned()
+    };
+    if let Some((name, parameter)) = standbys().find_map(|(name, _)| Some((name, low(name)?))) {
+        return Some(format!(
+            "{name} has yet to be restarted for {parameter}, which replay checks; first: interrex restart {} {name}",
+            record.name
+        ));
+    }
+    let able = record.sync.standbys.iter().filter(|standby| able_to_acknowledge(view, standby)).count();
+    let short = usize::try_from(record.sync.k).is_ok_and(|k| able < k);
+    short.then(|| {
+        format!("{able} of the standbys that commits wait for can acknowledge, and {} have to", record.sync.k)
+    })
+}
+
+fn is_primary(view: &View<'_>, name: &InstanceName) -> bool {
+    view.record.primary.as_ref().is_some_and(|reign| reign.instance == *name)
 }
 
 /// What stands in the way of any planned change.
@@ -110,6 +145,11 @@ pub fn prepare(view: &View<'_>, memory: &Memory, reign: &Reign, under_way: &Swit
         && let Some(refusal) = refusal(view, &under_way.to)
     {
         return give_up(refusal.to_string());
+    }
+    if under_way.to == reign.instance
+        && let Some(why) = alone(view)
+    {
+        return give_up(why);
     }
     let done = view.fresh(&reign.instance).and_then(|report| report.proofs.checkpoint);
     if done == Some(under_way.checkpoint) {

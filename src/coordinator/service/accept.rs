@@ -16,11 +16,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tonic::transport::server::Connected;
 
-/// Whoever has not proved who it is by then is sent away.
+/// Whoever has not proved who it is by then is sent away, and so is whoever was told in plain text that it cannot.
 const HANDSHAKE: Duration = Duration::from_secs(3);
 /// Handshakes under way. One more, and the oldest is given up: an honest one takes milliseconds, so it is one that
 /// dawdles, and whoever opens many connections without a word keeps nobody else out.
@@ -39,6 +39,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 pub(crate) struct Connection {
     io: Box<dyn Io>,
     peer: Peer,
+    /// Of one that is only to be told why it is not let in: then it is over.
+    until: Option<Pin<Box<Sleep>>>,
 }
 
 /// Why a connection did not come in: in words, or not worth any.
@@ -116,7 +118,11 @@ async fn prove(stream: TcpStream, from: SocketAddr, tls: Option<Tls>) -> Result<
     let quietly = |_| (from.ip(), None);
     stream.set_nodelay(true).map_err(quietly)?;
     let Some(tls) = tls else {
-        return Ok(Connection { io: Box::new(stream), peer: Peer { remote, proof: Proof::Open } });
+        return Ok(Connection {
+            io: Box::new(stream),
+            peer: Peer { remote, proof: Proof::Open },
+            until: None,
+        });
     };
     let failed = |why: String| (from.ip(), Some(why));
     let proved = async {
@@ -126,14 +132,19 @@ async fn prove(stream: TcpStream, from: SocketAddr, tls: Option<Tls>) -> Result<
             return Err((from.ip(), None));
         }
         if first != [HANDSHAKE_RECORD] {
-            return Ok(Connection { io: Box::new(stream), peer: Peer { remote, proof: Proof::Plain } });
+            let until = Some(Box::pin(sleep(HANDSHAKE)));
+            return Ok(Connection {
+                io: Box::new(stream),
+                peer: Peer { remote, proof: Proof::Plain },
+                until,
+            });
         }
         let own = tls.server().ok_or_else(|| failed("this side has no certificate".to_owned()))?;
         let shaken = TlsAcceptor::from(own).accept(stream).await;
         let stream = shaken.map_err(|error| failed(in_words(&error, "the caller")))?;
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let proof = shown.map_or(Proof::Nobody, |shown| Proof::Certificate(Arc::new(Names::of(shown))));
-        Ok(Connection { io: Box::new(stream), peer: Peer { remote, proof } })
+        Ok(Connection { io: Box::new(stream), peer: Peer { remote, proof }, until: None })
     };
     match timeout(HANDSHAKE, proved).await {
         Ok(proved) => proved,
@@ -155,6 +166,11 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(until) = &mut self.until
+            && until.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }

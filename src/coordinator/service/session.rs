@@ -66,6 +66,10 @@ impl SessionHandler for Session {
             return Ok(Registered::Waiting { why });
         };
         let known = record.instances.get(&request.registration.instance);
+        if let Some(known) = known {
+            // A name is taken over by its own machine only: what it is welcomed with are the roles' passwords.
+            self.is(&caller, &known.machine)?;
+        }
         if let Some(member) = known.filter(|known| known.directory == request.registration.directory) {
             // An old one would set an old address back.
             let came = Came { serial: request.serial, stale: Duration::ZERO, at: core.awake() };
