@@ -419,6 +419,13 @@ impl World {
 
     /// Somebody promotes a standby behind everybody's back; never with the primary's data under their eyes.
     fn promote_by_hand(&mut self, i: usize) {
+        // Two promotions off the very same place under one number cannot be told apart afterwards, by anybody (F20): not
+        // by hand while this standby has still to reach a timeline that was opened already.
+        let stands = self.servers[i].dir.as_ref().map(|dir| self.archive.settled(dir.end).branch);
+        let reign = self.record().map_or(0, |record| record.epoch.0);
+        if stands.is_none_or(|branch| self.archive.timeline(branch) < reign) {
+            return;
+        }
         let life = self.servers[i].life;
         if let Some(proc) = self.servers[i].proc.as_mut()
             && proc.phase == crate::postgres::Phase::Standby

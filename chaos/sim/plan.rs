@@ -42,6 +42,10 @@ pub(crate) struct Plan {
     pub(crate) belief_ms: u64,
     /// A coordinator that applies entries late.
     pub(crate) laggard: Option<usize>,
+    /// So many of a hundred processes are late to read new settings.
+    pub(crate) slow_reloads: u64,
+    /// So many of a hundred promotions have much to replay first.
+    pub(crate) slow_promotions: u64,
     /// So long things fail.
     pub(crate) faults_ms: u64,
     /// Nothing fails at all: only load, and slow machines.
@@ -129,6 +133,8 @@ impl Plan {
             replays: [0, 0, 3, 25][rng.index(4)],
             belief_ms: [1_200, 1_200, 5_000, 20_000][rng.index(4)],
             laggard: rng.percent(40).then(|| rng.index(coordinators)),
+            slow_reloads: 3,
+            slow_promotions: 10,
             faults_ms: 0,
             calm,
             strikes: Vec::new(),
@@ -160,8 +166,80 @@ impl Plan {
                 plan.strikes.push(Planned { when, strike: second });
             }
         }
+        if !calm {
+            at = plan.theme(&mut rng, at);
+        }
         plan.faults_ms = if calm { 40_000 } else { at + rng.range(500, 4_000) };
         plan
+    }
+
+    /// Half of all seeds have a theme: strikes that belong together, where one alone finds nothing.
+    fn theme(&mut self, rng: &mut Rng, from: u64) -> u64 {
+        let mut at = from;
+        let standby = |rng: &mut Rng| Target::Standby(rng.below(8) as usize);
+        let theme = rng.below(10);
+        for _ in 0..rng.range(2, 6) {
+            at += rng.range(5_500, 9_000);
+            let mut add = |when: When, strike: Strike| self.strikes.push(Planned { when, strike });
+            let moment = |ms: u64| When::At { ms };
+            match theme {
+                // Who acknowledges changes all the time, slowly, and the primary falls in the middle of it.
+                0 | 1 => {
+                    self.slow_reloads = 60;
+                    let (away, target) = (rng.range(3_200, 5_000), standby(rng));
+                    add(moment(at), Strike::PauseMachine { target, ms: away });
+                    add(
+                        moment(at),
+                        Strike::SlowDisk { target: standby(rng), times: rng.range(50, 400), ms: 6_000 },
+                    );
+                    let fall = at + away + rng.range(0, 1_500);
+                    add(moment(fall), Strike::KillAgent { target: standby(rng), ms: rng.range(500, 6_000) });
+                    add(moment(fall), Strike::Coup { to: rng.below(8) as usize, ms: rng.range(500, 4_000) });
+                    at = fall;
+                }
+                // Promotions take long; whoever was told to is lost sight of, and superseded twice.
+                2 => {
+                    self.slow_promotions = 70;
+                    add(moment(at), Strike::Coup { to: rng.below(8) as usize, ms: 300 });
+                    let told = at + rng.range(350, 700);
+                    let ms = rng.range(300, 2_500);
+                    add(moment(told), Strike::KillAgent { target: Target::Primary, ms });
+                    for _ in 0..3 {
+                        let again = told + rng.range(50, ms + 500);
+                        add(moment(again), Strike::Asks(Wish::Failover { to: rng.below(8) as usize }));
+                    }
+                }
+                // A primary that nobody hears writes on, and is back before it was taken back onto the line.
+                3 => {
+                    self.think_ms = 150;
+                    let ms = rng.range(1_800, 5_000);
+                    add(moment(at), Strike::Isolate { target: Target::Primary, ms });
+                    let fall = at + ms + rng.range(0, 250);
+                    add(moment(fall), Strike::Coup { to: rng.below(8) as usize, ms: rng.range(500, 3_000) });
+                }
+                // Commits wait for nobody, and the primary is alone with a leader that was deposed.
+                4 => {
+                    self.spec.acks = 0;
+                    self.spec.min_acks = 0;
+                    self.spec.max_data_loss = 16 << 20;
+                    self.belief_ms = 20_000;
+                    add(moment(at), Strike::Isolate { target: Target::Primary, ms: rng.range(5_000, 9_000) });
+                    at += 5_000;
+                }
+                // Agents come back while a coordinator tells them what was.
+                5 => {
+                    self.laggard = Some(rng.index(self.coordinators));
+                    self.replays = 25;
+                    add(moment(at), Strike::Coup { to: rng.below(8) as usize, ms: rng.range(300, 3_000) });
+                    for _ in 0..3 {
+                        let ms = rng.range(20, 150);
+                        add(moment(at + rng.range(180, 420)), Strike::KillAgent { target: standby(rng), ms });
+                    }
+                }
+                _ => return from,
+            }
+        }
+        at
     }
 
     pub(crate) fn machines(&self) -> usize {

@@ -30,7 +30,7 @@ pub(crate) struct Waiter {
 
 /// Bytes of a commit, and of a large one.
 const COMMIT: u64 = 64;
-const LARGE: u64 = 16 << 10;
+const LARGE: u64 = 64 << 10;
 
 impl World {
     /// Whether clients get in here, as a primary.

@@ -347,7 +347,7 @@ impl World {
             parts.push(Part::Sender(sender.link));
         }
         for part in parts {
-            let slow = self.rng.percent(3);
+            let slow = self.rng.percent(self.plan.slow_reloads);
             let most = match part {
                 Part::Postmaster => 8 * MS,
                 Part::Startup => 60 * MS,

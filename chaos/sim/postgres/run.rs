@@ -95,7 +95,7 @@ impl World {
         self.say(|| format!("n{} is told to promote in epoch {epoch}", i + 1));
         self.phase(crate::faults::Moment::Promoting);
         // Mostly at once; now and then much has to be replayed first.
-        let slow = self.rng.percent(10);
+        let slow = self.rng.percent(self.plan.slow_promotions);
         let replay = self.takes(i, 20 * MS, if slow { 4_000 * MS } else { 120 * MS });
         self.after(replay, Event::Promote { i, life });
     }
