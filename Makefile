@@ -5,7 +5,7 @@
 PROFILE ?= dev
 CARGO ?= cargo
 
-.PHONY: demo test test-versions verify fix bench idle setup
+.PHONY: demo test test-versions soak verify fix bench idle setup
 
 demo: setup
 	$(CARGO) build --profile $(PROFILE) --bins
@@ -13,6 +13,14 @@ demo: setup
 
 test: setup
 	$(CARGO) test --workspace --no-fail-fast
+	$(CARGO) test -p interrex-sim --features mutants --test mutants
+
+# Seeds of the simulation, as many as you have hours for: SEEDS=1000000 FROM=100000 THREADS=8.
+SEEDS ?= 100000
+FROM ?= 0
+THREADS ?= 2
+soak: setup
+	$(CARGO) run --release --quiet -p interrex-sim -- --seeds $(SEEDS) --from $(FROM) --threads $(THREADS)
 
 # The scenes that start PostgreSQL, on each of 14 to 18; MAJORS="14 18" takes some of them only.
 test-versions: setup

@@ -10,8 +10,6 @@ use interrex_sim::{Mutant, mutated, run};
 const MUTANTS: &[(Mutant, &str, u64)] = &[
     (Mutant::HistoryPreWrite, "promoted-once-in-an-epoch", 20),
     (Mutant::Seal, "no-acknowledged-commit-lost", 100),
-    (Mutant::RetireOrder, "no-acknowledged-commit-lost", 400),
-    (Mutant::GoalOrder, "no-acknowledged-commit-lost", 400),
 ];
 
 #[test]
