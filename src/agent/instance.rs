@@ -7,6 +7,7 @@ use crate::keeper::Keeper;
 use crate::knock::Knocked;
 use crate::postgres::Server;
 use crate::process::Running;
+use crate::receipts::Receipts;
 use crate::run::{Known, Run};
 use crate::state::{State, StateError};
 use crate::steps::StepError;
@@ -44,6 +45,8 @@ pub(crate) struct Instance {
     pub(crate) may_tidy: watch::Sender<Option<Stamp>>,
     /// Numbers looks, so that an older one never overwrites a newer one's report.
     pub(crate) looks: AtomicU64,
+    /// What copies held that nobody else had. Locked while one is made.
+    pub(crate) receipts: Arc<Mutex<Receipts>>,
     /// Held while identity and state are changed together: they are read before they are written.
     pub(crate) writing: tokio::sync::Mutex<()>,
     state: Arc<Mutex<State>>,
@@ -75,6 +78,8 @@ impl Instance {
         let mut known = Known::default();
         known.proofs.created = memory.created;
         known.proofs.rebuilt = memory.rebuilt;
+        let receipts = Receipts::in_room(&parts.rooms.own);
+        known.receipt = receipts.newest();
         // Of a server that an earlier agent left running nobody knows what its commits waited for: the checkpointer
         // is proved, too, before beats count (F7).
         let from_async = parts.process.borrow().is_some();
@@ -93,6 +98,7 @@ impl Instance {
             knocked: Mutex::new(None),
             may_tidy: watch::Sender::new(None),
             looks: AtomicU64::new(0),
+            receipts: Arc::new(Mutex::new(receipts)),
             writing: tokio::sync::Mutex::default(),
             state: parts.state,
             run: Mutex::new(Run { from_async, ..Run::begun() }),

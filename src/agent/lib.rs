@@ -14,6 +14,7 @@
 //! | `reconcile` `steps` `eyes` | the loop; one deed each; what is seen and told |
 //! | `keeper` `beat` `knock` | the lease; the synchronous commit that renews it; testimony about the primary |
 //! | `state` `identity` | what must survive; who a data directory is |
+//! | `receipts` | what copies held that nobody else had, kept on this machine |
 //! | `highest` | the highest position told of the copy: ending below it, it was rolled back |
 //! | `tidy` | what was moved aside goes once the cluster is whole |
 //! | `tend` `serial` | one instance's trouble is not another's; which word of the agent a message is |
@@ -30,6 +31,7 @@ mod keeper;
 mod knock;
 pub mod postgres;
 pub mod process;
+mod receipts;
 mod reconcile;
 mod run;
 mod serial;

@@ -5,6 +5,7 @@ use crate::postgres::{Clients, Role};
 use crate::session::now;
 use interrex_cluster::ids::{Epoch, Incarnation, InstanceName};
 use interrex_cluster::instance::observed::{Data, EarlyEnds, End};
+use interrex_cluster::receipt::Receipt;
 use interrex_cluster::report::{Need, Proofs, Unfit};
 use interrex_cluster::time::Instant;
 use interrex_cluster::wal::{Lsn, Position, TimelineId};
@@ -82,6 +83,8 @@ pub(crate) struct Known {
     pub(crate) doubt: Option<(Incarnation, String)>,
     /// Highest end of WAL seen of the copy, yet to be written down.
     pub(crate) highest: Option<Position>,
+    /// The newest receipt on this machine.
+    pub(crate) receipt: Option<Receipt>,
     /// Why the copy cannot be rewound: under this incarnation a clone is asked for instead.
     pub(crate) unrewindable: Option<(Incarnation, String)>,
     /// How often in a row the server ended before it answered anything.

@@ -96,6 +96,7 @@ async fn complain(
             server: Server::Silent { for_ms },
             proofs: Proofs::default(),
             needs: None,
+            receipt: None,
             doubt: None,
             failing: None,
             knock: None,

@@ -32,6 +32,7 @@ fn level_of(command: &Command) -> u32 {
         | Command::SettleSpec { .. }
         | Command::Ask { .. }
         | Command::EndRestart { .. }
+        | Command::RecordReceipt { .. }
         | Command::Remove { .. } => 2,
         _ => 1,
     }
@@ -46,7 +47,12 @@ fn level_of_record(cluster: &Cluster) -> u32 {
     };
     let asked = cluster.instances.values().any(|member| member.asked.is_some());
     let wished = cluster.spec.timeouts != Timeouts::default() || !cluster.spec.parameters.is_empty();
-    let later = planned || asked || wished || cluster.proposed.is_some() || !cluster.removed.is_empty();
+    let later = planned
+        || asked
+        || wished
+        || !cluster.receipts.is_empty()
+        || cluster.proposed.is_some()
+        || !cluster.removed.is_empty();
     if later { 2 } else { 1 }
 }
 

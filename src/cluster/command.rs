@@ -5,6 +5,7 @@ use crate::ids::{
     ClusterId, ClusterName, DirectoryId, Epoch, Incarnation, InstanceName, MachineName, Revision, RuleNumber,
     SystemId,
 };
+use crate::receipt::Receipt;
 use crate::record::{Address, Secrets};
 use crate::report::{Promotion, Rebuild, Seal};
 use crate::spec::Spec;
@@ -194,6 +195,13 @@ pub enum Command {
         how: Rebuild,
         /// What the primary had at this moment. Its timeline names the epoch of the grant; refused in any other.
         until: Position,
+    },
+    /// What a copy held that nobody else had, when it was given up. Recorded once.
+    RecordReceipt {
+        /// Whose copy.
+        instance: InstanceName,
+        /// What it held.
+        receipt: Receipt,
     },
     /// The agent finished the rebuild; it streams now.
     EndRebuild {

@@ -24,7 +24,8 @@ pub struct Decision {
 /// Decides what is to happen next in one cluster.
 pub fn decide(view: &View<'_>, memory: &Memory) -> Decision {
     let problems = diagnose::diagnose(view, memory);
-    let Advance { commands, mut waits } = rank(view, memory, &problems);
+    let Advance { mut commands, mut waits } = rank(view, memory, &problems);
+    commands.extend(rejoin::receipts(view));
     if view.record.paused {
         waits.insert(0, Wait::Paused);
     }

@@ -200,6 +200,7 @@ impl std::fmt::Display for crate::command::Command {
             C::GrantRebuild { instance, how, .. } => {
                 write!(f, "grant {instance} a {}", format!("{how:?}").to_lowercase())
             }
+            C::RecordReceipt { instance, .. } => write!(f, "record the receipt of {instance}"),
             C::EndRebuild { instance, .. } => write!(f, "end rebuild of {instance}"),
             C::MarkWhole { instance, .. } => write!(f, "mark {instance} whole"),
         }

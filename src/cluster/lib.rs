@@ -24,6 +24,7 @@ pub mod operation;
 pub mod policy;
 pub mod problem;
 pub mod quorum;
+pub mod receipt;
 pub mod record;
 pub mod report;
 pub mod route;

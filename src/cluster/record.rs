@@ -4,6 +4,7 @@ use crate::ids::{
     ClusterId, ClusterName, DirectoryId, Epoch, Incarnation, InstanceName, MachineName, Revision, RuleNumber,
     SystemId,
 };
+use crate::receipt::Kept;
 use crate::report::{Promotion, Rebuild, Seal};
 use crate::spec::Spec;
 use crate::time::WallMs;
@@ -47,6 +48,8 @@ pub struct Cluster {
     pub paused: bool,
     /// Every override of a safety rule by an operator, for ever.
     pub overrides: Vec<Override>,
+    /// What copies held that nobody else had when they were given up; the newest last.
+    pub receipts: Vec<Kept>,
     /// Instances that were removed: their directory is not taken in again, and their name goes on from their incarnation.
     pub removed: BTreeMap<InstanceName, Removed>,
 }

@@ -4,6 +4,7 @@
 //! Absence always means *unknown*, never zero and never "no".
 
 use crate::ids::{DirectoryId, Epoch, Incarnation, InstanceName, Revision, RuleNumber, Stamp, SystemId};
+use crate::receipt::Receipt;
 use crate::wal::{History, Lsn, Position, TimelineId};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,8 @@ pub struct Report {
     pub doubt: Option<String>,
     /// How its server keeps ending before it answers anything; absent while it does not.
     pub failing: Option<Failing>,
+    /// The newest receipt that stands on its machine; absent: there is none.
+    pub receipt: Option<Receipt>,
     /// What the agent found when it knocked at the primary's port: only fresh knocks are told.
     pub knock: Option<Knock>,
     /// Why this instance must not be promoted at the moment; empty when nothing speaks against it.

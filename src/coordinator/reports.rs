@@ -269,6 +269,7 @@ mod tests {
             }),
             proofs: Proofs::default(),
             needs: None,
+            receipt: None,
             doubt: None,
             failing: None,
             knock: None,

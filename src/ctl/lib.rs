@@ -14,6 +14,7 @@ mod instance;
 mod list;
 mod pause;
 mod planned;
+mod receipt;
 mod render;
 mod set;
 mod show;
@@ -72,6 +73,8 @@ pub enum Command {
     Events(events::Events),
     /// What is wrong with a cluster, who says so, what is done about it, and what is waited for.
     Explain(explain::Explain),
+    /// What copies held that nobody else had, when they were given up.
+    Receipt(receipt::Receipts),
     /// Change the primary without its help, or say what that would do.
     Failover(failover::Failover),
     /// Change the primary with its help: half a second without writes, and nothing lost.
@@ -172,6 +175,7 @@ pub async fn run(common: &Common, command: &Command, out: &mut dyn Write) -> Res
         Command::Status => status::run(&mut session).await,
         Command::Events(events) => events.run(&mut session).await,
         Command::Explain(explain) => explain.run(&mut session).await,
+        Command::Receipt(receipt) => receipt.run(&mut session).await,
         Command::Failover(failover) => failover.run(&mut session).await,
         Command::Switchover(switchover) => switchover.run(&mut session).await,
         Command::Set(set) => set.run(&mut session).await,

@@ -31,6 +31,12 @@ async fn a_copy_that_cannot_be_rewound_is_cloned_anew() {
     })
     .await;
 
+    // Nobody can tell any more what it held; that is told, too.
+    let receipts = town.told("receipt", after.epoch.0).await;
+    let [receipt] = receipts.as_slice() else { panic!("{receipts:#?}") };
+    assert!(receipt.contains("an unknown number of transactions"), "{receipt}");
+    assert!(receipt.contains("where it ends and what it held past the line: "), "{receipt}");
+
     // What it was is kept until the cluster is whole.
     let home = town.machine(&old).dir.clone();
     town.eventually("what was moved aside to go", async || {

@@ -1,7 +1,7 @@
 //! The old primary holds a commit that nobody else has: promised to no one, and gone with its epoch. What it holds past
 //! the fork is rewound, and it follows.
 
-use crate::support::{Town, healthy, instance, primary};
+use crate::support::{CLUSTER, Town, healthy, instance, primary};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_old_primary_with_wal_of_its_own_is_rewound_and_follows() {
@@ -23,6 +23,7 @@ async fn an_old_primary_with_wal_of_its_own_is_rewound_and_follows() {
     let rewound = town.told("rewinding", after.epoch.0).await;
     assert_eq!(rewound, [format!("{old} is being rewound from {new}")]);
     assert_eq!(town.told("cloning", after.epoch.0).await, [""; 0], "a rewind did it");
+    what_went_is_told(&mut town, &old).await;
     assert_eq!(instance(&whole, &old).incarnation, instance(&before, &old).incarnation.next());
     assert_eq!(whole.epoch, after.epoch);
     town.eventually("its own row to be gone from the old primary", async || {
@@ -30,4 +31,40 @@ async fn an_old_primary_with_wal_of_its_own_is_rewound_and_follows() {
         (rows == ["after", "shared"]).then_some(())
     })
     .await;
+}
+
+/// Nobody has to find out alone what the old primary held: the event, the command and the machine say the same.
+async fn what_went_is_told(town: &mut Town, old: &str) {
+    let events = town.told("receipt", 2).await;
+    let [event] = events.as_slice() else { panic!("{events:#?}") };
+    assert!(
+        event.starts_with(&format!("the copy of {old} that was given up held what nobody else has: ")),
+        "{event}"
+    );
+    assert!(event.contains("demo.public.kept: 1 inserted"), "{event}");
+
+    let table = town.ctl(&["receipt", CLUSTER, old]).await;
+    assert_eq!(table.code, 0, "{table:?}");
+    for part in ["demo.public.kept: 1 inserted", "rewind", "none of these transactions was ever acknowledged"]
+    {
+        assert!(table.out.contains(part), "{part} is missing in\n{}", table.out);
+    }
+    let json = town.ctl(&["receipt", CLUSTER, "--output", "json"]).await;
+    let told = json.json();
+    let receipt = &told[0]["receipt"];
+    assert!(receipt["transactions"].as_u64() >= Some(1) && receipt["bytes"].as_u64() > Some(0), "{told:#}");
+
+    // On its machine: the list, and WAL that pg_waldump reads.
+    let kept = std::path::PathBuf::from(receipt["kept"].as_str().expect("a directory"));
+    assert!(
+        kept.starts_with(town.machine(old).dir.join("data/instances").join(CLUSTER).join("receipts")),
+        "{kept:?}"
+    );
+    let text = std::fs::read_to_string(kept.join("receipt.txt")).unwrap();
+    assert!(text.contains("demo.public.kept: 1 inserted") && text.contains(" at 0/"), "{text}");
+    let segments = std::fs::read_dir(kept.join("wal")).unwrap().flatten();
+    assert!(
+        segments.map(|file| file.metadata().unwrap().len()).any(|length| length >= 16 << 20),
+        "no segment"
+    );
 }

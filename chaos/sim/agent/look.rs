@@ -206,6 +206,7 @@ impl World {
             server: self.told_server(i, seen, goal),
             proofs: agent.known.proofs.clone(),
             needs: agent.known.need.clone(),
+            receipt: None,
             knock: self.told_knock(agent),
             unfit: Vec::new(),
             doubt: match &seen.data {

@@ -45,6 +45,7 @@ impl Instance {
             unfit: raw.map(|raw| unfit(raw, &self.config.pgdata, known.too_low)).unwrap_or_default(),
             pending_restart,
             doing: known.doing,
+            receipt: known.receipt,
             doubt: match &seen.data {
                 Data::Doubtful { why, .. } => Some(why.clone()),
                 Data::Missing | Data::Unfinished(_) | Data::Ours(_) | Data::Strange { .. } => None,

@@ -36,7 +36,17 @@ impl Server {
 
     /// A fresh connection to another instance.
     pub(super) async fn connect_remote(&self, address: &Address, within: Duration) -> Result<Session> {
-        let options = self.options("postgres", within).host(&address.host).port(address.port);
+        self.connect_remote_to("postgres", address, within).await
+    }
+
+    /// The same, to a database by name.
+    pub(super) async fn connect_remote_to(
+        &self,
+        database: &str,
+        address: &Address,
+        within: Duration,
+    ) -> Result<Session> {
+        let options = self.options(database, within).host(&address.host).port(address.port);
         Session::open(options, address.to_string(), within).await
     }
 

@@ -62,6 +62,39 @@ impl Tool {
         Err(failed(name, done.status, &format!("{}{}", lossy(&done.stdout), lossy(&done.stderr))))
     }
 
+    /// Runs to the end, at the longest for `within`, handing over each line that it prints: it may print more than fits
+    /// into memory.
+    pub(super) async fn prints(self, within: Duration, mut hear: impl FnMut(&str)) -> Result<()> {
+        let Tool { name, command } = self;
+        let program = command.as_std().get_program().to_owned();
+        let run = async {
+            let Started { mut child, _starter } = spawn(command).await?;
+            let (out, err) = (child.stdout.take(), child.stderr.take());
+            let hearing = async {
+                let Some(out) = out else { return Ok(()) };
+                let mut lines = BufReader::new(out).split(b'\n');
+                while let Some(line) = lines.next_segment().await? {
+                    hear(&lossy(&line));
+                }
+                Ok::<(), std::io::Error>(())
+            };
+            let mut said = Vec::new();
+            let complaints = async {
+                match err {
+                    Some(err) => err.take(64 << 10).read_to_end(&mut said).await.map(|_| ()),
+                    None => Ok(()),
+                }
+            };
+            let (heard, complained) = futures::future::join(hearing, complaints).await;
+            heard.and(complained)?;
+            Ok::<_, std::io::Error>((child.wait().await?, said))
+        };
+        let done = tokio::time::timeout(within, run).await;
+        let done = done.map_err(|_| Error::Silent { what: name.to_owned(), within })?;
+        let (status, said) = done.map_err(|e| not_started(name, &program, &e))?;
+        if status.success() { Ok(()) } else { Err(failed(name, status, &lossy(&said))) }
+    }
+
     /// Runs for as long as it takes, handing over each line of its stderr as it comes.
     pub(super) async fn lines(self, mut hear: impl FnMut(&str)) -> Result<String> {
         let Tool { name, command } = self;

@@ -231,6 +231,11 @@ fn settle(end: End, mend: bool) -> Result<Position> {
 }
 
 impl ControlState {
+    /// True when it last was a standby.
+    pub fn is_standby(self) -> bool {
+        matches!(self, ControlState::InArchiveRecovery | ControlState::ShutDownInRecovery)
+    }
+
     /// True when the server ended without a clean stop, or runs.
     pub fn is_unclean(self) -> bool {
         !matches!(self, ControlState::ShutDown | ControlState::ShutDownInRecovery)

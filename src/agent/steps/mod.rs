@@ -10,6 +10,7 @@ mod parameters;
 mod prepare;
 mod promote;
 mod rebuild;
+mod receipt;
 mod seal;
 mod start;
 mod stop;

@@ -27,6 +27,7 @@ impl Instance {
         self.make_rewindable(stamp, goal, incarnation).await?;
         self.doing(Some(format!("waiting for a checkpoint of {}", goal.upstream)));
         self.server.remote_checkpoint(&goal.address, CHECKPOINT_WITHIN).await?;
+        self.keep_receipt(goal, Rebuild::Rewind).await?;
         self.begin(stamp, Rebuild::Rewind, incarnation).await?;
         self.doing(Some(format!("rewinding from {}", goal.upstream)));
         self.server.rewind_from(&goal.address, goal.system).await?;
@@ -90,6 +91,7 @@ impl Instance {
         goal: &StandbyGoal,
         incarnation: Incarnation,
     ) -> Done {
+        self.keep_receipt(goal, Rebuild::Clone).await?;
         self.begin(stamp, Rebuild::Clone, incarnation).await?;
         if goal.discard_old {
             // The sentinel stands: what is left of it is never started.

@@ -12,6 +12,7 @@ use crate::convert::{BadMessage, Wire, each};
 use crate::pb;
 use interrex_cluster::command::Asking;
 use interrex_cluster::ids::{ClusterName, Epoch, InstanceName, MachineName};
+use interrex_cluster::receipt::Kept;
 use interrex_cluster::status::ClusterStatus;
 
 /// An answer that has to be readable.
@@ -84,6 +85,17 @@ impl Client {
         let message = pb::ExplainRequest { name: cluster.to_string() };
         let (address, reply) = self.ask(Repeat::Freely, message, call).await?;
         read((address, Explanation::from_pb(reply)))
+    }
+
+    /// What copies held that nobody else had, when they were given up; the newest first.
+    ///
+    /// # Errors
+    /// [`crate::refused::Refused::NotFound`] when there is no cluster of that name.
+    pub async fn receipts(&self, cluster: &ClusterName) -> Result<Vec<Kept>, ClientError> {
+        let call = async |mut to: Admin, request| to.list_receipts(request).await;
+        let message = pb::ListReceiptsRequest { name: cluster.to_string() };
+        let (address, reply) = self.ask(Repeat::Freely, message, call).await?;
+        read((address, each(reply.receipts, "receipts")))
     }
 
     /// Changes the primary without its help, or says what that would do. Once, unless it is a dry run.

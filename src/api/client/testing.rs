@@ -13,6 +13,7 @@ use crate::session::{
 use interrex_cluster::command::Asking;
 use interrex_cluster::event::Event;
 use interrex_cluster::ids::{ClusterName, Epoch, InstanceName, MachineName};
+use interrex_cluster::receipt::Kept;
 use interrex_cluster::status::ClusterStatus;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -161,6 +162,11 @@ impl AdminHandler for Script {
         let told = (self.tells)(&request);
         self.asked.lock().unwrap().push(request);
         Ok(Box::pin(tokio_stream::iter(told)))
+    }
+
+    async fn receipts(&self, caller: Caller, _: ClusterName) -> Result<Vec<Kept>, Refused> {
+        self.turn(&caller)?;
+        Ok(Vec::new())
     }
 
     async fn explain(&self, caller: Caller, _: ClusterName) -> Result<Explanation, Refused> {

@@ -13,9 +13,11 @@ use crate::session::{
 };
 use interrex_cluster::goal::StampedGoal;
 use interrex_cluster::ids::{ClusterId, DirectoryId, Epoch, Incarnation, Stamp};
+use interrex_cluster::receipt::Kept;
 use interrex_cluster::record::{Address, Cluster};
 use interrex_cluster::report::Report;
 use interrex_cluster::spec::Spec;
+use interrex_cluster::time::WallMs;
 use interrex_cluster::wal::{Lsn, Position, TimelineId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -43,6 +45,8 @@ fn what_the_rules_know_comes_back_as_it_went() {
     let mut sealed_before = samples::clusters().remove(0);
     let held = Some(Position { timeline: TimelineId(7), lsn: Lsn(9) });
     sealed_before.instances.values_mut().for_each(|member| member.held = held);
+    let receipt = Kept { instance: instance("n2"), at: WallMs(7), receipt: samples::receipt() };
+    sealed_before.receipts = vec![receipt];
     comes_back([sealed_before]);
     comes_back(samples::events());
     comes_back(samples::reports());

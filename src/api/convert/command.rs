@@ -97,6 +97,10 @@ impl Wire for Command {
                     until: Some(until.to_pb()),
                 })
             }
+            Command::RecordReceipt { instance, receipt } => Pb::RecordReceipt(pb::RecordReceiptCommand {
+                instance: instance.to_string(),
+                receipt: Some(receipt.to_pb()),
+            }),
             Command::EndRebuild { instance, incarnation } => Pb::EndRebuild(pb::EndRebuildCommand {
                 instance: instance.to_string(),
                 incarnation: incarnation.0,
@@ -140,6 +144,7 @@ fn field_of(pb: &Pb) -> &'static str {
         Pb::ChangeRule(_) => "change_rule",
         Pb::RetireRules(_) => "retire_rules",
         Pb::GrantRebuild(_) => "grant_rebuild",
+        Pb::RecordReceipt(_) => "record_receipt",
         Pb::EndRebuild(_) => "end_rebuild",
         Pb::MarkWhole(_) => "mark_whole",
     }
@@ -213,6 +218,10 @@ fn read(pb: Pb) -> Result<Command, BadMessage> {
             incarnation: Incarnation(pb.incarnation),
             how: Rebuild::from_pb(pb.how)?,
             until: need(pb.until, "until")?,
+        },
+        Pb::RecordReceipt(pb) => Command::RecordReceipt {
+            instance: name(pb.instance, "instance")?,
+            receipt: need(pb.receipt, "receipt")?,
         },
         Pb::EndRebuild(pb) => Command::EndRebuild {
             instance: name(pb.instance, "instance")?,

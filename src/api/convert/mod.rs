@@ -14,6 +14,7 @@ pub(crate) mod goal;
 pub(crate) mod ids;
 pub(crate) mod operation;
 pub(crate) mod policy;
+pub(crate) mod receipt;
 pub(crate) mod record;
 pub(crate) mod report;
 pub(crate) mod server;

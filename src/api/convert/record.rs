@@ -33,6 +33,7 @@ impl Wire for Cluster {
             timelines: all(&self.timelines),
             paused: self.paused,
             overrides: all(&self.overrides),
+            receipts: all(&self.receipts),
             proposed: self.proposed.as_ref().map(Wire::to_pb),
             removed: self.removed.iter().map(removed_to_pb).collect(),
         }
@@ -65,6 +66,7 @@ impl Wire for Cluster {
             timelines: each(pb.timelines, "timelines")?,
             paused: pb.paused,
             overrides: each(pb.overrides, "overrides")?,
+            receipts: each(pb.receipts, "receipts")?,
             proposed: maybe(pb.proposed, "proposed")?,
             removed: unique(removed, "removed")?,
         })

@@ -26,6 +26,7 @@ impl Wire for Report {
             pending_restart: self.pending_restart.clone(),
             doing: self.doing.clone(),
             lease_left_ms: self.lease_left_ms,
+            receipt: self.receipt.as_ref().map(Wire::to_pb),
             doubt: self.doubt.clone(),
             failing: self.failing.as_ref().map(Wire::to_pb),
         }
@@ -45,6 +46,7 @@ impl Wire for Report {
             pending_restart: pb.pending_restart,
             doing: pb.doing,
             lease_left_ms: pb.lease_left_ms,
+            receipt: maybe(pb.receipt, "receipt")?,
             doubt: pb.doubt,
             failing: maybe(pb.failing, "failing")?,
         })

@@ -9,6 +9,7 @@ use interrex_cluster::ids::{
     ClusterId, DirectoryId, Epoch, Incarnation, InstanceName, Revision, RuleNumber, Stamp, SystemId,
 };
 use interrex_cluster::problem::Severity;
+use interrex_cluster::receipt::Receipt;
 use interrex_cluster::record::{
     Address, Asked, Cluster, CommitRule, Copy, Failover, Fork, HandOver, Instance, Operation, Override,
     PhaseTimes, Proposed, Reign, Removed, Secrets, Switchover, SyncTarget,
@@ -167,6 +168,7 @@ pub(crate) fn commands() -> Vec<Command> {
         | Command::SettleSpec { .. }
         | Command::Ask { .. }
         | Command::EndRestart { .. }
+        | Command::RecordReceipt { .. }
         | Command::Remove { .. } => {}
     });
     all
@@ -183,6 +185,35 @@ pub(crate) fn later_spec() -> Spec {
     let parameters = [("work_mem", "64MB"), ("auto_explain.log_min_duration", "")];
     let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     Spec { timeouts, parameters, ..Spec::default() }
+}
+
+pub(crate) fn receipt() -> Receipt {
+    Receipt {
+        epoch: Epoch(8),
+        incarnation: Incarnation(2),
+        how: Rebuild::Rewind,
+        from: Some(position(9)),
+        to: Some(position(57)),
+        bytes: 48,
+        transactions: Some(1),
+        commits: Some(("2026-11-22 20:00:00 UTC".to_owned(), "2026-11-22 20:00:01 UTC".to_owned())),
+        tables: vec!["shop.public.orders: 3 inserted".to_owned()],
+        gaps: vec!["its WAL is damaged".to_owned()],
+        kept: "/var/lib/interrex/receipts/8-0-9".to_owned(),
+    }
+}
+
+fn blank_receipt() -> Receipt {
+    Receipt {
+        how: Rebuild::Clone,
+        from: None,
+        to: None,
+        transactions: None,
+        commits: None,
+        tables: Vec::new(),
+        gaps: Vec::new(),
+        ..receipt()
+    }
 }
 
 /// Commands that came with level 2: their fixtures follow those of level 1.
@@ -202,6 +233,8 @@ fn later() -> Vec<Command> {
         Command::Ask { instance: instance("n2"), what: Asking::Nothing },
         Command::EndRestart { instance: instance("n2"), number: Revision(9) },
         Command::Remove { instance: instance("n2"), epoch: Epoch(8) },
+        Command::RecordReceipt { instance: instance("n2"), receipt: receipt() },
+        Command::RecordReceipt { instance: instance("n2"), receipt: blank_receipt() },
     ]
 }
 
@@ -367,6 +400,7 @@ pub(crate) fn clusters() -> Vec<Cluster> {
             at: WallMs(9),
             what: "rule 2; may lose 8 kB".to_owned(),
         }],
+        receipts: Vec::new(),
         proposed: None,
         removed: BTreeMap::new(),
     };
@@ -501,6 +535,7 @@ pub(crate) fn reports() -> Vec<Report> {
         pending_restart: vec!["shared_buffers".to_owned()],
         doing: Some("clone: 40 %".to_owned()),
         lease_left_ms: Some(2_400),
+        receipt: Some(receipt()),
         doubt: Some("it was rolled back".to_owned()),
         failing: Some(Failing { times: 3, clones: 1, lines: vec!["FATAL:  no".to_owned()] }),
     };
@@ -513,6 +548,7 @@ pub(crate) fn reports() -> Vec<Report> {
         pending_restart: Vec::new(),
         doing: None,
         lease_left_ms: None,
+        receipt: None,
         doubt: None,
         failing: None,
         ..full(Server::NoData)

@@ -14,6 +14,7 @@ use crate::refused::Refused;
 use interrex_cluster::command::Asking;
 use interrex_cluster::event::Event;
 use interrex_cluster::ids::{ClusterName, Epoch, InstanceName, MachineName};
+use interrex_cluster::receipt::Kept;
 use interrex_cluster::status::ClusterStatus;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -46,6 +47,8 @@ pub trait AdminHandler: Send + Sync + 'static {
 
     /// What the rules make of the cluster at this moment. Leader.
     async fn explain(&self, caller: Caller, cluster: ClusterName) -> Result<Explanation, Refused>;
+    /// What copies held that nobody else had, when they were given up; the newest first.
+    async fn receipts(&self, caller: Caller, cluster: ClusterName) -> Result<Vec<Kept>, Refused>;
 
     /// Changes the primary without its help, or says what that would do. Leader.
     async fn failover(&self, caller: Caller, request: FailoverRequest) -> Result<FailoverReply, Refused>;
@@ -161,6 +164,16 @@ impl<H: AdminHandler> pb::admin_server::Admin for AdminBorder<H> {
         let caller = Caller::of(&request);
         let name = cluster(request.into_inner().name)?;
         Ok(Response::new(self.handler.explain(caller, name).await?.to_pb()))
+    }
+
+    async fn list_receipts(
+        &self,
+        request: Request<pb::ListReceiptsRequest>,
+    ) -> Result<Response<pb::ListReceiptsReply>, Status> {
+        let caller = Caller::of(&request);
+        let name = cluster(request.into_inner().name)?;
+        let receipts = all(&self.handler.receipts(caller, name).await?);
+        Ok(Response::new(pb::ListReceiptsReply { receipts }))
     }
 
     async fn failover(

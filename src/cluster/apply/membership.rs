@@ -35,6 +35,7 @@ pub(super) fn create(
         timelines: Vec::new(),
         paused: false,
         overrides: Vec::new(),
+        receipts: Vec::new(),
         removed: BTreeMap::new(),
     })
 }

@@ -106,6 +106,9 @@ fn apply_to(cluster: &mut Cluster, command: &Command, entry: &Entry) -> Done {
         Command::GrantRebuild { instance, incarnation, how, until } => {
             rebuild::grant(cluster, instance, *incarnation, *how, *until)
         }
+        Command::RecordReceipt { instance, receipt } => {
+            rebuild::record_receipt(cluster, instance, receipt, entry.at)
+        }
         Command::EndRebuild { instance, incarnation } => rebuild::end(cluster, instance, *incarnation),
         Command::MarkWhole { instance, incarnation, epoch } => {
             rebuild::mark_whole(cluster, instance, *incarnation, *epoch)

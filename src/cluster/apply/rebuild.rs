@@ -3,8 +3,10 @@
 use super::{Done, Rejected};
 use crate::ids::{Epoch, Incarnation, InstanceName};
 use crate::mutants::{self, Mutant};
+use crate::receipt::{KEPT, Kept, Receipt};
 use crate::record::{Asked, Cluster, Copy};
 use crate::report::Rebuild;
+use crate::time::WallMs;
 use crate::wal::Position;
 
 pub(super) fn grant(
@@ -55,6 +57,29 @@ pub(super) fn grant(
         Rebuild::Clone => ("cloning", "cloned"),
     };
     Ok(vec![(kind, format!("{instance} is being {verb} from {}", reign.instance))])
+}
+
+pub(super) fn record_receipt(
+    cluster: &mut Cluster,
+    instance: &InstanceName,
+    receipt: &Receipt,
+    at: WallMs,
+) -> Done {
+    let Some(member) = cluster.instances.get(instance) else {
+        return Rejected::because(format!("{instance} is not a member"));
+    };
+    let known = |kept: &Kept| kept.instance == *instance && kept.receipt.same_as(receipt);
+    if cluster.receipts.iter().any(known) {
+        return Ok(Vec::new());
+    }
+    let text = format!(
+        "the copy of {instance} that was given up held what nobody else has: {receipt}; kept on machine {} in {}",
+        member.machine, receipt.kept
+    );
+    cluster.receipts.push(Kept { instance: instance.clone(), at, receipt: receipt.clone() });
+    let surplus = cluster.receipts.len().saturating_sub(KEPT);
+    cluster.receipts.drain(..surplus);
+    Ok(vec![("receipt", text)])
 }
 
 pub(super) fn end(cluster: &mut Cluster, instance: &InstanceName, incarnation: Incarnation) -> Done {

@@ -5,6 +5,7 @@ use super::Advance;
 use crate::command::Command;
 use crate::ids::InstanceName;
 use crate::problem::Wait;
+use crate::receipt::Kept;
 use crate::record::{Asked, Copy, Instance, Reign};
 use crate::report::{Rebuild, Report, Server};
 use crate::view::View;
@@ -48,6 +49,16 @@ pub fn advance(view: &View<'_>, reign: &Reign) -> Advance {
             waits
         }
     }
+}
+
+/// Receipts that agents tell of and the record does not have: whatever else is under way.
+pub fn receipts(view: &View<'_>) -> impl Iterator<Item = Command> {
+    view.record.instances.keys().filter_map(|name| {
+        let receipt = view.fresh(name)?.receipt.as_ref()?;
+        let known = |kept: &Kept| kept.instance == *name && kept.receipt.same_as(receipt);
+        let new = !view.record.receipts.iter().any(known);
+        new.then(|| Command::RecordReceipt { instance: name.clone(), receipt: receipt.clone() })
+    })
 }
 
 /// What the instance asks for, by a report about the copy that the record knows.

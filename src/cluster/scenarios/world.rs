@@ -11,6 +11,7 @@ use crate::ids::{
 use crate::memory::Memory;
 use crate::operation::switchover;
 use crate::policy::Policy;
+use crate::receipt::Receipt;
 use crate::record::{Address, Asked, Cluster, Copy, Fork, Operation, Reign, Secrets, SyncTarget};
 use crate::report::{
     Failing, Knock, Need, Primary, Promotion, Proofs, Rebuild, Receiver, Report, Seal, Sender, Server,
@@ -90,6 +91,29 @@ impl World {
                     parameter => Unfit::ParameterTooLow { name: parameter.to_owned() },
                 }];
             }),
+            ["receipt", who, rest @ ..] => {
+                let at = |key| {
+                    let lsn = arg(rest, key)?.parse().unwrap();
+                    Some(Position { timeline: TimelineId(7), lsn })
+                };
+                let receipt = Receipt {
+                    epoch: self.cluster().epoch,
+                    incarnation: self.cluster().instances[&name(who)].incarnation,
+                    how: Rebuild::Rewind,
+                    from: at("from"),
+                    to: at("to"),
+                    bytes: 48,
+                    transactions: arg(rest, "transactions").map(|n| n.parse().unwrap()),
+                    commits: None,
+                    tables: arg(rest, "table")
+                        .map(|table| format!("{table}: 1 inserted"))
+                        .into_iter()
+                        .collect(),
+                    gaps: Vec::new(),
+                    kept: "/data/receipts/8-0-5000060".to_owned(),
+                };
+                self.edit(&name(who), |report| report.receipt = Some(receipt));
+            }
             ["doubt", who, why @ ..] => {
                 let why = (!why.is_empty()).then(|| why.join(" "));
                 self.edit(&name(who), |report| report.doubt = why);
@@ -308,6 +332,7 @@ impl World {
             server: Server::NoData,
             proofs: Proofs::default(),
             needs: None,
+            receipt: None,
             doubt: None,
             failing: None,
             knock: None,

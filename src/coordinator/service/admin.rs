@@ -15,6 +15,7 @@ use interrex_cluster::command::Asking;
 use interrex_cluster::event::Event;
 use interrex_cluster::explain;
 use interrex_cluster::ids::{ClusterName, Epoch, InstanceName, MachineName};
+use interrex_cluster::receipt::Kept;
 use interrex_cluster::record::{Address, Cluster};
 use interrex_cluster::status::ClusterStatus;
 use std::sync::Arc;
@@ -94,6 +95,16 @@ impl AdminHandler for Admin {
                 Ok(Explanation { lines: explain::lines(&seen.decision), status: status(&seen) })
             }
             Answerer::There(leader) => leader.explain(&cluster).await.map_err(refused),
+        }
+    }
+
+    async fn receipts(&self, caller: Caller, cluster: ClusterName) -> Result<Vec<Kept>, Refused> {
+        match self.answerer(&caller)? {
+            Answerer::Here => {
+                let seen = look(&self.core, &cluster)?;
+                Ok(seen.record.receipts.iter().rev().cloned().collect())
+            }
+            Answerer::There(leader) => leader.receipts(&cluster).await.map_err(refused),
         }
     }
 

@@ -189,6 +189,7 @@ async fn speak(
             server,
             proofs: own.proofs,
             needs: own.needs,
+            receipt: None,
             doubt: None,
             failing: None,
             knock: knock.map(|p| Knock { epoch: p.epoch, answered: world.answers(&p.instance), for_ms: 100 }),

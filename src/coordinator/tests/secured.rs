@@ -41,6 +41,7 @@ fn report(who: &Who) -> ReportRequest {
         server: Server::NoData,
         proofs: Proofs::default(),
         needs: None,
+        receipt: None,
         doubt: None,
         failing: None,
         knock: None,
