@@ -21,7 +21,7 @@ use crate::voice::Voice;
 use crate::writer::Writer;
 
 const KEYS: &str =
-    "1 kill the primary's machine · 2 kill its postmaster · 3 hand over · 4 status · 5 events · q quit";
+    "1 kill the primary's machine · 2 kill its postmaster · 3 status · 4 events · 5 hand over · q quit";
 /// A killed machine is started again after so much writing without it.
 const WITHOUT: u64 = 3_000;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -45,9 +45,9 @@ impl Choice {
         Some(match line.trim() {
             "1" => Choice::Kill(Script::KillPrimary),
             "2" => Choice::Kill(Script::KillPostmaster),
-            "3" => Choice::Kill(Script::Switchover),
-            "4" => Choice::Status,
-            "5" => Choice::Events,
+            "3" => Choice::Status,
+            "4" => Choice::Events,
+            "5" => Choice::Kill(Script::Switchover),
             "q" | "Q" | "quit" | "exit" => Choice::Quit,
             "" => Choice::Nothing,
             _ => return None,
