@@ -8,6 +8,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// A flat directory of files that grow at their end.
 ///
@@ -45,6 +47,10 @@ pub(crate) struct RealDisk {
     lock: Mutex<Option<File>>,
 }
 
+/// How long a predecessor in the same directory may take to let go of it once it was told to end.
+const LETS_GO_WITHIN: Duration = Duration::from_millis(500);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
 impl RealDisk {
     /// Takes the directory (created with mode 0700 when missing) for this process alone.
     pub(crate) fn lock(dir: &Path) -> io::Result<Self> {
@@ -55,12 +61,18 @@ impl RealDisk {
         }
         let lock =
             OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(dir.join("lock"))?;
-        lock.try_lock().map_err(|e| match e {
-            fs::TryLockError::WouldBlock => {
-                io::Error::new(io::ErrorKind::ResourceBusy, "another process has it open")
+        // A predecessor that has just ended lets go of it in a moment: its log's thread is the last to end.
+        let until = Instant::now() + LETS_GO_WITHIN;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(fs::TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(LOOK_AGAIN),
+                Err(fs::TryLockError::WouldBlock) => {
+                    return Err(io::Error::new(io::ErrorKind::ResourceBusy, "another process has it open"));
+                }
+                Err(fs::TryLockError::Error(e)) => return Err(e),
             }
-            fs::TryLockError::Error(e) => e,
-        })?;
+        }
         Ok(Self { dir: dir.to_owned(), open: Mutex::new(None), lock: Mutex::new(Some(lock)) })
     }
 
