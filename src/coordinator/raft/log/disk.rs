@@ -53,6 +53,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 impl RealDisk {
     /// Takes the directory (created with mode 0700 when missing) for this process alone.
+    #[expect(clippy::disallowed_methods, reason = "opening is synchronous, once, before anything is served")]
     pub(crate) fn lock(dir: &Path) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         // The directory's own name has to survive, too: a log that is gone after a power cut is a lost vote.
