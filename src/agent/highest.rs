@@ -22,8 +22,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// How often what was seen is written down. What is told in between, the coordinators remember.
+/// How often what was seen is compared with what is written down.
+const LOOKED_EVERY: Duration = Duration::from_millis(500);
+/// How often it is written down at the most, while it moves. What is told in between, the coordinators remember.
 const WRITTEN_EVERY: Duration = Duration::from_secs(10);
+/// And only once it has come so much further, or onto another timeline: an idle cluster writes nothing but beats, and an
+/// idle agent nothing at all.
+const WRITTEN_AFTER: u64 = 1 << 20;
 
 /// What the coordinators heard of this very copy is as good as what the agent remembers itself.
 pub(crate) fn told_elsewhere(state: &Mutex<State>, welcome: &Welcome) -> Result<(), StateError> {
@@ -62,26 +67,29 @@ impl Instance {
     }
 
     /// Writes down what was seen since: the memory first, the data directory's serial after.
-    async fn raise_told(&self) -> Result<(), StateError> {
+    /// True when it did.
+    async fn raise_told(&self) -> Result<bool, StateError> {
         let _written_alone = self.writing.lock().await;
         let memory = self.memory();
-        let Some(highest) = self.known().highest.filter(|highest| Some(*highest) > memory.told) else {
-            return Ok(());
+        let highest = self.known().highest;
+        let Some(highest) = highest.filter(|highest| is_further(*highest, memory.told)) else {
+            return Ok(false);
         };
         let ours = |found: &Identity| {
             found.cluster == self.welcome.cluster_id && found.incarnation == memory.incarnation
         };
         let found = identity::read(&self.config.pgdata)?.filter(ours);
-        let Some(found) = found.filter(|_| memory.sentinel.is_none()) else { return Ok(()) };
+        let Some(found) = found.filter(|_| memory.sentinel.is_none()) else { return Ok(false) };
         // After a crash it is one behind, and must not fall further.
         if found.serial + 1 == memory.serial {
             self.identify(Identity { serial: memory.serial, ..found })?;
         } else if found.serial != memory.serial {
-            return Ok(());
+            return Ok(false);
         }
         let serial = memory.serial + 1;
         self.remember(move |memory| (memory.told, memory.serial) = (Some(highest), serial)).await?;
-        self.identify(Identity { serial, ..found })
+        self.identify(Identity { serial, ..found })?;
+        Ok(true)
     }
 
     /// What lies past the fork is given up by following: it is not missed any more.
@@ -128,17 +136,45 @@ impl Instance {
     }
 }
 
+fn is_further(highest: Position, told: Option<Position>) -> bool {
+    told.is_none_or(|told| match highest.timeline == told.timeline {
+        true => highest.lsn.bytes_since(told.lsn) >= WRITTEN_AFTER,
+        false => highest > told,
+    })
+}
+
 /// Writes the highest position down, for ever.
 pub(crate) async fn keep_highest(instance: Arc<Instance>) {
     let mut failing = None;
     loop {
-        sleep(WRITTEN_EVERY).await;
-        let error = instance.raise_told().await.err().map(|error| error.to_string());
+        sleep(LOOKED_EVERY).await;
+        let raised = instance.raise_told().await;
+        if !matches!(raised, Ok(false)) {
+            sleep(WRITTEN_EVERY).await;
+        }
+        let error = raised.err().map(|error| error.to_string());
         if error != failing
             && let Some(error) = &error
         {
             tracing::warn!(cluster = %instance.config.cluster, "how far the copy is cannot be written down: {error}");
         }
         failing = error;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use interrex_cluster::wal::{Lsn, TimelineId};
+
+    #[test]
+    fn beats_alone_are_not_written_down() {
+        let at = |timeline, lsn| Position { timeline: TimelineId(timeline), lsn: Lsn(lsn) };
+        assert!(is_further(at(7, 1), None));
+        assert!(!is_further(at(7, WRITTEN_AFTER), Some(at(7, 1))));
+        assert!(is_further(at(7, WRITTEN_AFTER + 1), Some(at(7, 1))));
+        assert!(is_further(at(8, 5), Some(at(7, 9))), "a new timeline");
+        assert!(!is_further(at(6, 1 << 30), Some(at(7, 9))), "an older one is not further");
+        assert!(!is_further(at(7, 5), Some(at(7, 9))));
     }
 }
