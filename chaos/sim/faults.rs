@@ -331,15 +331,7 @@ impl World {
                 self.coordinators[c].paused_until = self.now + ms * MS;
                 self.coordinators[c].away |= ms > 750;
             }
-            Strike::Dispute => {
-                let able: Vec<usize> = (0..self.coordinators.len())
-                    .filter(|c| self.coordinators[*c].up && self.has_quorum(*c))
-                    .collect();
-                if !able.is_empty() {
-                    let winner = able[self.rng.index(able.len())];
-                    self.elect_leader(winner);
-                }
-            }
+            Strike::Dispute => self.elect_anybody(),
             Strike::SlowDisk { target, times, ms } => {
                 let i = self.aim(target) % n;
                 self.servers[i].slow_disk = times;

@@ -100,15 +100,14 @@ impl Instance {
             (run.answered.is_some(), run.log_from)
         };
         let early = exit.is_some() && !answered;
-        let words = early.then(|| crate::run::last_words(&self.rooms.log(), log_from)).flatten();
         let copy = self.memory().incarnation;
-        let lines = if early { crate::run::last_lines(&self.rooms.log(), log_from) } else { Vec::new() };
+        let log = early.then(|| crate::run::tail(&self.rooms.log(), log_from)).flatten().unwrap_or_default();
         *self.run() = crate::run::Run::begun();
         self.keeper.disarm().await;
         let mut known = self.known();
         // One that ends by itself before it ever answered is not started over and over in a hurry.
-        known.ended_early(early, copy, words);
-        known.last_lines = lines;
+        known.ended_early(early, copy, crate::run::last_words(&log));
+        known.last_lines = crate::run::last_lines(&log);
         known.early_ends = if early { known.early_ends.saturating_add(1) } else { 0 };
         let pause = FIRST_PAUSE * 2u32.saturating_pow(known.early_ends.min(8)) / 2;
         known.start_after = (known.early_ends > 0).then(|| now().plus(pause.min(LONGEST_PAUSE)));

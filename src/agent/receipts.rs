@@ -7,7 +7,7 @@
 
 use crate::postgres::Committed;
 use crate::state::{StateError, replace};
-use interrex_cluster::receipt::{KEPT, Receipt};
+use interrex_cluster::receipt::{KEPT, MEANS, Receipt};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, File};
@@ -181,9 +181,7 @@ fn text(whole: &Whole) -> String {
     let mut out = format!(
         "This copy (incarnation {}) was given up in epoch {} and held what nobody else has:\n  {receipt}\n\n\
          from {}\nto   {}\n\n\
-         With acks >= 1 none of these transactions was ever acknowledged: its client got an error, a broken connection \
-         or no answer.\nWhere commits waited for nobody (acks = 0, or alone), or an operator accepted loss, acknowledged \
-         ones may be among them.\nThe WAL is in wal/; pg_waldump of the same major version reads it.\n",
+         {MEANS}The WAL is in wal/; pg_waldump of the same major version reads it.\n",
         receipt.incarnation,
         receipt.epoch,
         or_unknown(receipt.from),
@@ -243,17 +241,11 @@ mod tests {
     fn whole(epoch: u32, incarnation: u32) -> Whole {
         let at = |lsn| Some(Position { timeline: TimelineId(epoch - 1), lsn: Lsn(lsn) });
         let summary = Receipt {
-            epoch: Epoch(epoch),
-            incarnation: Incarnation(incarnation),
-            how: Rebuild::Rewind,
             from: at(0x500_0060),
             to: at(0x500_0090),
             bytes: 48,
             transactions: Some(1),
-            commits: None,
-            tables: Vec::new(),
-            gaps: Vec::new(),
-            kept: String::new(),
+            ..Receipt::about(Epoch(epoch), Incarnation(incarnation), Rebuild::Rewind)
         };
         let listed = Listed { xid: 741, committed: "20:00:00 UTC".to_owned(), lsn: "0/5000068".to_owned() };
         Whole {

@@ -151,10 +151,9 @@ pub(crate) fn before_another_copy(in_vain: u32) -> Option<Duration> {
     Some((FIRST_REST * 2u32.saturating_pow(doublings.min(16))).min(LONGEST_REST))
 }
 
-/// The last lines of a log past `from`, oldest first, each cut to a length that can be shown.
-pub(crate) fn last_lines(log: &Path, from: u64) -> Vec<String> {
-    let text = tail(log, from).unwrap_or_default();
-    let mut lines: Vec<String> = text
+/// The last lines of a log, oldest first, each cut to a length that can be shown.
+pub(crate) fn last_lines(log: &str) -> Vec<String> {
+    let mut lines: Vec<String> = log
         .lines()
         .rev()
         .filter(|line| !line.trim().is_empty())
@@ -165,7 +164,8 @@ pub(crate) fn last_lines(log: &Path, from: u64) -> Vec<String> {
     lines
 }
 
-fn tail(log: &Path, from: u64) -> Option<String> {
+/// What a server wrote to its log past `from`: the end of it, where that is much. Absent: it cannot be read.
+pub(crate) fn tail(log: &Path, from: u64) -> Option<String> {
     let mut log = File::open(log).ok()?;
     let length = log.metadata().ok()?.len();
     log.seek(SeekFrom::Start(from.max(length.saturating_sub(LAST_WORDS)))).ok()?;
@@ -174,9 +174,8 @@ fn tail(log: &Path, from: u64) -> Option<String> {
     Some(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// The last FATAL or PANIC line that a server wrote to its log past `from`, without the time.
-pub(crate) fn last_words(log: &Path, from: u64) -> Option<String> {
-    let text = tail(log, from)?;
+/// The last FATAL or PANIC line of a log, without the time.
+pub(crate) fn last_words(log: &str) -> Option<String> {
     let said = |line: &str| {
         if OF_OTHERS.iter().any(|words| line.contains(words)) {
             return None;
@@ -184,7 +183,7 @@ pub(crate) fn last_words(log: &Path, from: u64) -> Option<String> {
         let words = ["FATAL:", "PANIC:"].iter().find_map(|level| Some(line.split_once(level)?.1))?;
         Some(words.trim().to_owned())
     };
-    text.lines().rev().find_map(said)
+    log.lines().rev().find_map(said)
 }
 
 #[cfg(test)]
@@ -221,13 +220,12 @@ mod tests {
                    2026-11-22 UTC [8] FATAL:  the database system is starting up\n\
                    2026-11-22 UTC [6] LOG:  shut down\n";
         std::fs::write(&log, format!("{old}{new}")).unwrap();
-        assert_eq!(
-            last_words(&log, old.len() as u64).as_deref(),
-            Some("requested timeline 8 is not a child")
-        );
-        assert_eq!(last_words(&log, (old.len() + new.len()) as u64), None);
-        assert_eq!(last_lines(&log, old.len() as u64), new.lines().collect::<Vec<_>>());
-        assert_eq!(last_words(&dir.path().join("none"), 0), None);
+        let words = |log: &Path, from| tail(log, from).and_then(|log| last_words(&log));
+        let lines = |log: &Path, from| last_lines(&tail(log, from).unwrap());
+        assert_eq!(words(&log, old.len() as u64).as_deref(), Some("requested timeline 8 is not a child"));
+        assert_eq!(words(&log, (old.len() + new.len()) as u64), None);
+        assert_eq!(lines(&log, old.len() as u64), new.lines().collect::<Vec<_>>());
+        assert_eq!(words(&dir.path().join("none"), 0), None);
     }
 
     #[test]

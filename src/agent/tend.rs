@@ -12,8 +12,7 @@ use crate::serial::Serials;
 use crate::session::{Lines, now};
 use crate::told::{Outgoing, Told};
 use futures::FutureExt as _;
-use interrex_cluster::ids::{Incarnation, Stamp};
-use interrex_cluster::report::{Proofs, Report, Server};
+use interrex_cluster::report::{Report, Server};
 use interrex_cluster::time::Instant;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -89,21 +88,8 @@ async fn complain(
     let outgoing = || {
         let for_ms = u64::try_from(now().since(since).as_millis()).unwrap_or(u64::MAX);
         let report = Report {
-            instance: config.name.clone(),
-            directory: agent.directory.clone(),
-            obeyed: Stamp::default(),
-            incarnation: Incarnation(0),
-            server: Server::Silent { for_ms },
-            proofs: Proofs::default(),
-            needs: None,
-            receipt: None,
-            doubt: None,
-            failing: None,
-            knock: None,
-            unfit: Vec::new(),
-            pending_restart: Vec::new(),
             doing: Some(format!("not tended: {why}")),
-            lease_left_ms: None,
+            ..Report::of(config.name.clone(), agent.directory.clone(), Server::Silent { for_ms })
         };
         Some(Outgoing { report, wants_lease: None, seen: now() })
     };

@@ -165,12 +165,12 @@ fn without_a_primary(
     member: &Instance,
 ) -> Goal {
     let await_ = |why: &str| Goal::Await { why: why.to_owned() };
-    match (&member.copy, &failover.from, &failover.hand_over) {
+    match (&member.copy, &failover.from, record.handing_over()) {
         (Copy::Empty, ..) => await_("a primary to clone from"),
         // Half a copy cannot be sealed and counts for nothing: its rebuild goes on under the next primary.
         (Copy::Rebuilding { done: false, .. }, ..) => await_("a primary to go on rebuilding from"),
         (_, Some(from), _) if from == instance => Goal::Stopped { epoch: record.epoch, line: record.line() },
-        (_, Some(from), Some(hand_over)) if record.handed_over_at().is_none() => {
+        (_, Some(from), Some(hand_over)) => {
             // Whatever else is asked of it waits until there is a primary again.
             follow(record, instance, from, hand_over.epoch)
                 .map(|goal| StandbyGoal { restart: None, ..goal })

@@ -47,12 +47,7 @@ impl Phase {
             confirmed: reign.is_some_and(|r| r.fork.is_some()),
             open: reign.is_some_and(|r| r.open),
             preparing: matches!(record.operation, Operation::Switchover(_)),
-            handing_over: match &record.operation {
-                Operation::Failover(failover) => {
-                    failover.hand_over.is_some() && record.handed_over_at().is_none()
-                }
-                _ => false,
-            },
+            handing_over: record.handing_over().is_some(),
         }
     }
 }

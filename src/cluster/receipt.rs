@@ -42,6 +42,11 @@ pub struct Receipt {
     pub kept: String,
 }
 
+/// What a receipt means for those who wrote: for people, beside every receipt.
+pub const MEANS: &str = "With acks >= 1 none of these transactions was ever acknowledged: its client got an error, a \
+broken connection or no answer.\nWhere commits waited for nobody (acks = 0, or alone), or an operator accepted loss, \
+acknowledged ones may be among them.\n";
+
 /// A receipt, with whose it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
@@ -54,6 +59,23 @@ pub struct Kept {
 }
 
 impl Receipt {
+    /// About a copy of which nothing else is known yet.
+    pub fn about(epoch: Epoch, incarnation: Incarnation, how: Rebuild) -> Self {
+        Self {
+            epoch,
+            incarnation,
+            how,
+            from: None,
+            to: None,
+            bytes: 0,
+            transactions: None,
+            commits: None,
+            tables: Vec::new(),
+            gaps: Vec::new(),
+            kept: String::new(),
+        }
+    }
+
     /// True when the other one is about the same copy given up at the same place.
     pub fn same_as(&self, other: &Receipt) -> bool {
         let about = |receipt: &Receipt| (receipt.epoch, receipt.incarnation, receipt.from, receipt.to);

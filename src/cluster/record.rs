@@ -324,6 +324,12 @@ impl Cluster {
         }
     }
 
+    /// A planned change whose old primary is still to stop: the others receive from it meanwhile.
+    pub fn handing_over(&self) -> Option<&HandOver> {
+        let Operation::Failover(failover) = &self.operation else { return None };
+        failover.hand_over.as_ref().filter(|_| self.handed_over_at().is_none())
+    }
+
     /// Where the old primary of a planned change ended: its server is gone, and nobody can receive anything more.
     pub fn handed_over_at(&self) -> Option<Position> {
         let Operation::Failover(failover) = &self.operation else { return None };

@@ -8,6 +8,16 @@ use crate::receipt::Receipt;
 use crate::wal::{History, Lsn, Position, TimelineId};
 use serde::{Deserialize, Serialize};
 
+/// Parameters that replay compares with the primary's: a standby that has less of one pauses its replay, cannot be
+/// promoted, and does not start (F25).
+pub const REPLAY_CHECKS: [&str; 5] = [
+    "max_connections",
+    "max_worker_processes",
+    "max_wal_senders",
+    "max_prepared_transactions",
+    "max_locks_per_transaction",
+];
+
 /// Everything that one agent says of one instance, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
@@ -42,6 +52,29 @@ pub struct Report {
     pub doing: Option<String>,
     /// Lease that is left to the agent, in milliseconds; absent when it holds none.
     pub lease_left_ms: Option<u64>,
+}
+
+impl Report {
+    /// A report that says nothing but who speaks and what the server is: everything else is unknown, or none.
+    pub fn of(instance: InstanceName, directory: DirectoryId, server: Server) -> Self {
+        Self {
+            instance,
+            directory,
+            obeyed: Stamp::default(),
+            incarnation: Incarnation(0),
+            server,
+            proofs: Proofs::default(),
+            needs: None,
+            knock: None,
+            unfit: Vec::new(),
+            pending_restart: Vec::new(),
+            doing: None,
+            receipt: None,
+            doubt: None,
+            failing: None,
+            lease_left_ms: None,
+        }
+    }
 }
 
 /// The PostgreSQL server of an instance.

@@ -245,8 +245,8 @@ fn lasting(report: &Report) -> Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use interrex_cluster::ids::{Incarnation, Stamp, SystemId};
-    use interrex_cluster::report::{Knock, Proofs, Receiver, Standby};
+    use interrex_cluster::ids::{Incarnation, SystemId};
+    use interrex_cluster::report::{Knock, Receiver, Standby};
     use interrex_cluster::wal::{Lsn, TimelineId};
 
     fn report(directory: &str, flushed: u64) -> Report {
@@ -257,27 +257,13 @@ mod tests {
             flushed: Lsn(flushed),
             quiet_ms: flushed,
         };
-        Report {
-            instance: "n2".parse().unwrap(),
-            directory: DirectoryId(directory.to_owned()),
-            obeyed: Stamp::default(),
-            incarnation: Incarnation(1),
-            server: Server::Standby(Standby {
-                system: SystemId(7),
-                replayed: Lsn(flushed),
-                receiver: Some(receiver),
-            }),
-            proofs: Proofs::default(),
-            needs: None,
-            receipt: None,
-            doubt: None,
-            failing: None,
-            knock: None,
-            unfit: Vec::new(),
-            pending_restart: Vec::new(),
-            doing: None,
-            lease_left_ms: None,
-        }
+        let server = Server::Standby(Standby {
+            system: SystemId(7),
+            replayed: Lsn(flushed),
+            receiver: Some(receiver),
+        });
+        let directory = DirectoryId(directory.to_owned());
+        Report { incarnation: Incarnation(1), ..Report::of("n2".parse().unwrap(), directory, server) }
     }
 
     /// The n-th word of an agent's first run.

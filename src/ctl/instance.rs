@@ -1,10 +1,11 @@
 //! What is asked of single instances: `restart CLUSTER [INSTANCE]`, `reinit CLUSTER INSTANCE`, `instance remove|keep
 //! CLUSTER INSTANCE`. Each is followed until it is done.
 
-use crate::{CtlError, Output, Session, planned};
+use crate::planned::{self, Say};
+use crate::{CtlError, Output, Session};
 use clap::{Args, Subcommand};
-use interrex_api::admin::EventsRequest;
 use interrex_cluster::command::Asking;
+use interrex_cluster::event::Event;
 use interrex_cluster::ids::{ClusterName, InstanceName};
 
 /// Restart PostgreSQL: one instance, or all, the standbys first.
@@ -150,21 +151,13 @@ async fn until(
     kind: &str,
     instance: &InstanceName,
 ) -> Result<(), CtlError> {
-    let request = EventsRequest { cluster: Some(cluster.clone()), after, follow: true };
-    let mut events = session.client.events(request).await?;
-    while let Some(event) = events.next().await? {
-        if session.output == Output::Table {
-            writeln!(session.out, "{}", event.text)?;
-            session.out.flush()?;
-        }
+    let judge = |event: Event| {
         let about = event.text.split_whitespace().any(|word| word == instance.as_str());
         match event.kind.as_str() {
-            reached if reached == kind && about => return Ok(()),
-            "taken-back" if about => return Err(CtlError::Refused(event.text)),
-            _ => {}
+            reached if reached == kind && about => Some(Ok(())),
+            "taken-back" if about => Some(Err(CtlError::Refused(event.text))),
+            _ => None,
         }
-    }
-    Err(CtlError::Refused(format!(
-        "the coordinators stopped telling before it was done; see: interrex events {cluster}"
-    )))
+    };
+    planned::until(session, cluster, after, Say::Everything, judge).await
 }

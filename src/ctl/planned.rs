@@ -1,8 +1,9 @@
-//! Following a planned change of primary to its end: what happens is told as it happens, and the end is either what was
-//! asked for or the reason why not.
+//! Following what was asked for to its end: what happens is told as it happens, and the end is either what was asked for
+//! or the reason why not.
 
 use crate::{CtlError, Output, Session};
 use interrex_api::admin::EventsRequest;
+use interrex_cluster::event::Event;
 use interrex_cluster::ids::{ClusterName, Epoch, InstanceName};
 
 /// How a planned change ended.
@@ -26,6 +27,42 @@ pub(crate) async fn newest(session: &Session<'_>, cluster: &ClusterName) -> Resu
     Ok(newest)
 }
 
+/// Whether each event is a line of the table meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Say {
+    /// Each.
+    Everything,
+    /// None.
+    Nothing,
+}
+
+/// Hears what happens to the cluster after a log entry, until `judge` has an answer.
+///
+/// # Errors
+/// Nobody answers any more, or what `judge` says.
+pub(crate) async fn until<T>(
+    session: &mut Session<'_>,
+    cluster: &ClusterName,
+    after: u64,
+    say: Say,
+    mut judge: impl FnMut(Event) -> Option<Result<T, CtlError>>,
+) -> Result<T, CtlError> {
+    let request = EventsRequest { cluster: Some(cluster.clone()), after, follow: true };
+    let mut events = session.client.events(request).await?;
+    while let Some(event) = events.next().await? {
+        if say == Say::Everything && session.output == Output::Table {
+            writeln!(session.out, "{}", event.text)?;
+            session.out.flush()?;
+        }
+        if let Some(answer) = judge(event) {
+            return answer;
+        }
+    }
+    Err(CtlError::Refused(format!(
+        "the coordinators stopped telling before it was done; see: interrex events {cluster}"
+    )))
+}
+
 /// Follows the change that begins `epoch` until somebody takes writes again. As a table, each event is a line.
 ///
 /// # Errors
@@ -37,21 +74,17 @@ pub(crate) async fn follow(
     epoch: Epoch,
     to: &InstanceName,
 ) -> Result<Outcome, CtlError> {
-    let request = EventsRequest { cluster: Some(cluster.clone()), after, follow: true };
-    let mut events = session.client.events(request).await?;
     let mut missed = None;
-    while let Some(event) = events.next().await? {
-        if session.output == Output::Table {
-            writeln!(session.out, "{}", event.text)?;
-            session.out.flush()?;
+    let opened = |event: Event| match event.kind.as_str() {
+        "switchover-abandoned" if event.epoch < epoch => Some(Err(CtlError::Refused(event.text))),
+        "switchover-abandoned" | "switchover-missed" => {
+            missed = Some(event.text);
+            None
         }
-        match event.kind.as_str() {
-            "switchover-abandoned" if event.epoch < epoch => return Err(CtlError::Refused(event.text)),
-            "switchover-abandoned" | "switchover-missed" => missed = Some(event.text),
-            "opened" if event.epoch >= epoch => break,
-            _ => {}
-        }
-    }
+        "opened" if event.epoch >= epoch => Some(Ok(())),
+        _ => None,
+    };
+    until(session, cluster, after, Say::Everything, opened).await?;
     let now = session.client.get_cluster(cluster).await?;
     let primary = now.primary.ok_or_else(|| {
         CtlError::Refused(format!("{cluster} has no primary at the moment; see: interrex explain {cluster}"))

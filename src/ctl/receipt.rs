@@ -5,7 +5,7 @@ use crate::when::utc;
 use crate::{CtlError, Output, Session};
 use clap::Args;
 use interrex_cluster::ids::{ClusterName, InstanceName};
-use interrex_cluster::receipt::{Kept, Receipt};
+use interrex_cluster::receipt::{Kept, MEANS, Receipt};
 use interrex_cluster::report::Rebuild;
 
 /// Tell what was given up.
@@ -57,11 +57,7 @@ fn screen(receipts: &[Kept]) -> String {
     for kept in receipts {
         out.push_str(&details(&kept.instance, &kept.receipt));
     }
-    out.push_str(
-        "\nWith acks >= 1 none of these transactions was ever acknowledged: its client got an error, a broken \
-         connection or no answer.\nWhere commits waited for nobody (acks = 0, or alone), or an operator accepted loss, \
-         acknowledged ones may be among them.\n",
-    );
+    out.push_str(&format!("\n{MEANS}"));
     out
 }
 

@@ -1,8 +1,10 @@
 //! `set CLUSTER key=value…`.
 
-use crate::{CtlError, Output, Session, planned};
+use crate::planned::{self, Say};
+use crate::{CtlError, Output, Session};
 use clap::Args;
-use interrex_api::admin::{EventsRequest, SetSpecRequest};
+use interrex_api::admin::SetSpecRequest;
+use interrex_cluster::event::Event;
 use interrex_cluster::ids::ClusterName;
 use interrex_cluster::spec::Spec;
 
@@ -35,7 +37,13 @@ impl Set {
         let request = SetSpecRequest { name: self.cluster.clone(), changes: self.changes.clone() };
         let reply = session.client.set_spec(&request).await?;
         if reply.proposed {
-            self.judged(session, before).await?;
+            // PostgreSQL says whether it takes the parameters.
+            let settled = |event: Event| match event.kind.as_str() {
+                "set" => Some(Ok(())),
+                "set-refused" => Some(Err(CtlError::Refused(event.text))),
+                _ => None,
+            };
+            planned::until(session, &self.cluster, before, Say::Nothing, settled).await?;
         }
         if session.output == Output::Json {
             return session.json(&serde_json::json!({ "cluster": self.cluster, "changed": reply.changed }));
@@ -53,23 +61,6 @@ impl Set {
             )?;
         }
         Ok(())
-    }
-
-    /// Until PostgreSQL said whether it takes the parameters.
-    async fn judged(&self, session: &mut Session<'_>, after: u64) -> Result<(), CtlError> {
-        let request = EventsRequest { cluster: Some(self.cluster.clone()), after, follow: true };
-        let mut events = session.client.events(request).await?;
-        while let Some(event) = events.next().await? {
-            match event.kind.as_str() {
-                "set" => return Ok(()),
-                "set-refused" => return Err(CtlError::Refused(event.text)),
-                _ => {}
-            }
-        }
-        Err(CtlError::Refused(format!(
-            "the coordinators stopped telling before it was judged; see: interrex events {}",
-            self.cluster
-        )))
     }
 }
 

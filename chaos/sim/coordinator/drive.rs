@@ -10,7 +10,6 @@ use interrex_cluster::explain;
 use interrex_cluster::problem::{ProblemKind, Severity};
 use interrex_cluster::record::{Cluster, Operation};
 use interrex_cluster::time::{Instant, WallMs};
-use interrex_cluster::view::View;
 use std::collections::BTreeMap;
 
 /// As in the shipped driver.
@@ -78,14 +77,7 @@ impl World {
     fn decide(&mut self, c: usize, record: &Cluster, now: Instant) -> Decision {
         let coordinator = &mut self.coordinators[c];
         let mut memory = std::mem::take(&mut coordinator.memory);
-        let view = View {
-            record,
-            heard: &coordinator.heard,
-            listening_since: coordinator.listening_since,
-            last_grant: coordinator.last_grant.max(coordinator.since),
-            policy: &self.policy,
-            now,
-        };
+        let view = coordinator.view(record, &self.policy, now);
         memory.look(&view);
         let decision = decide(&view, &memory);
         coordinator.memory = memory;

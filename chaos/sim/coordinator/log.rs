@@ -122,15 +122,20 @@ impl World {
             (None, Some(_)) => {}
         }
         if self.log.leaderless_since.is_some() && self.now >= self.log.election_at {
-            let able: Vec<usize> = (0..self.coordinators.len())
-                .filter(|c| self.coordinators[*c].up && self.has_quorum(*c))
-                .collect();
-            if !able.is_empty() {
-                let winner = able[self.rng.index(able.len())];
-                self.elect_leader(winner);
-            }
+            self.elect_anybody();
         }
         self.depose();
+    }
+
+    /// One of those who could win an election does; nobody, where nobody has a quorum.
+    pub(crate) fn elect_anybody(&mut self) {
+        let able: Vec<usize> = (0..self.coordinators.len())
+            .filter(|c| self.coordinators[*c].up && self.has_quorum(*c))
+            .collect();
+        if !able.is_empty() {
+            let winner = able[self.rng.index(able.len())];
+            self.elect_leader(winner);
+        }
     }
 
     /// Somebody else wins an election: the one before may learn of it late.

@@ -17,8 +17,10 @@ pub(crate) use serve::address;
 use interrex_cluster::command::Command;
 use interrex_cluster::ids::{Epoch, InstanceName};
 use interrex_cluster::memory::Memory;
+use interrex_cluster::policy::Policy;
+use interrex_cluster::record::Cluster;
 use interrex_cluster::time::Instant;
-use interrex_cluster::view::Heard;
+use interrex_cluster::view::{Heard, View};
 use std::collections::{BTreeMap, VecDeque};
 
 /// What an agent asked that needs a confirmed leadership.
@@ -59,4 +61,18 @@ pub(crate) struct Coordinator {
     pub(crate) changed: bool,
     /// When it lost its quorum, as far as it knows itself to lead.
     pub(crate) lonely_since: Option<u64>,
+}
+
+impl Coordinator {
+    /// All that it may know of a cluster at `now`, by its own clock.
+    fn view<'a>(&'a self, record: &'a Cluster, policy: &'a Policy, now: Instant) -> View<'a> {
+        View {
+            record,
+            heard: &self.heard,
+            listening_since: self.listening_since,
+            last_grant: self.last_grant.max(self.since),
+            policy,
+            now,
+        }
+    }
 }

@@ -6,7 +6,6 @@ use crate::world::World;
 use interrex_cluster::command::Command;
 use interrex_cluster::operation::switchover;
 use interrex_cluster::record::Operation;
-use interrex_cluster::view::View;
 use std::collections::BTreeSet;
 
 /// What an operator may ask.
@@ -47,14 +46,7 @@ impl World {
         let state = self.state_of(c);
         let record = state.record.as_ref()?;
         let coordinator = &self.coordinators[c];
-        let view = View {
-            record,
-            heard: &coordinator.heard,
-            listening_since: coordinator.listening_since,
-            last_grant: coordinator.last_grant.max(coordinator.since),
-            policy: &self.policy,
-            now,
-        };
+        let view = coordinator.view(record, &self.policy, now);
         let epoch = record.epoch;
         match wish {
             Wish::Switchover { to } => {

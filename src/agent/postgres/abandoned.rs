@@ -12,15 +12,6 @@ use super::server::Server;
 use interrex_cluster::wal::{History, TimelineId};
 
 impl Server {
-    /// The newest timeline that the control file speaks of: the data are on it, whatever WAL is there.
-    ///
-    /// # Errors
-    /// The control file cannot be read.
-    pub async fn data_timeline(&self) -> Result<TimelineId> {
-        let control = self.control_data().await?;
-        Ok(control.min_recovery.map_or(control.timeline, |min| min.timeline.max(control.timeline)))
-    }
-
     /// Removes every history above `own`, the timeline of the copy's newest record, that is not on `line` with the very
     /// contents; gives the numbers. Placeholders stay: they mislead nobody. After it, a server that runs has to be
     /// restarted: it may have taken one of them for its target already.

@@ -52,9 +52,7 @@ impl Server {
         session.close().await;
         Ok(())
     }
-}
 
-impl Server {
     /// The checkpointer has the flag that makes commits wait at all (F7): a fresh connection shows names, and a
     /// CHECKPOINT that was asked for after that completed.
     ///
@@ -66,9 +64,7 @@ impl Server {
         self.wait_until_fresh("show synchronous_standby_names", waits, until).await?;
         self.checkpoint(deadline).await
     }
-}
 
-impl Server {
     /// A checkpoint, spread over nothing: as fast as the disk allows.
     ///
     /// # Errors

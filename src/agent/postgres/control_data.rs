@@ -5,6 +5,7 @@ use super::error::{Error, Result};
 use super::server::{Server, TOOL_PATIENCE};
 use super::tool::Tool;
 use interrex_cluster::ids::SystemId;
+use interrex_cluster::report::REPLAY_CHECKS;
 use interrex_cluster::wal::{Lsn, Position, TimelineId};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -55,6 +56,13 @@ pub enum ControlState {
     StartingUp,
 }
 
+impl ControlData {
+    /// The newest timeline that it speaks of: the data are on it, whatever WAL is there.
+    pub fn data_timeline(&self) -> TimelineId {
+        self.min_recovery.map_or(self.timeline, |min| min.timeline.max(self.timeline))
+    }
+}
+
 impl Server {
     /// What pg_control says; needs no server. Milliseconds.
     ///
@@ -102,7 +110,7 @@ fn parse(said: &str) -> Result<ControlData, String> {
         log_hints: text("wal_log_hints setting")? == "on",
         parameters: REPLAY_CHECKS
             .iter()
-            .map(|(setting, key)| Ok(((*setting).to_owned(), number(key)?)))
+            .map(|setting| Ok(((*setting).to_owned(), number(&line_of(setting))?)))
             .collect::<Result<_, String>>()?,
     })
 }
@@ -120,11 +128,7 @@ fn state(text: &str) -> Result<ControlState, String> {
     })
 }
 
-/// What replay compares with the primary's value (F25): name of the setting, and of the line in pg_controldata.
-pub(super) const REPLAY_CHECKS: [(&str, &str); 5] = [
-    ("max_connections", "max_connections setting"),
-    ("max_worker_processes", "max_worker_processes setting"),
-    ("max_wal_senders", "max_wal_senders setting"),
-    ("max_prepared_transactions", "max_prepared_xacts setting"),
-    ("max_locks_per_transaction", "max_locks_per_xact setting"),
-];
+/// The line of pg_controldata that has the primary's value of a parameter that replay checks.
+fn line_of(parameter: &str) -> String {
+    format!("{} setting", parameter.replace("transaction", "xact"))
+}

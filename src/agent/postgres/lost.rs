@@ -4,10 +4,12 @@
 
 use super::error::{Error, Result};
 use super::files::blocking;
+use super::history::history_name;
 use super::losses::{FileNode, Losses};
 use super::server::Server;
 use super::session::literal;
 use super::tool::Tool;
+use super::wal_reader::segment_name;
 use interrex_cluster::record::Address;
 use interrex_cluster::wal::{Lsn, TimelineId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,18 +61,11 @@ impl Server {
         let segment = self.control_data().await?.segment_size;
         let (wal, stretches) = (self.layout().pgdata.join("pg_wal"), stretches.to_vec());
         blocking(move || {
-            let per_id = 0x1_0000_0000 / segment.max(1);
             let mut files = Vec::new();
-            for stretch in stretches {
-                let timeline = stretch.timeline.0;
-                files.push(wal.join(format!("{timeline:08X}.history")));
-                for number in stretch.from.0 / segment..=stretch.to.0.saturating_sub(1) / segment {
-                    files.push(wal.join(format!(
-                        "{timeline:08X}{:08X}{:08X}",
-                        number / per_id,
-                        number % per_id
-                    )));
-                }
+            for Stretch { timeline, from, to } in stretches {
+                files.push(wal.join(history_name(timeline)));
+                let numbers = from.0 / segment..=to.0.saturating_sub(1) / segment;
+                files.extend(numbers.map(|number| wal.join(segment_name(timeline, number, segment))));
             }
             Ok(files.into_iter().filter(|file| file.is_file()).collect())
         })

@@ -3,7 +3,6 @@
 //! Times that PostgreSQL shows are wall clocks, a standby's even of another machine: they are only compared with
 //! themselves ([`super::heard`]).
 
-use super::control_data::REPLAY_CHECKS;
 use super::error::{Error, Result};
 use super::heard::Who;
 use super::layout::{REPLICATION, SUPERUSER};
@@ -12,6 +11,7 @@ use super::remote::timeline_of;
 use super::server::Server;
 use super::session::Row;
 use interrex_cluster::ids::SystemId;
+use interrex_cluster::report::REPLAY_CHECKS;
 use interrex_cluster::wal::{Lsn, TimelineId};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,7 +34,7 @@ impl Server {
 
 /// Each row begins with what it is about.
 fn question() -> String {
-    let settings = SHOWN.iter().chain(REPLAY_CHECKS.iter().map(|(setting, _)| setting));
+    let settings = SHOWN.iter().chain(REPLAY_CHECKS.iter());
     let settings: Vec<String> =
         settings.map(|s| format!("select 'setting', '{s}', current_setting('{s}')")).collect();
     format!(

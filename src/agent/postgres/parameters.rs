@@ -1,6 +1,7 @@
 //! The cluster's PostgreSQL parameters, in a file of their own that ours includes first: whatever Interrex needs wins.
 //! And the floor: a standby never starts with less than replay demands of it (F25), whoever lowered it.
 
+use super::control_data::ControlData;
 use super::error::{Error, Result};
 use super::files::{blocking, replace, text};
 use super::server::{PATIENCE, Server, TOOL_PATIENCE};
@@ -8,6 +9,7 @@ use super::session::identifier;
 use super::settings::quote;
 use super::settings_table::KEYS;
 use super::tool::Tool;
+use futures::future::try_join_all;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -16,15 +18,6 @@ use std::fmt::Write as _;
 pub(super) const PARAMETERS: &str = "interrex.parameters.conf";
 /// Where PostgreSQL's own files are, is the node file's to say.
 const PLACES: [&str; 5] = ["data_directory", "config_file", "hba_file", "ident_file", "external_pid_file"];
-/// Replay stops a server that has less of one of these than its primary had (F25).
-const REPLAY_DEMANDS: [&str; 5] = [
-    "max_connections",
-    "max_worker_processes",
-    "max_wal_senders",
-    "max_prepared_transactions",
-    "max_locks_per_transaction",
-];
-
 impl Server {
     /// Whether PostgreSQL takes all of them, by its own binary; the running server is not touched.
     ///
@@ -56,10 +49,10 @@ impl Server {
     /// Every server of ours starts as a standby, the next primary too, and a standby does not start with less than its
     /// primary ran with (F25): what was raised once stays.
     async fn judge_demands(&self, parameters: &BTreeMap<String, String>) -> Result<()> {
-        let demanded = self.control_data().await?.parameters;
-        for name in REPLAY_DEMANDS {
-            let wanted = parameters.get(name).and_then(|value| value.parse::<u64>().ok());
-            let (Some(wanted), Some(demanded)) = (wanted, demanded.get(name)) else { continue };
+        for (name, demanded) in &self.control_data().await?.parameters {
+            let Some(wanted) = parameters.get(name).and_then(|value| value.parse::<u64>().ok()) else {
+                continue;
+            };
             if wanted < *demanded {
                 return Err(Error::Refused(format!(
                     "{name}={wanted} is lower than the {demanded} that the primary runs with; replay demands as much, so \
@@ -111,19 +104,16 @@ impl Server {
     /// line, which even ALTER SYSTEM does not override.
     ///
     /// # Errors
-    /// pg_control or the configuration cannot be read.
-    pub async fn floor(&self) -> Result<Vec<OsString>> {
-        let control = self.control_data().await?;
-        let mut args = Vec::new();
-        for name in REPLAY_DEMANDS {
-            let Some(demanded) = control.parameters.get(name).copied() else { continue };
+    /// The configuration cannot be read.
+    pub async fn floor(&self, control: &ControlData) -> Result<Vec<OsString>> {
+        let raised = control.parameters.iter().map(async |(name, demanded)| {
             let tool = Tool::new(self.layout(), "postgres").arg("-D").arg(&self.layout().pgdata);
             let has = tool.args(&["-C", name]).output(TOOL_PATIENCE).await?;
-            if has.trim().parse::<u64>().is_ok_and(|has| has < demanded) {
-                args.extend([OsString::from("-c"), format!("{name}={demanded}").into()]);
-            }
-        }
-        Ok(args)
+            let low = has.trim().parse::<u64>().is_ok_and(|has| has < *demanded);
+            Ok::<_, Error>(low.then(|| [OsString::from("-c"), format!("{name}={demanded}").into()]))
+        });
+        // Beside one another: each is a process, and a start waits for them.
+        Ok(try_join_all(raised).await?.into_iter().flatten().flatten().collect())
     }
 }
 

@@ -329,9 +329,14 @@ impl<'a> Reader<'a> {
     }
 
     fn path(&self, segment: u64, timeline: TimelineId) -> PathBuf {
-        let per_id = 0x1_0000_0000 / self.shape.segment;
-        self.wal.join(format!("{:08X}{:08X}{:08X}", timeline.0, segment / per_id, segment % per_id))
+        self.wal.join(segment_name(timeline, segment, self.shape.segment))
     }
+}
+
+/// The file of a segment, counted from the beginning of all WAL, of `size` bytes.
+pub(super) fn segment_name(timeline: TimelineId, segment: u64, size: u64) -> String {
+    let per_id = 0x1_0000_0000 / size;
+    format!("{:08X}{:08X}{:08X}", timeline.0, segment / per_id, segment % per_id)
 }
 
 enum Assembled {

@@ -77,19 +77,7 @@ impl Instance {
         state: ControlState,
     ) -> Option<(Receipt, Vec<Stretch>)> {
         let memory = self.memory();
-        let blank = Receipt {
-            epoch: goal.epoch,
-            incarnation: memory.incarnation,
-            how,
-            from: None,
-            to: None,
-            bytes: 0,
-            transactions: None,
-            commits: None,
-            tables: Vec::new(),
-            gaps: Vec::new(),
-            kept: String::new(),
-        };
+        let blank = Receipt::about(goal.epoch, memory.incarnation, how);
         let rebuilt = memory.rebuilt == Some(memory.incarnation);
         let found = async {
             let end = self.server.data_end(Some(line), rebuilt, memory.told).await?;
@@ -204,17 +192,8 @@ mod tests {
     fn what_is_told_is_short_and_has_no_control_characters() {
         let tables: Vec<String> = (0..25).map(|n| format!("t{n}\n{}", "x".repeat(500))).collect();
         let receipt = Receipt {
-            epoch: Default::default(),
-            incarnation: Default::default(),
-            how: Rebuild::Rewind,
-            from: None,
-            to: None,
-            bytes: 0,
-            transactions: None,
-            commits: None,
-            tables: Vec::new(),
             gaps: vec!["g\r".to_owned()],
-            kept: String::new(),
+            ..Receipt::about(Default::default(), Default::default(), Rebuild::Rewind)
         };
         let told = shortened(receipt, &tables);
         assert_eq!(told.tables.len(), TOLD_TABLES + 1);

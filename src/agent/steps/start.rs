@@ -3,7 +3,7 @@
 
 use super::{Done, StepError};
 use crate::instance::Instance;
-use crate::postgres::{Clients, Role, Settings, Upstream};
+use crate::postgres::{Clients, ControlData, Role, Settings, Upstream};
 use crate::process::{StartSpec, start};
 use crate::run::Run;
 use crate::session::now;
@@ -27,9 +27,10 @@ impl Instance {
         self.write_role(&role).await?;
         self.server.write_hba(clients).await?;
         self.server.put_standby_signal().await?;
-        self.removed_abandoned(self.own_timeline(line).await?, line).await?;
+        let control = self.server.control_data().await?;
+        self.removed_abandoned(self.own_timeline(&control, line).await, line).await?;
         self.server.free_numbers().await?;
-        let floor = self.server.floor().await?;
+        let floor = self.server.floor(&control).await?;
         let log_from = std::fs::metadata(self.rooms.log()).map_or(0, |log| log.len());
         // The server is gone and would come up as a standby: no promotion is in flight any more.
         self.remember(|memory| memory.promoted = None).await?;
@@ -61,14 +62,14 @@ impl Instance {
     }
 
     /// The newest timeline that the stopped copy is on, by its WAL and by its data.
-    async fn own_timeline(&self, line: Option<&History>) -> Result<TimelineId, StepError> {
+    async fn own_timeline(&self, control: &ControlData, line: Option<&History>) -> TimelineId {
         let known = self.known().end.as_ref().map(|end| end.position.timeline);
         let by_wal = match known {
             Some(timeline) => timeline,
             // A copy that was just rewound has not all of its WAL yet: its data tell.
             None => self.server.wal_end(None, line).await.map(|end| end.timeline).unwrap_or_default(),
         };
-        Ok(by_wal.max(self.server.data_timeline().await?))
+        by_wal.max(control.data_timeline())
     }
 
     fn not_in_a_hurry(&self) -> Done {

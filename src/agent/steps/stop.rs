@@ -34,9 +34,7 @@ impl Instance {
         // Only told now: the server had to end either way.
         signal.map_err(StepError::from)
     }
-}
 
-impl Instance {
     /// In good order, as long as that makes progress: the data directory is clean once `pg_control` says so, and then
     /// nothing is lost by cutting short who still waits for a standby.
     async fn end_fast(&self, running: &Running) -> Done {

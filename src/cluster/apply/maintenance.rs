@@ -18,45 +18,43 @@ pub(super) fn set_paused(cluster: &mut Cluster, paused: bool) -> Done {
     }])
 }
 
-/// Recorded; an answer to an earlier question of another kind is no longer waited for.
+/// Recorded. While one question stands another is refused, or whoever waits for the first would wait for ever.
 pub(super) fn ask(cluster: &mut Cluster, instance: &InstanceName, what: Asking) -> Done {
-    let primary = cluster.primary.as_ref().map(|reign| reign.instance.clone());
+    let is_primary = cluster.primary.as_ref().is_some_and(|reign| reign.instance == *instance);
     let number = cluster.revision.next();
     let Some(member) = cluster.instances.get(instance) else {
         return Rejected::because(format!("{instance} is not an instance of cluster {}", cluster.name));
     };
-    if what != Asking::Nothing && primary.as_ref() == Some(instance) {
+    if what != Asking::Nothing && is_primary {
         return Rejected::because(format!("{instance} is the primary; another one has to be primary first"));
     }
     let asked = match what {
         Asking::Restart => Some(Asked::Restart { number }),
         Asking::Reinit { discard_old } => {
-            another_whole_copy(cluster, primary.as_ref())?;
+            another_whole_copy(cluster)?;
             Some(Asked::Reinit { discard_old })
         }
         Asking::Leave => {
-            another_whole_copy(cluster, primary.as_ref())?;
+            another_whole_copy(cluster)?;
             room_to_leave(cluster, instance)?;
             Some(Asked::Leave)
         }
         Asking::Nothing => None,
     };
-    match (&member.asked, &asked) {
-        (None, None) => return Ok(Vec::new()),
-        (Some(Asked::Restart { .. }), Some(Asked::Restart { .. })) => {}
-        (Some(before), Some(_)) if member.asked != asked => {
-            let what = match before {
-                Asked::Restart { .. } => "to be restarted",
-                Asked::Reinit { .. } => "to be cloned anew",
-                Asked::Leave => "to leave",
-            };
-            return Rejected::because(format!(
-                "{instance} is {what} already; wait for it, or take it back with: interrex instance keep {} {instance}",
-                cluster.name
-            ));
-        }
-        (before, after) if before == after => return Ok(Vec::new()),
-        _ => {}
+    if member.asked == asked {
+        return Ok(Vec::new());
+    }
+    let standing = match (&member.asked, &asked) {
+        (None, _) | (_, None) | (Some(Asked::Restart { .. }), Some(Asked::Restart { .. })) => None,
+        (Some(Asked::Restart { .. }), Some(_)) => Some("to be restarted"),
+        (Some(Asked::Reinit { .. }), Some(_)) => Some("to be cloned anew"),
+        (Some(Asked::Leave), Some(_)) => Some("to leave"),
+    };
+    if let Some(standing) = standing {
+        return Rejected::because(format!(
+            "{instance} is {standing} already; wait for it, or take it back with: interrex instance keep {} {instance}",
+            cluster.name
+        ));
     }
     let told = match &asked {
         Some(Asked::Restart { .. }) => ("restart-asked", format!("{instance} is to be restarted")),
@@ -72,10 +70,10 @@ pub(super) fn ask(cluster: &mut Cluster, instance: &InstanceName, what: Asking) 
 }
 
 /// The last whole copy is never given up; only an open primary proves that there is another one.
-fn another_whole_copy(cluster: &Cluster, primary: Option<&InstanceName>) -> Result<(), Rejected> {
-    let open = cluster.primary.as_ref().is_some_and(|reign| reign.open);
-    let source = primary.and_then(|primary| cluster.instances.get(primary));
-    if open && source.is_some_and(|source| source.copy == Copy::Whole) {
+fn another_whole_copy(cluster: &Cluster) -> Result<(), Rejected> {
+    let open = cluster.primary.as_ref().filter(|reign| reign.open);
+    let source = open.and_then(|reign| cluster.instances.get(&reign.instance));
+    if source.is_some_and(|source| source.copy == Copy::Whole) {
         return Ok(());
     }
     Rejected::because("no primary takes writes at the moment: its copy might be the last whole one")

@@ -10,18 +10,10 @@ use crate::ids::InstanceName;
 use crate::memory::{Memory, able_to_acknowledge};
 use crate::problem::{Refusal, Wait};
 use crate::record::{Failover, Operation, Reign, Switchover};
-use crate::report::{Sender, Server};
+use crate::report::{REPLAY_CHECKS, Sender, Server};
 use crate::time::span;
 use crate::view::View;
-
-/// A standby that has less of one of these than its primary pauses its replay, and cannot be promoted (F25).
-const REPLAY_CHECKS: [&str; 5] = [
-    "max_connections",
-    "max_worker_processes",
-    "max_wal_senders",
-    "max_prepared_transactions",
-    "max_locks_per_transaction",
-];
+use std::collections::BTreeMap;
 
 /// What a switchover would do if it began now: to `wanted`, or to whoever is preferred.
 pub fn preview(view: &View<'_>, wanted: Option<&InstanceName>) -> Preview {
@@ -32,28 +24,31 @@ pub fn preview(view: &View<'_>, wanted: Option<&InstanceName>) -> Preview {
         return Preview { obstacles, ..Preview::default() };
     }
     let others = view.record.instances.keys().filter(|name| **name != reign.instance);
-    let (unfit, fit): (Vec<_>, Vec<_>) =
-        others.map(|name| (name, refusal(view, name))).partition(|(_, refusal)| refusal.is_some());
-    let mut fit: Vec<&InstanceName> = fit.into_iter().map(|(name, _)| name).collect();
+    let (mut fit, mut refused) = (Vec::new(), BTreeMap::new());
+    for name in others {
+        match refusal(view, name) {
+            None => fit.push(name),
+            Some(refusal) => drop(refused.insert(name, refusal)),
+        }
+    }
     fit.sort_by_key(|name| {
         (wanted != Some(*name), view.member(name).and_then(|m| m.priority), (*name).clone())
     });
-    let mut refusals: Vec<Refusal> = unfit.into_iter().filter_map(|(_, refusal)| refusal).collect();
     let winner = fit.first().filter(|first| wanted.is_none_or(|wanted| wanted == **first));
+    let preferred = |name: &&InstanceName, winner: &InstanceName| Refusal::Preferred {
+        instance: (*name).clone(),
+        winner: winner.clone(),
+    };
+    let others: Vec<Refusal> =
+        winner.iter().flat_map(|winner| fit.iter().skip(1).map(|name| preferred(name, winner))).collect();
     match (winner, wanted) {
-        (Some(winner), _) => refusals.extend(
-            fit.iter()
-                .skip(1)
-                .map(|name| Refusal::Preferred { instance: (*name).clone(), winner: (*winner).clone() }),
-        ),
-        (None, Some(wanted)) => {
-            let why =
-                refusal(view, wanted).map_or_else(|| format!("{wanted} is no standby"), |r| r.to_string());
-            obstacles.push(why);
-        }
+        (Some(_), _) => {}
+        (None, Some(wanted)) => obstacles
+            .push(refused.get(wanted).map_or_else(|| format!("{wanted} is no standby"), Refusal::to_string)),
         (None, None) => obstacles.push("no standby could take over at the moment".to_owned()),
     }
-    Preview { would_win: winner.map(|winner| (*winner).clone()), refusals, obstacles }
+    let would_win = winner.map(|winner| (*winner).clone());
+    Preview { would_win, refusals: refused.into_values().chain(others).collect(), obstacles }
 }
 
 /// What stands in the way of restarting the primary by way of a new epoch.
@@ -164,10 +159,7 @@ pub fn prepare(view: &View<'_>, memory: &Memory, reign: &Reign, under_way: &Swit
 
 /// Until the old primary of a planned change is gone. `None`: there is no plan, or it is; elect.
 pub fn handing_over(view: &View<'_>, memory: &Memory, failover: &Failover) -> Option<Advance> {
-    let (hand_over, from) = (failover.hand_over.as_ref()?, failover.from.as_ref()?);
-    if view.record.handed_over_at().is_some() {
-        return None;
-    }
+    let (hand_over, from) = (view.record.handing_over()?, failover.from.as_ref()?);
     let waited = memory.in_phase_for(view.now);
     let silence = view.silence(from);
     let why = match () {

@@ -14,8 +14,7 @@ use crate::policy::Policy;
 use crate::receipt::Receipt;
 use crate::record::{Address, Asked, Cluster, Copy, Fork, Operation, Reign, Secrets, SyncTarget};
 use crate::report::{
-    Failing, Knock, Need, Primary, Promotion, Proofs, Rebuild, Receiver, Report, Seal, Sender, Server,
-    Standby, Unfit,
+    Failing, Knock, Need, Primary, Promotion, Rebuild, Receiver, Report, Seal, Sender, Server, Standby, Unfit,
 };
 use crate::spec::{OnCrash, Spec, WhenAlone};
 use crate::time::{Instant, WallMs};
@@ -324,23 +323,8 @@ impl World {
             system: arg(words, "system").map(|s| SystemId(s.parse().unwrap())),
             replaces: arg(words, "replaces").map(|d| DirectoryId(d.to_owned())),
         }));
-        let report = Report {
-            instance: instance.clone(),
-            directory,
-            obeyed: Stamp::default(),
-            incarnation: Incarnation(1),
-            server: Server::NoData,
-            proofs: Proofs::default(),
-            needs: None,
-            receipt: None,
-            doubt: None,
-            failing: None,
-            knock: None,
-            unfit: Vec::new(),
-            pending_restart: Vec::new(),
-            doing: None,
-            lease_left_ms: None,
-        };
+        let report =
+            Report { incarnation: Incarnation(1), ..Report::of(instance.clone(), directory, Server::NoData) };
         self.heard.entry(instance).or_insert(Heard { report, at: self.now });
         outcome.map_or_else(|why| format!("rejected: {why}\n"), |_| String::new())
     }

@@ -43,6 +43,13 @@ pub(crate) struct Connection {
     until: Option<Pin<Box<Sleep>>>,
 }
 
+impl Connection {
+    fn new(io: impl Io + 'static, remote: Option<SocketAddr>, proof: Proof) -> Self {
+        let until = matches!(proof, Proof::Plain).then(|| Box::pin(sleep(HANDSHAKE)));
+        Self { io: Box::new(io), peer: Peer { remote, proof }, until }
+    }
+}
+
 /// Why a connection did not come in: in words, or not worth any.
 type Failed = (IpAddr, Option<String>);
 
@@ -75,7 +82,7 @@ impl Port {
                     Ok((stream, from)) => self.shake(stream, from),
                     Err(why) => {
                         tracing::warn!("take a connection: {why}");
-                        tokio::time::sleep(PAUSE).await;
+                        sleep(PAUSE).await;
                     }
                 },
                 Some(shaken) = self.shaking.join_next() => match shaken {
@@ -118,11 +125,7 @@ async fn prove(stream: TcpStream, from: SocketAddr, tls: Option<Tls>) -> Result<
     let quietly = |_| (from.ip(), None);
     stream.set_nodelay(true).map_err(quietly)?;
     let Some(tls) = tls else {
-        return Ok(Connection {
-            io: Box::new(stream),
-            peer: Peer { remote, proof: Proof::Open },
-            until: None,
-        });
+        return Ok(Connection::new(stream, remote, Proof::Open));
     };
     let failed = |why: String| (from.ip(), Some(why));
     let proved = async {
@@ -132,19 +135,14 @@ async fn prove(stream: TcpStream, from: SocketAddr, tls: Option<Tls>) -> Result<
             return Err((from.ip(), None));
         }
         if first != [HANDSHAKE_RECORD] {
-            let until = Some(Box::pin(sleep(HANDSHAKE)));
-            return Ok(Connection {
-                io: Box::new(stream),
-                peer: Peer { remote, proof: Proof::Plain },
-                until,
-            });
+            return Ok(Connection::new(stream, remote, Proof::Plain));
         }
         let own = tls.server().ok_or_else(|| failed("this side has no certificate".to_owned()))?;
         let shaken = TlsAcceptor::from(own).accept(stream).await;
         let stream = shaken.map_err(|error| failed(in_words(&error, "the caller")))?;
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let proof = shown.map_or(Proof::Nobody, |shown| Proof::Certificate(Arc::new(Names::of(shown))));
-        Ok(Connection { io: Box::new(stream), peer: Peer { remote, proof }, until: None })
+        Ok(Connection::new(stream, remote, proof))
     };
     match timeout(HANDSHAKE, proved).await {
         Ok(proved) => proved,

@@ -124,7 +124,7 @@ impl AdminHandler for Admin {
 
     async fn set_paused(&self, caller: Caller, cluster: ClusterName, paused: bool) -> Result<bool, Refused> {
         match self.answerer(&caller)? {
-            Answerer::Here => switchover::set_paused(&self.core, &cluster, paused).await,
+            Answerer::Here => wishes::set_paused(&self.core, &cluster, paused).await,
             Answerer::There(leader) => leader.set_paused(&cluster, paused).await.map_err(refused),
         }
     }

@@ -1,12 +1,11 @@
-//! `switchover`: what it would do, why it would not, and its begin; and the operator's word that nothing automatic is to
-//! begin. How a switchover goes on is decided by the rules and told by events.
+//! `switchover`: what it would do, why it would not, and its begin. How it goes on is decided by the rules
+//! and told by events.
 
 use super::admin::{look, no_instance};
 use crate::core::Core;
 use interrex_api::admin::{FailoverReply, SwitchoverRequest};
 use interrex_api::refused::Refused;
 use interrex_cluster::command::Command;
-use interrex_cluster::ids::ClusterName;
 use interrex_cluster::operation::preview::Preview;
 use interrex_cluster::operation::switchover;
 
@@ -44,13 +43,4 @@ pub(crate) async fn switchover(core: &Core, request: SwitchoverRequest) -> Resul
         expected,
         may_lose: None,
     })
-}
-
-/// Paused or not; false when it was so already.
-pub(crate) async fn set_paused(core: &Core, name: &ClusterName, paused: bool) -> Result<bool, Refused> {
-    if look(core, name)?.record.paused == paused {
-        return Ok(false);
-    }
-    core.propose(name, Command::SetPaused { paused }).await?;
-    Ok(true)
 }

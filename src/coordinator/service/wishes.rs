@@ -1,4 +1,4 @@
-//! `set` and what is asked of single instances: judged here as far as that can be, and recorded. Where PostgreSQL has its
+//! `set`, `pause` and what is asked of single instances: judged here as far as that can be, and recorded. Where PostgreSQL has its
 //! word, events tell it.
 
 use super::admin::{look, no_instance};
@@ -59,4 +59,13 @@ pub(crate) async fn ask(
     }
     core.propose(name, Command::Ask { instance, what }).await?;
     Ok(None)
+}
+
+/// Paused or not; false when it was so already.
+pub(crate) async fn set_paused(core: &Core, name: &ClusterName, paused: bool) -> Result<bool, Refused> {
+    if look(core, name)?.record.paused == paused {
+        return Ok(false);
+    }
+    core.propose(name, Command::SetPaused { paused }).await?;
+    Ok(true)
 }

@@ -182,21 +182,12 @@ async fn speak(
             .and_then(|update| update.primary.clone())
             .filter(|p| p.instance != who.name);
         let report = Report {
-            instance: who.name.clone(),
-            directory: who.directory.clone(),
             obeyed: now.as_ref().map(|goal| goal.stamp).unwrap_or_default(),
             incarnation: own.incarnation(),
-            server,
             proofs: own.proofs,
             needs: own.needs,
-            receipt: None,
-            doubt: None,
-            failing: None,
             knock: knock.map(|p| Knock { epoch: p.epoch, answered: world.answers(&p.instance), for_ms: 100 }),
-            unfit: Vec::new(),
-            pending_restart: Vec::new(),
-            doing: None,
-            lease_left_ms: None,
+            ..Report::of(who.name.clone(), who.directory.clone(), server)
         };
         let wants = match now.as_ref().map(|goal| &goal.goal) {
             Some(Goal::Primary(goal)) => Some(goal.epoch),

@@ -9,7 +9,7 @@ use interrex_api::refused::Refused;
 use interrex_api::session::{Registered, ReportRequest, WatchRequest};
 use interrex_authority::{Authority, Leaf, secret};
 use interrex_cluster::ids::Incarnation;
-use interrex_cluster::report::{Proofs, Report, Server};
+use interrex_cluster::report::{Report, Server};
 use interrex_cluster::spec::Spec;
 use interrex_tls::{Files, Owner, Tls, Token};
 use std::path::Path;
@@ -34,21 +34,8 @@ fn operator(group: &Group, of: &[&str], tls: Option<&Tls>, token: Option<&Token>
 /// That there is nothing yet.
 fn report(who: &Who) -> ReportRequest {
     let report = Report {
-        instance: who.name.clone(),
-        directory: who.directory.clone(),
-        obeyed: Default::default(),
         incarnation: Incarnation(1),
-        server: Server::NoData,
-        proofs: Proofs::default(),
-        needs: None,
-        receipt: None,
-        doubt: None,
-        failing: None,
-        knock: None,
-        unfit: Vec::new(),
-        pending_restart: Vec::new(),
-        doing: None,
-        lease_left_ms: None,
+        ..Report::of(who.name.clone(), who.directory.clone(), Server::NoData)
     };
     let (cluster, serial) = (who.cluster.clone(), who.serial());
     ReportRequest { cluster, report, wants_lease: None, serial, age: Default::default() }

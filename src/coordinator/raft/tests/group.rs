@@ -36,6 +36,11 @@ impl Machine for List {
     }
 }
 
+/// `entry 1` to `entry n`.
+pub(crate) fn entries(n: usize) -> Vec<String> {
+    (1..=n).map(|i| format!("entry {i}")).collect()
+}
+
 /// One running node, with a runtime of its own: what dies with a process dies with that.
 pub(crate) struct Running {
     pub(crate) node: RaftNode<List>,

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use super::group::{Group, PATIENCE};
-
-fn entries(n: usize) -> Vec<String> {
-    (1..=n).map(|i| format!("entry {i}")).collect()
-}
+use super::group::{Group, PATIENCE, entries};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_of_five_goes_on_without_two_of_them_its_leader_among_these_and_not_without_a_third() {

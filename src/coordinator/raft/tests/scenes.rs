@@ -3,17 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::super::*;
-use super::group::{Group, List, PATIENCE};
-
-fn letters(n: usize) -> Vec<String> {
-    (1..=n).map(|i| format!("entry {i}")).collect()
-}
+use super::group::{Group, List, PATIENCE, entries};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_forms_and_every_reply_is_applied_once_everywhere_though_its_leader_dies() {
     let mut group = Group::of(3);
     group.start_all().await;
-    for (i, entry) in letters(20).iter().enumerate() {
+    for (i, entry) in entries(20).iter().enumerate() {
         assert_eq!(group.propose(entry).await, (i + 1).to_string());
     }
     let first = group.leader().await;
@@ -23,12 +19,12 @@ async fn a_group_forms_and_every_reply_is_applied_once_everywhere_though_its_lea
     let took = died.elapsed();
     assert_ne!(first, second);
     assert!(took < Duration::from_secs(2), "a new leader after {took:?}");
-    for entry in &letters(40)[20..] {
+    for entry in &entries(40)[20..] {
         group.propose(entry).await;
     }
     // Restarted from disk, it catches up.
     group.start(&first).await;
-    group.everywhere(&letters(40)).await;
+    group.everywhere(&entries(40)).await;
     group.stop().await;
 }
 
@@ -60,11 +56,11 @@ async fn a_member_that_was_away_too_long_gets_a_snapshot_and_a_restart_continues
     let leader = group.leader().await;
     let away = group.names().into_iter().find(|n| *n != leader).expect("a follower");
     group.kill(&away).await;
-    for entry in &letters(90)[1..] {
+    for entry in &entries(90)[1..] {
         group.propose(entry).await;
     }
     group.start(&away).await;
-    group.everywhere(&letters(90)).await;
+    group.everywhere(&entries(90)).await;
     let snapshots = std::fs::read_dir(group.dir(&away)).expect("its directory");
     let snapshots =
         snapshots.filter(|e| e.as_ref().is_ok_and(|e| e.file_name().to_string_lossy().starts_with("snap-")));
@@ -75,7 +71,7 @@ async fn a_member_that_was_away_too_long_gets_a_snapshot_and_a_restart_continues
     }
     group.start_all().await;
     assert_eq!(group.propose("entry 91").await, "91");
-    group.everywhere(&letters(91)).await;
+    group.everywhere(&entries(91)).await;
     group.stop().await;
 }
 
@@ -94,13 +90,13 @@ async fn a_machine_that_lost_its_log_comes_back_under_a_new_id_in_place_of_the_o
     let new_id = group.node(&lost).raft_id();
     assert_ne!(old_id, new_id);
 
-    group.everywhere(&letters(2)).await;
+    group.everywhere(&entries(2)).await;
     group.votes_under_its_new_id(&lost).await;
     // It counts: with another machine gone, two are a quorum.
     let other = group.names().into_iter().find(|n| *n != leader && *n != lost).expect("a third");
     group.kill(&other).await;
     group.propose("entry 3").await;
-    group.everywhere(&letters(3)).await;
+    group.everywhere(&entries(3)).await;
     group.stop().await;
 }
 
@@ -109,7 +105,7 @@ async fn with_a_majority_of_logs_gone_nothing_is_formed_anew_and_the_line_names_
     let mut group = Group::of(3);
     group.start_all().await;
     group.propose("entry 1").await;
-    group.everywhere(&letters(1)).await;
+    group.everywhere(&entries(1)).await;
     for name in group.names() {
         group.kill(&name).await;
     }
@@ -123,7 +119,7 @@ async fn with_a_majority_of_logs_gone_nothing_is_formed_anew_and_the_line_names_
         tokio::time::timeout(PATIENCE, refused).await.expect("it says so").expect("it runs");
     }
     assert!(group.running.values().all(|r| !r.node.leadership().borrow().mine));
-    assert_eq!(group.node("n3").read(|l| l.0.clone()), letters(1));
+    assert_eq!(group.node("n3").read(|l| l.0.clone()), entries(1));
     group.stop().await;
 }
 
@@ -132,7 +128,7 @@ async fn an_idle_group_writes_nothing_while_heartbeats_go_on() {
     let mut group = Group::of(3);
     group.start_all().await;
     group.propose("entry 1").await;
-    group.everywhere(&letters(1)).await;
+    group.everywhere(&entries(1)).await;
     let leader = group.leader().await;
     // A confirmation writes nothing either.
     group.node(&leader).confirm_leadership(PATIENCE).await.expect("confirmed");
@@ -207,7 +203,7 @@ async fn an_entry_that_this_build_does_not_know_stops_the_node_and_nothing_after
     assert!(why.contains("command 99") && why.contains("not known to this version"), "{why}");
     let after = node.propose(b"entry 2".to_vec(), PATIENCE).await;
     assert!(matches!(after, Err(ProposeError::Stopped(_))), "{after:?}");
-    assert_eq!(node.read(|l| l.0.clone()), letters(1));
+    assert_eq!(node.read(|l| l.0.clone()), entries(1));
     assert!(!node.leadership().borrow().mine);
     drop(node);
     group.stop().await;
@@ -230,7 +226,7 @@ async fn a_machine_is_added_and_removed_and_the_group_goes_on() {
     group.node(&leader).add_voter("n4", &group.addr("n4")).await.expect("added");
     assert_eq!(group.node(&leader).members().iter().filter(|m| m.voter).count(), 4);
     group.propose("entry 2").await;
-    group.everywhere(&letters(2)).await;
+    group.everywhere(&entries(2)).await;
 
     let gone = if leader == "n1" { "n2" } else { "n1" };
     group.node(&leader).remove_voter(gone).await.expect("removed");
@@ -238,7 +234,7 @@ async fn a_machine_is_added_and_removed_and_the_group_goes_on() {
     let left: Vec<String> = group.node(&leader).members().into_iter().map(|m| m.machine).collect();
     assert!(left.len() == 3 && !left.contains(&gone.to_owned()), "{left:?}");
     group.propose("entry 3").await;
-    group.everywhere(&letters(3)).await;
+    group.everywhere(&entries(3)).await;
     group.stop().await;
 }
 
