@@ -55,7 +55,7 @@ pub(crate) async fn embed(
 /// Creates the cluster unless it is there, and follows it for ever.
 async fn story(client: &Client, mut out: impl Write) -> Result<(), Box<dyn Error>> {
     let name = "orders".parse()?;
-    let wanted = CreateCluster { name, spec: Spec::default(), owner: None };
+    let wanted = CreateCluster { name, spec: Spec::default(), owner: None, adopt: None };
     match client.create_cluster(&wanted).await {
         Ok(_) => {}
         Err(ClientError::Refused { refused: Refused::Exists(_), .. }) => {

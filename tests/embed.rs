@@ -113,7 +113,8 @@ async fn two_coordinators_and_their_clients_in_one_process_leave_no_trace_in_it(
     let clients = [plain.client(None), secured.client(Some(authority.operator(Some("alice"))))];
     for (client, name) in clients.iter().zip(["orders", "invoices"]) {
         let name: interrex::cluster::ids::ClusterName = name.parse().unwrap();
-        let wanted = admin::CreateCluster { name: name.clone(), spec: Spec::default(), owner: None };
+        let wanted =
+            admin::CreateCluster { name: name.clone(), spec: Spec::default(), owner: None, adopt: None };
         client.create_cluster(&wanted).await.unwrap();
         let seen = client.list_clusters().await.unwrap();
         assert_eq!(seen.iter().map(|c| &c.name).collect::<Vec<_>>(), [&name], "each knows its own alone");

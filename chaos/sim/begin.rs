@@ -23,7 +23,7 @@ const END: u64 = 0x100_0400;
 impl World {
     fn create(&self) -> Command {
         let secrets = Secrets { superuser: "s".to_owned(), replication: "r".to_owned(), owner: None };
-        Command::Create { id: ClusterId(0xC0FFEE), spec: self.plan.spec.clone(), secrets }
+        Command::Create { id: ClusterId(0xC0FFEE), spec: self.plan.spec.clone(), secrets, adopt: None }
     }
 
     fn made(&self, commands: Vec<Command>) -> Option<Cluster> {

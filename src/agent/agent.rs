@@ -19,6 +19,7 @@ use crate::told::{Granted, Told};
 use interrex_api::client::{ClientError, ClientOptions, SessionClient};
 use interrex_api::session::WatchRequest;
 use interrex_cluster::command::Registration;
+use interrex_cluster::goal::Goal;
 use interrex_cluster::record::Secrets;
 use std::io;
 use std::path::PathBuf;
@@ -211,7 +212,11 @@ pub(crate) async fn run_instance(
     let state = Arc::new(Mutex::new(State::open(&rooms.own, owner)?));
     let nobody = Credentials { superuser: String::new(), replication: String::new(), owner: None };
     let unregistered = Server::new(rooms.layout(&config), nobody);
-    let running = take_over(&name, &config, &rooms, &state).await?;
+    let (running, stranger) = match take_over(&name, &config, &rooms, &state).await? {
+        Met::Nothing => (None, None),
+        Met::Ours(running) => (Some(running), None),
+        Met::Stranger(why) => (None, Some(why)),
+    };
     let process = watch::Sender::new(running.clone());
 
     let report = watch::Sender::new(None);
@@ -227,6 +232,10 @@ pub(crate) async fn run_instance(
             return stop_at_the_end(&name, &unregistered, running).await;
         }
     };
+    // One that somebody else started is met again under a goal that is about it, or not at all.
+    if let Some(why) = stranger.filter(|_| !matches!(welcome.goal.goal, Goal::Adopt { .. })) {
+        return Err(AgentError::Unguarded { instance: name, why });
+    }
     told_elsewhere(&state, &welcome)?;
     told.send_if_modified(|told| told.welcome(&welcome));
     let server = Server::new(rooms.layout(&config), credentials(&welcome.secrets));
@@ -316,18 +325,28 @@ async fn keep_leases(instance: Arc<Instance>, mut granted: mpsc::Receiver<Grante
     std::future::pending().await
 }
 
-/// What runs already: a server under its guard goes on untouched; one whose guard died is stopped.
+/// What runs already on a data directory.
+enum Met {
+    Nothing,
+    /// Under its guard.
+    Ours(Running),
+    /// Started by somebody else on a directory that is not ours; with the way out.
+    Stranger(String),
+}
+
+/// What runs already: a server under its guard goes on untouched; one whose guard died is stopped; one that somebody else
+/// started on a directory of his own is left alone.
 async fn take_over(
     name: &str,
     config: &InstanceConfig,
     rooms: &Rooms,
     state: &Mutex<State>,
-) -> Result<Option<Running>, AgentError> {
+) -> Result<Met, AgentError> {
     match find(&rooms.guard_socket()).await {
         Ok(Some(running)) => {
             let postmaster = running.postmaster();
             tracing::info!(cluster = %config.cluster, postmaster, "PostgreSQL was found running under its guard");
-            return Ok(Some(running));
+            return Ok(Met::Ours(running));
         }
         Ok(None) => {}
         Err(FindError::NoAnswer { guard: Some(guard), .. }) => {
@@ -340,22 +359,22 @@ async fn take_over(
     }
     let unguarded = |why: String| AgentError::Unguarded { instance: name.to_owned(), why };
     if !config.pgdata.exists() {
-        return Ok(None);
+        return Ok(Met::Nothing);
     }
     let failed = |error: LeftoverError| unguarded(error.to_string());
     if leftovers(&config.pgdata).map_err(failed)?.is_empty() {
-        return Ok(None);
+        return Ok(Met::Nothing);
     }
     let ours = lock(state).memory().sentinel.is_some() || identity::read(&config.pgdata)?.is_some();
     if !ours {
-        return Err(unguarded(format!(
+        return Ok(Met::Stranger(format!(
             "a PostgreSQL that Interrex did not start runs in {}; stop it first",
             config.pgdata.display()
         )));
     }
     let count = stop_unguarded(&config.pgdata, UNGUARDED_WITHIN).await.map_err(failed)?;
     tracing::warn!(cluster = %config.cluster, processes = count, "PostgreSQL ran without a guard and was stopped");
-    Ok(None)
+    Ok(Met::Nothing)
 }
 
 async fn registration(

@@ -2,6 +2,7 @@
 //! Every look ends in a report, so that what the agent acts on and what it tells are the same.
 
 mod data;
+mod found;
 mod report;
 mod server;
 
@@ -31,6 +32,7 @@ impl Instance {
         if let Some(raw) = raw.as_ref().filter(|_| number % PARAMETERS_EVERY == 1) {
             self.look_at_parameters(raw).await;
         }
+        let found = self.look_at_found(goal).await;
         let data = self.look_at_data(&server).await;
         self.note_position(&server, raw.as_ref(), goal);
         let held = self.keeper.held().await;
@@ -57,6 +59,7 @@ impl Instance {
                 early_ends: known.hopeless.clone(),
                 patience: pause.map(|pause| since.plus(pause)),
                 told_upstream,
+                found,
             }
         };
         self.tell(number, &observed, raw.as_ref(), goal);

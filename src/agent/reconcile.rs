@@ -79,6 +79,8 @@ fn rest(step: &Step) -> Option<Duration> {
         Step::Nothing | Step::Refuse { .. } | Step::AskForRebuild(_) => Some(AT_REST),
         Step::Wait { .. } => Some(WAITING),
         Step::InitDb
+        | Step::StopFound
+        | Step::TakeIn
         | Step::StartAsStandby { .. }
         | Step::Stop { .. }
         | Step::Seal { .. }

@@ -6,7 +6,7 @@ use crate::session::now;
 use interrex_cluster::ids::{Epoch, Incarnation, InstanceName};
 use interrex_cluster::instance::observed::{Data, EarlyEnds, End};
 use interrex_cluster::receipt::Receipt;
-use interrex_cluster::report::{Need, Proofs, Unfit};
+use interrex_cluster::report::{Found, Need, Proofs, Unfit};
 use interrex_cluster::time::Instant;
 use interrex_cluster::wal::{Lsn, Position, TimelineId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -109,6 +109,8 @@ pub(crate) struct Known {
     pub(crate) too_low: Vec<Unfit>,
     /// Since when the goal has had `k = 0`.
     pub(crate) async_since: Option<Instant>,
+    /// What lies in a directory that is to be adopted, and when it was looked at.
+    pub(crate) found: Option<(Instant, Found)>,
 }
 
 impl Run {

@@ -1,6 +1,7 @@
 //! What operators and their tools ask, in our own types. The service is proto/admin.proto; whoever answers implements
 //! [`crate::serve::AdminHandler`], whoever asks uses [`crate::client::Client`].
 
+pub use interrex_cluster::command::Adopting;
 use interrex_cluster::ids::{ClusterId, ClusterName, Epoch, InstanceName, MachineName};
 use interrex_cluster::record::Address;
 use interrex_cluster::spec::Spec;
@@ -16,6 +17,9 @@ pub struct CreateCluster {
     pub spec: Spec,
     /// An application's role to make with it; absent: none.
     pub owner: Option<NewOwner>,
+    /// Take in an existing PostgreSQL; absent: make the first copy. Said again of a cluster that has no data yet, it is
+    /// wanted from then on. Never together with an owner.
+    pub adopt: Option<Adopting>,
 }
 
 impl std::fmt::Debug for CreateCluster {
@@ -26,6 +30,7 @@ impl std::fmt::Debug for CreateCluster {
             .field("name", &self.name)
             .field("spec", &self.spec)
             .field("owner", &owner)
+            .field("adopt", &self.adopt)
             .finish()
     }
 }

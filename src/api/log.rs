@@ -18,12 +18,13 @@ use std::collections::BTreeMap;
 
 /// The highest level that this build knows. It writes the lowest that will do ([`level_of`]), so that builds of level 1
 /// go on together with this one until somebody asks for what they do not know.
-pub const LEVEL: u32 = 2;
+pub const LEVEL: u32 = 3;
 
 /// What a build has to know to apply the command. Level 2: planned changes of primary, pausing, setting, and what
-/// is asked of single instances.
+/// is asked of single instances. Level 3: an existing PostgreSQL that is taken in.
 fn level_of(command: &Command) -> u32 {
     match command {
+        Command::Create { adopt: Some(_), .. } | Command::TakeOver { .. } | Command::Adopt(_) => 3,
         Command::BeginSwitchover { .. }
         | Command::BeginHandOver { .. }
         | Command::AbandonSwitchover { .. }
@@ -41,6 +42,7 @@ fn level_of(command: &Command) -> u32 {
 /// What a build has to know to go on from the record.
 fn level_of_record(cluster: &Cluster) -> u32 {
     let planned = match &cluster.operation {
+        Operation::Adopt(_) => return 3,
         Operation::Switchover(_) => true,
         Operation::Failover(failover) => failover.hand_over.is_some(),
         Operation::Gather | Operation::Bootstrap { .. } | Operation::None => false,

@@ -36,6 +36,9 @@ pub enum Command {
         spec: Spec,
         /// Passwords, drawn by the leader.
         secrets: Secrets,
+        /// Take in an existing PostgreSQL instead of making the first copy; absent: make it. Said again of a cluster
+        /// that has no data yet, it is wanted from then on; everything else of the command is void then.
+        adopt: Option<Adopting>,
     },
     /// An instance presents itself, or presents itself anew (address, zone, priority).
     Register(Registration),
@@ -219,6 +222,40 @@ pub enum Command {
         /// The epoch in which it was seen.
         epoch: Epoch,
     },
+    /// The PostgreSQL that runs on a directory that is to be adopted is stopped, in good order.
+    TakeOver {
+        /// Whose.
+        instance: InstanceName,
+    },
+    /// The existing directories are there, stopped, and fit together: the one of a primary is elected for the first
+    /// epoch, the others become copies that count for nothing yet.
+    Adopt(Adopted),
+}
+
+/// What is to become of the PostgreSQL that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopting {
+    /// A server that runs is stopped, and started again under its guard. False: it is left alone, and waited for.
+    pub take_over: bool,
+}
+
+/// An existing PostgreSQL, as it is taken in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopted {
+    /// The first epoch: above every timeline that any of the directories knows, and bears its number.
+    pub epoch: Epoch,
+    /// Who holds the directory of the primary.
+    pub instance: InstanceName,
+    /// The system identifier of all of them.
+    pub system: SystemId,
+    /// Where the primary's WAL ends.
+    pub position: Position,
+    /// Ancestry of the timeline of `position`, from the primary's own history file.
+    pub line: History,
+    /// Who else holds a copy.
+    pub copies: BTreeSet<InstanceName>,
+    /// What the operator should know of it, a sentence each: settings of his that ours override, slots that stay.
+    pub notes: Vec<String>,
 }
 
 /// What can be asked of an instance.

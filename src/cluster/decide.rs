@@ -4,7 +4,7 @@
 use crate::command::Command;
 use crate::diagnose;
 use crate::memory::Memory;
-use crate::operation::{Advance, bootstrap, failover, maintenance, rejoin, rule_change, switchover};
+use crate::operation::{Advance, adopt, bootstrap, failover, maintenance, rejoin, rule_change, switchover};
 use crate::problem::{Problem, Wait};
 use crate::record::Operation;
 use crate::view::View;
@@ -39,6 +39,7 @@ fn rank(view: &View<'_>, memory: &Memory, problems: &[Problem]) -> Advance {
     match (&record.operation, &record.primary) {
         (Operation::Gather, _) => bootstrap::gather(view),
         (Operation::Bootstrap { on }, _) => bootstrap::created(view, on),
+        (Operation::Adopt(adoption), _) => adopt::gather(view, adoption),
         (Operation::Failover(under_way), None) => failover::elect(view, memory, under_way),
         (Operation::None | Operation::Switchover(_), None) => Advance::nothing(),
         (operation, Some(reign)) => {

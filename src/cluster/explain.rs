@@ -60,6 +60,7 @@ fn operation(record: &Cluster) -> String {
     match (&record.operation, &record.primary) {
         (Operation::Gather, _) => "waits for its instances".to_owned(),
         (Operation::Bootstrap { on }, _) => format!("{on} creates the first copy"),
+        (Operation::Adopt(_), _) => "takes in an existing PostgreSQL".to_owned(),
         (Operation::None, _) => "steady".to_owned(),
         (Operation::Switchover(under_way), _) => format!("switchover to {}: checkpoint", under_way.to),
         (Operation::Failover(Failover { hand_over: Some(hand_over), .. }), None) => {
@@ -203,6 +204,11 @@ impl std::fmt::Display for crate::command::Command {
             C::RecordReceipt { instance, .. } => write!(f, "record the receipt of {instance}"),
             C::EndRebuild { instance, .. } => write!(f, "end rebuild of {instance}"),
             C::MarkWhole { instance, .. } => write!(f, "mark {instance} whole"),
+            C::TakeOver { instance } => write!(f, "take over the server on {instance}"),
+            C::Adopt(adopted) => {
+                let (instance, epoch) = (&adopted.instance, adopted.epoch);
+                write!(f, "adopt {instance} for epoch {epoch}, copies on {}", names(&adopted.copies))
+            }
         }
     }
 }

@@ -50,6 +50,13 @@ pub enum Goal {
         /// As in `Sealed`.
         line: Option<History>,
     },
+    /// Say what lies in the data directory; nothing in it is changed.
+    Adopt {
+        /// Incarnation under which the copy is taken in, should it be.
+        incarnation: Incarnation,
+        /// Stop the server that runs on it, in good order. Its settings and files stay as they are.
+        stop: bool,
+    },
 }
 
 /// Be primary.
@@ -127,6 +134,9 @@ pub fn goal(record: &Cluster, instance: &InstanceName) -> Option<StampedGoal> {
     let await_ = |why: &str| Goal::Await { why: why.to_owned() };
     let goal = match (&record.operation, &record.primary) {
         (Operation::Gather, _) => await_("all instances to register"),
+        (Operation::Adopt(adoption), _) => {
+            Goal::Adopt { incarnation: member.incarnation, stop: adoption.stop.contains(instance) }
+        }
         (Operation::Bootstrap { on }, _) if on == instance => Goal::Bootstrap,
         (Operation::Bootstrap { on }, _) => await_(&format!("{on} to create the first copy")),
         (Operation::Failover(failover), None) => without_a_primary(record, failover, instance, member),
@@ -252,7 +262,7 @@ impl Goal {
     /// The epoch that the goal speaks of; none for goals that precede every epoch.
     pub fn epoch(&self) -> Option<Epoch> {
         match self {
-            Goal::Await { .. } | Goal::Bootstrap => None,
+            Goal::Await { .. } | Goal::Bootstrap | Goal::Adopt { .. } => None,
             Goal::Primary(goal) => Some(goal.epoch),
             Goal::Standby(goal) => Some(goal.epoch),
             Goal::Sealed { epoch, .. } | Goal::Stopped { epoch, .. } => Some(*epoch),

@@ -80,8 +80,12 @@ impl Memory {
         let primary_speaks = view.record.primary.as_ref().is_some_and(|r| view.fresh(&r.instance).is_some());
         // A cluster that was never open is not alone, it is not finished: its first standby is still being cloned.
         // Once nobody else speaks, it is alone all the same.
-        let never_open =
-            view.record.epoch == Epoch(2) && !view.record.primary.as_ref().is_some_and(|r| r.open);
+        // One that was adopted was open before, and goes on as it may.
+        let created = match &view.record.operation {
+            Operation::Failover(failover) => failover.from.is_none() && failover.seals.is_empty(),
+            _ => false,
+        };
+        let never_open = created && !view.record.primary.as_ref().is_some_and(|r| r.open);
         let mut others = view.record.instances.keys().filter(|name| !is_primary(view.record, name));
         let unfinished = never_open && others.any(|name| view.fresh(name).is_some());
         match (anybody, primary_speaks && !unfinished) {

@@ -104,6 +104,8 @@ pub enum ProblemKind {
         /// Which.
         instance: InstanceName,
     },
+    /// The existing PostgreSQL cannot be taken in as it is.
+    AdoptionRefused,
 }
 
 impl ProblemKind {
@@ -125,6 +127,7 @@ impl ProblemKind {
             Self::Impostor { .. } => "impostor",
             Self::DoesNotStart { .. } => "does-not-start",
             Self::RolledBack { .. } => "rolled-back",
+            Self::AdoptionRefused => "adoption-refused",
         }
     }
 
@@ -165,6 +168,9 @@ impl fmt::Display for ProblemKind {
             Self::DoesNotStart { instance } => write!(f, "PostgreSQL on {instance} does not start"),
             Self::RolledBack { instance } => {
                 write!(f, "the copy on {instance} was rolled back and counts for nothing")
+            }
+            Self::AdoptionRefused => {
+                write!(f, "the existing PostgreSQL is not taken in as it is; nothing of it was changed")
             }
         }
     }
@@ -266,6 +272,13 @@ pub enum Wait {
         /// Who is to be primary.
         to: InstanceName,
     },
+    /// An existing PostgreSQL is to be taken in, and what stands in the way is the operator's to move.
+    Adoption,
+    /// The server of an existing PostgreSQL has to stop first.
+    TakeOver {
+        /// On which instance.
+        instance: InstanceName,
+    },
 }
 
 impl fmt::Display for Wait {
@@ -316,6 +329,10 @@ impl fmt::Display for Wait {
             }
             Self::HandOver { from, to } if from == to => write!(f, "waits for {from} to stop"),
             Self::HandOver { from, to } => write!(f, "waits for {from} to stop and hand over to {to}"),
+            Self::Adoption => write!(f, "waits for the directories to fit together; then they are taken in"),
+            Self::TakeOver { instance } => {
+                write!(f, "waits for the PostgreSQL that runs on {instance} to stop, to be taken over")
+            }
         }
     }
 }

@@ -111,6 +111,17 @@ pub enum Operation {
     /// A planned change of primary that is being prepared: the primary serves on, and writes its dirty pages out first,
     /// so that its shutdown is short.
     Switchover(Switchover),
+    /// Created to take in an existing PostgreSQL; waits for its instances to say what they hold.
+    Adopt(Adoption),
+}
+
+/// Taking in an existing PostgreSQL: nothing of it is touched before everything fits together.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adoption {
+    /// Servers that run may be stopped.
+    pub take_over: bool,
+    /// Whose server is to be stopped: the primary's first, so that its standbys receive all of it.
+    pub stop: BTreeSet<InstanceName>,
 }
 
 /// A switchover in preparation.

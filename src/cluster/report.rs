@@ -52,6 +52,28 @@ pub struct Report {
     pub doing: Option<String>,
     /// Lease that is left to the agent, in milliseconds; absent when it holds none.
     pub lease_left_ms: Option<u64>,
+    /// The data directory that was there before Interrex; absent: there is none, or it is not asked for.
+    pub found: Option<Found>,
+}
+
+/// A data directory that was there before Interrex, as its agent found it. Told while its adoption is wanted, and nothing
+/// in it is changed for that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// Its system identifier.
+    pub system: SystemId,
+    /// It has `standby.signal` or `recovery.signal`: a standby's. Without one, a primary's.
+    pub standby: bool,
+    /// Process id of the postmaster that runs on it; absent: none does.
+    pub running: Option<u32>,
+    /// Where its WAL ends, and how it came there; absent while it runs, or where its files do not tell.
+    pub end: Option<(Position, History)>,
+    /// The highest timeline number that it knows of, on its line or not: none up to it is free any more.
+    pub highest: TimelineId,
+    /// Why it cannot be taken in as it is, and the way out; absent: it can.
+    pub refused: Option<String>,
+    /// What its operator should know, a sentence each.
+    pub notes: Vec<String>,
 }
 
 impl Report {
@@ -73,6 +95,7 @@ impl Report {
             doubt: None,
             failing: None,
             lease_left_ms: None,
+            found: None,
         }
     }
 }

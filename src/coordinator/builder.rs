@@ -115,7 +115,7 @@ impl Builder {
     /// A cluster to be created unless it exists. May be called once for each.
     #[must_use]
     pub fn cluster(mut self, name: ClusterName, spec: Spec, owner: Option<NewOwner>) -> Self {
-        self.clusters.push(CreateCluster { name, spec, owner });
+        self.clusters.push(CreateCluster { name, spec, owner, adopt: None });
         self
     }
 

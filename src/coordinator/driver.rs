@@ -118,7 +118,7 @@ fn suspicious(core: &Core, look: &Look) -> bool {
     };
     matches!(
         look.record.operation,
-        Operation::Failover(_) | Operation::Switchover(_) | Operation::Bootstrap { .. }
+        Operation::Failover(_) | Operation::Switchover(_) | Operation::Bootstrap { .. } | Operation::Adopt(_)
     ) || look.decision.problems.iter().any(|problem| problem.kind.severity() == Severity::Critical)
         || look.record.primary.as_ref().is_some_and(late)
 }

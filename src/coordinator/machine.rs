@@ -118,7 +118,7 @@ mod tests {
 
     fn create(name: &str) -> Entry {
         let secrets = Secrets { superuser: "s".into(), replication: "r".into(), owner: None };
-        let command = Command::Create { id: ClusterId(7), spec: Spec::default(), secrets };
+        let command = Command::Create { id: ClusterId(7), spec: Spec::default(), secrets, adopt: None };
         Entry { cluster: name.parse().unwrap(), command, at: WallMs(1) }
     }
 

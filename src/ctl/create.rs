@@ -2,7 +2,7 @@
 
 use crate::{CtlError, Output, Session};
 use clap::{Args, ValueEnum};
-use interrex_api::admin::{CreateCluster, NewOwner};
+use interrex_api::admin::{Adopting, CreateCluster, NewOwner};
 use interrex_cluster::ids::ClusterName;
 use interrex_cluster::spec::{Spec, WhenAlone};
 
@@ -31,6 +31,13 @@ pub struct Create {
     /// A file that holds the role's password; without it one is drawn and printed once.
     #[arg(long, requires = "user")]
     password_file: Option<PathBuf>,
+    /// Take in the PostgreSQL whose data directories the node files name, instead of making a new one. Said again of a
+    /// cluster that has no data yet, it is wanted from then on.
+    #[arg(long, conflicts_with = "user")]
+    adopt: bool,
+    /// Stop the servers that run on these directories, and start them again under Interrex.
+    #[arg(long, requires = "adopt")]
+    take_over: bool,
 }
 
 /// `--when-alone`.
@@ -52,11 +59,18 @@ impl Create {
                 "cluster": self.cluster, "id": created.id.to_string(), "user": user, "password": password,
             }));
         }
-        writeln!(
-            session.out,
-            "cluster {} is created; follow it with: interrex events --follow",
-            self.cluster
-        )?;
+        match self.adopt {
+            true => writeln!(
+                session.out,
+                "cluster {0} is to take in an existing PostgreSQL; follow it with: interrex explain {0}",
+                self.cluster
+            )?,
+            false => writeln!(
+                session.out,
+                "cluster {} is created; follow it with: interrex events --follow",
+                self.cluster
+            )?,
+        }
         if let Some((user, password)) = owner {
             writeln!(session.out, "role {user} has the password {password} (told only once)")?;
         }
@@ -92,7 +106,8 @@ impl Create {
             }
         };
         let spec = Spec { instances: self.instances, acks, min_acks, when_alone, ..Spec::default() };
-        Ok(CreateCluster { name: self.cluster.clone(), spec, owner })
+        let adopt = self.adopt.then_some(Adopting { take_over: self.take_over });
+        Ok(CreateCluster { name: self.cluster.clone(), spec, owner, adopt })
     }
 }
 

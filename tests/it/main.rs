@@ -3,6 +3,7 @@
 //! A file is a scene. Every scene has a town of its own ([`support::Town`]): three machines' worth of `interrex node`
 //! on free loopback ports. They run side by side, two at a time.
 
+mod adopt;
 mod agent_kill_returns;
 mod bad_input;
 mod bootstrap;

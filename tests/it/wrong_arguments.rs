@@ -33,6 +33,11 @@ async fn wrong_arguments_are_refused_with_exit_2_and_one_line_that_says_which() 
             &["create", "orders", "--password-file", "/p"],
             "error: the following required arguments were not provided:",
         ),
+        (&["create", "orders", "--take-over"], "error: the following required arguments were not provided:"),
+        (
+            &["create", "orders", "--adopt", "--user", "app"],
+            "error: the argument '--adopt' cannot be used with '--user <USER>'",
+        ),
         (
             &["events", "--after", "x"],
             "error: invalid value 'x' for '--after <AFTER>': invalid digit found in string",

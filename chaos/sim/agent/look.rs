@@ -44,6 +44,7 @@ impl World {
             patience: None,
             parameters: Some(BTreeMap::new()),
             told_upstream: told_upstream(agent.server.role.as_ref()),
+            found: None,
         };
         // A look that began before the promotion ended, and ended after it.
         let outdated = agent.server.promoted && matches!(seen.server, Server::Standby(_));
@@ -217,6 +218,7 @@ impl World {
             pending_restart: Vec::new(),
             doing: agent.known.doing.clone(),
             lease_left_ms: seen.deadline.map(|deadline| millis(deadline.since(clock))),
+            found: None,
         }
     }
 
@@ -229,14 +231,14 @@ impl World {
 
     fn told_server(&self, i: usize, seen: &Observed, goal: Option<&Goal>) -> report::Server {
         let system = match &seen.data {
-            Data::Ours(system) | Data::Doubtful { system, .. } => *system,
+            Data::Ours(system) | Data::Offered(system) | Data::Doubtful { system, .. } => *system,
             Data::Missing | Data::Unfinished(_) | Data::Strange { .. } => SystemId(0),
         };
         let agent = &self.agents[i];
         match &seen.server {
             Server::Gone => match &seen.data {
                 Data::Missing | Data::Unfinished(_) => report::Server::NoData,
-                Data::Ours(_) | Data::Doubtful { .. } | Data::Strange { .. } => {
+                Data::Ours(_) | Data::Offered(_) | Data::Doubtful { .. } | Data::Strange { .. } => {
                     let exit = agent.known.exit.clone().or_else(|| seen.ended_in(goal?));
                     report::Server::Stopped { system, exit }
                 }

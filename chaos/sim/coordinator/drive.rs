@@ -97,7 +97,10 @@ impl World {
         let heard = |name| coordinator.heard.get(name).map_or(coordinator.listening_since, |heard| heard.at);
         matches!(
             record.operation,
-            Operation::Failover(_) | Operation::Switchover(_) | Operation::Bootstrap { .. }
+            Operation::Failover(_)
+                | Operation::Switchover(_)
+                | Operation::Bootstrap { .. }
+                | Operation::Adopt(_)
         ) || decision.problems.iter().any(|problem| problem.kind.severity() == Severity::Critical)
             || record
                 .primary

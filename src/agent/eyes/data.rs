@@ -1,8 +1,9 @@
 //! Looking at the data directory. Kept between looks: it changes by our own deeds, and those say so.
 
-use crate::identity::{self, Disagreement};
+use crate::identity::{self, Disagreement, Identity};
 use crate::instance::Instance;
 use crate::postgres::DataDir;
+use interrex_cluster::ids::{Incarnation, SystemId};
 use interrex_cluster::instance::observed::{Data, Server as Seen};
 
 impl Instance {
@@ -30,6 +31,16 @@ impl Instance {
         known.doubt.as_ref().filter(|(of, _)| *of == copy).map(|(_, why)| why.clone())
     }
 
+    /// The very directory that was offered for adoption, and not taken in to the end.
+    fn is_offered(&self, identity: Option<Identity>, system: SystemId) -> bool {
+        let memory = self.memory();
+        let Some(offered) = memory.offered.filter(|offered| offered.system == system) else { return false };
+        let begun = |found: Identity| {
+            found.cluster == self.welcome.cluster_id && found.incarnation == offered.incarnation
+        };
+        memory.incarnation == Incarnation(0) && identity.is_none_or(begun)
+    }
+
     async fn inspect(&self) -> Data {
         let strange = |why: String| Data::Strange { why };
         let pgdata = self.config.pgdata.display();
@@ -47,6 +58,9 @@ impl Instance {
             Ok(control) => control.system,
             Err(error) => return strange(format!("cannot tell whose data {pgdata} holds: {error}")),
         };
+        if self.is_offered(identity, system) {
+            return Data::Offered(system);
+        }
         match identity::disagreement(identity, self.welcome.cluster_id, &self.memory()) {
             None => match self.doubt() {
                 Some(why) => Data::Doubtful { system, why },

@@ -48,7 +48,11 @@ impl Instance {
             receipt: known.receipt,
             doubt: match &seen.data {
                 Data::Doubtful { why, .. } => Some(why.clone()),
-                Data::Missing | Data::Unfinished(_) | Data::Ours(_) | Data::Strange { .. } => None,
+                Data::Missing
+                | Data::Unfinished(_)
+                | Data::Ours(_)
+                | Data::Offered(_)
+                | Data::Strange { .. } => None,
             },
             // One that answers has started.
             failing: known.hopeless.filter(|_| self.run().answered.is_none()).map(|ends| Failing {
@@ -57,6 +61,7 @@ impl Instance {
                 lines: known.last_lines,
             }),
             lease_left_ms: left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+            found: seen.found.clone(),
         }
     }
 
@@ -68,13 +73,13 @@ impl Instance {
         exit: Option<String>,
     ) -> Server {
         let system = match &seen.data {
-            Data::Ours(system) | Data::Doubtful { system, .. } => *system,
+            Data::Ours(system) | Data::Offered(system) | Data::Doubtful { system, .. } => *system,
             Data::Missing | Data::Unfinished(_) | Data::Strange { .. } => SystemId(0),
         };
         match (&seen.server, raw) {
             (Seen::Gone, _) => match &seen.data {
                 Data::Missing | Data::Unfinished(_) => Server::NoData,
-                Data::Ours(_) | Data::Doubtful { .. } | Data::Strange { .. } => {
+                Data::Ours(_) | Data::Offered(_) | Data::Doubtful { .. } | Data::Strange { .. } => {
                     let exit = exit.or_else(|| seen.ended_in(goal?));
                     Server::Stopped { system, exit }
                 }

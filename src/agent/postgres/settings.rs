@@ -2,6 +2,7 @@
 //! postgresql.conf. What each says for which role is [`table`]; this file puts it in place, idempotently, keeps
 //! postgresql.auto.conf from overriding it, and puts or takes the upstream's password.
 
+use super::configured::Configured;
 use super::error::{Error, Result};
 use super::files::{blocking, make_private_dir, replace, text};
 use super::layout::REPLICATION;
@@ -112,7 +113,7 @@ fn nobody_name(before: &str) -> Result<String> {
 }
 
 /// The include file, beside postgresql.conf.
-const FILE: &str = "interrex.conf";
+pub(super) const FILE: &str = "interrex.conf";
 const INCLUDE: &str = "include 'interrex.conf'";
 
 impl Server {
@@ -163,7 +164,8 @@ impl Server {
              # the reason for each line. Settings of your own belong into postgresql.conf or ALTER SYSTEM.\n",
         );
         let _infallible = writeln!(lines, "include_if_exists '{PARAMETERS}'");
-        for (key, value) in table(layout, role, restoring, &before, &nobody, upstream.as_deref(), major)? {
+        let logical = Configured::read(dir)?.is("wal_level", &["logical"]);
+        for (key, value) in table(layout, role, restoring, logical, &nobody, upstream.as_deref(), major)? {
             let _infallible = writeln!(lines, "{key} = {}", quote(&value)?);
         }
         let changed = replace(layout, &file, lines.as_bytes(), 0o600)?;
@@ -234,7 +236,7 @@ fn include_last(before: &str) -> String {
     format!("{rest}{INCLUDE}\n")
 }
 
-const AUTO: &str = "postgresql.auto.conf";
+pub(super) const AUTO: &str = "postgresql.auto.conf";
 
 /// The key of ours that a line of postgresql.auto.conf sets.
 fn ours_in(line: &str) -> Option<&'static str> {

@@ -63,13 +63,13 @@ const UNTIL_15: &str = "promote_trigger_file";
 /// A key that versions before 18 refuse to start with.
 const SINCE_18: &str = "idle_replication_slot_timeout";
 
-/// Key and value; each of [`KEYS`] once that this major version knows. `main` is postgresql.conf as the operator has
-/// it.
+/// Key and value; each of [`KEYS`] once that this major version knows. `logical`: the operator's own files ask for
+/// `wal_level = logical`, which holds all that `replica` does.
 pub(super) fn table(
     layout: &Layout,
     role: &Role,
     restoring: bool,
-    main: &str,
+    logical: bool,
     nobody: &str,
     conninfo: Option<&str>,
     major: Option<u32>,
@@ -107,7 +107,7 @@ pub(super) fn table(
         ("promote_trigger_file", ""),
         ("hot_standby", "on"),
         ("hot_standby_feedback", "on"),
-        ("wal_level", if wants_logical(main) { "logical" } else { "replica" }),
+        ("wal_level", if logical { "logical" } else { "replica" }),
         ("wal_log_hints", "on"),
         ("full_page_writes", "on"),
         ("fsync", "on"),
@@ -146,12 +146,6 @@ fn unsatisfiable(nobody: &str) -> String {
     format!("ANY 1 (\"{nobody}\")")
 }
 
-/// `wal_level = logical` holds all that `replica` does; an operator who asked for it keeps it.
-fn wants_logical(main: &str) -> bool {
-    let level = main.lines().rfind(|line| line.trim_start().starts_with("wal_level"));
-    level.is_some_and(|line| line.split('#').next().unwrap_or_default().contains("logical"))
-}
-
 /// What slots may hold back: up to a quarter of the volume, at most 16 GB (F35), and never less than every standby
 /// gets.
 fn slot_keep_mb(layout: &Layout) -> Result<u64> {
@@ -180,7 +174,7 @@ mod tests {
     fn every_key_of_ours_has_a_row() {
         let (_dir, layout) = bare_layout();
         let keys = |major| {
-            let rows = table(&layout, &Role::Sealed, false, "", "nobody_1", None, major).unwrap();
+            let rows = table(&layout, &Role::Sealed, false, false, "nobody_1", None, major).unwrap();
             rows.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
         };
         let all_but =
@@ -198,7 +192,7 @@ mod tests {
         let (_dir, mut layout) = bare_layout();
         layout.restore_command = Some("cp /archive/%f %p".to_owned());
         let restores = |role: &Role| {
-            let rows = table(&layout, role, false, "", "nobody_1", None, Some(15)).unwrap();
+            let rows = table(&layout, role, false, false, "nobody_1", None, Some(15)).unwrap();
             let mut rows = rows.into_iter();
             let command = rows.find(|(key, _)| *key == "restore_command").map(|(_, value)| value);
             command.filter(|command| !command.is_empty())
@@ -211,11 +205,5 @@ mod tests {
         for role in [Role::Primary { sync }, Role::Sealed, Role::Idle] {
             assert_eq!(restores(&role), None, "{role:?}");
         }
-    }
-
-    #[test]
-    fn an_operator_s_logical_level_is_kept() {
-        assert!(wants_logical("wal_level = minimal\n wal_level = logical # cdc\n"));
-        assert!(!wants_logical("#wal_level = logical\nwal_level = replica # not logical\n"));
     }
 }

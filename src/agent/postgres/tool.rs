@@ -10,7 +10,7 @@ use super::layout::Layout;
 use std::ffi::OsStr;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 
@@ -60,6 +60,28 @@ impl Tool {
             return Ok(lossy(&done.stdout));
         }
         Err(failed(name, done.status, &format!("{}{}", lossy(&done.stdout), lossy(&done.stderr))))
+    }
+
+    /// Runs to the end with `input` to read, a few lines, and gives what it printed. Killed at `within`.
+    pub(super) async fn fed(self, input: &str, within: Duration) -> Result<String> {
+        let Tool { name, mut command } = self;
+        let program = command.as_std().get_program().to_owned();
+        command.stdin(Stdio::piped());
+        let run = async {
+            let Started { mut child, _starter } = spawn(command).await?;
+            if let Some(mut stdin) = child.stdin.take() {
+                // One that ends before it has read all says why itself.
+                let _unread = stdin.write_all(input.as_bytes()).await;
+            }
+            child.wait_with_output().await
+        };
+        let done = tokio::time::timeout(within, run).await;
+        let done = done.map_err(|_| Error::Silent { what: name.to_owned(), within })?;
+        let done = done.map_err(|e| not_started(name, &program, &e))?;
+        if done.status.success() {
+            return Ok(lossy(&done.stdout));
+        }
+        Err(failed(name, done.status, &lossy(&done.stderr)))
     }
 
     /// Runs to the end, at the longest for `within`, handing over each line that it prints: it may print more than fits

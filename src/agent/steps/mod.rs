@@ -2,6 +2,7 @@
 //! binds, and asks again after everything that took long, right before it takes effect. Which deed is due, the rules
 //! decide (`interrex_cluster::instance::next_step`); nothing is decided here.
 
+mod adopt;
 mod bootstrap;
 mod clients;
 mod configure;
@@ -71,6 +72,8 @@ impl Instance {
             (Step::Nothing | Step::Wait { .. } | Step::Refuse { .. } | Step::AskForRebuild(_), _) => Ok(()),
             (Step::Stop { how, why }, _) => self.stop(*how, why).await,
             (Step::InitDb, _) => self.bootstrap(stamp).await,
+            (Step::StopFound, _) => self.stop_found(stamp).await,
+            (Step::TakeIn, _) => self.take_in(stamp).await,
             (Step::StartAsStandby { follow: true }, Goal::Standby(goal)) => {
                 self.start(stamp, Some(goal), goal.line.as_ref()).await
             }
@@ -111,7 +114,7 @@ fn line_of(goal: &Goal) -> Option<&History> {
         Goal::Primary(goal) => goal.line.as_ref(),
         Goal::Standby(goal) => goal.line.as_ref(),
         Goal::Sealed { line, .. } | Goal::Stopped { line, .. } => line.as_ref(),
-        Goal::Await { .. } | Goal::Bootstrap => None,
+        Goal::Await { .. } | Goal::Bootstrap | Goal::Adopt { .. } => None,
     }
 }
 
@@ -119,9 +122,12 @@ fn line_of(goal: &Goal) -> Option<&History> {
 fn ended(goal: &Goal) -> Option<Position> {
     match goal {
         Goal::Sealed { ended, .. } => *ended,
-        Goal::Primary(_) | Goal::Standby(_) | Goal::Stopped { .. } | Goal::Await { .. } | Goal::Bootstrap => {
-            None
-        }
+        Goal::Primary(_)
+        | Goal::Standby(_)
+        | Goal::Stopped { .. }
+        | Goal::Await { .. }
+        | Goal::Bootstrap
+        | Goal::Adopt { .. } => None,
     }
 }
 
@@ -130,10 +136,13 @@ pub(crate) fn may_be_interrupted(step: &Step) -> bool {
     match step {
         Step::Nothing | Step::Wait { .. } | Step::Refuse { .. } | Step::AskForRebuild(_) => true,
         Step::ProveRule | Step::Clone { .. } | Step::ServeStandbys | Step::Checkpoint { .. } => true,
+        // Told to stop, it stops, whoever waits for it.
+        Step::StopFound => true,
         Step::Judge { .. } | Step::SetParameters => false,
         // A directory half rewound is lost; a promotion cannot be called back; the others are short.
         Step::Rewind { .. }
         | Step::InitDb
+        | Step::TakeIn
         | Step::StartAsStandby { .. }
         | Step::Stop { .. }
         | Step::Seal { .. }

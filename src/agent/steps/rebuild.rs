@@ -118,6 +118,7 @@ impl Instance {
             memory.incarnation = incarnation;
             memory.rebuilt = None;
             memory.created = None;
+            memory.offered = None;
             memory.told = None;
         })
         .await?;

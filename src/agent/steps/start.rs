@@ -4,13 +4,17 @@
 use super::{Done, StepError};
 use crate::instance::Instance;
 use crate::postgres::{Clients, ControlData, Role, Settings, Upstream};
-use crate::process::{StartSpec, start};
+use crate::process::{StartSpec, leftovers, start, stop_unguarded};
 use crate::run::Run;
 use crate::session::now;
 use interrex_cluster::goal::StandbyGoal;
 use interrex_cluster::ids::Stamp;
 use interrex_cluster::wal::{History, TimelineId};
 use std::ffi::OsString;
+use std::time::Duration;
+
+/// A server that somebody else started on our directory gets so long to end.
+const STRANGERS_WITHIN: Duration = Duration::from_secs(10);
 
 impl Instance {
     /// Starts it, following `goal`'s upstream or receiving from nobody. `line`: the ancestry that the goal speaks of.
@@ -21,6 +25,7 @@ impl Instance {
         line: Option<&History>,
     ) -> Done {
         self.not_in_a_hurry()?;
+        self.end_strangers().await?;
         let role = goal.map_or(Role::Sealed, |goal| Role::Standby { upstream: upstream(goal) });
         // Who follows may be read from; who may be promoted next lets clients in when it has.
         let clients = if goal.is_some() { Clients::In } else { Clients::Out };
@@ -70,6 +75,26 @@ impl Instance {
             None => self.server.wal_end(None, line).await.map(|end| end.timeline).unwrap_or_default(),
         };
         by_wal.max(control.data_timeline())
+    }
+
+    /// The directory is ours, and whoever else starts a server on it (the service that did before Interrex) started a
+    /// standby of nobody: `standby.signal` is there. Without its end ours would not start.
+    async fn end_strangers(&self) -> Done {
+        let pgdata = &self.config.pgdata;
+        if !pgdata.join("postmaster.pid").exists() {
+            return Ok(());
+        }
+        let failed = |error: crate::process::LeftoverError| StepError::NotYet(error.to_string());
+        if leftovers(pgdata).map_err(failed)?.is_empty() {
+            return Ok(());
+        }
+        let count = stop_unguarded(pgdata, STRANGERS_WITHIN).await.map_err(failed)?;
+        tracing::warn!(
+            cluster = %self.config.cluster, processes = count,
+            "a PostgreSQL that Interrex did not start ran in {} and was stopped; disable the service that started it",
+            pgdata.display()
+        );
+        Ok(())
     }
 
     fn not_in_a_hurry(&self) -> Done {

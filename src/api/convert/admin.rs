@@ -18,6 +18,7 @@ impl Wire for CreateCluster {
             spec: Some(self.spec.to_pb()),
             owner: self.owner.as_ref().map(|owner| owner.name.clone()),
             owner_password: self.owner.as_ref().and_then(|owner| owner.password.clone()),
+            adopt: self.adopt.as_ref().map(Wire::to_pb),
         }
     }
 
@@ -25,10 +26,17 @@ impl Wire for CreateCluster {
         if pb.owner.is_none() && pb.owner_password.is_some() {
             return Err(BadMessage::new("owner", "missing, although owner_password is set"));
         }
+        if pb.owner.is_some() && pb.adopt.is_some() {
+            return Err(BadMessage::new(
+                "owner",
+                "is made with a new cluster only; one that is adopted has its roles",
+            ));
+        }
         Ok(CreateCluster {
             name: name(pb.name, "name")?,
             spec: need(pb.spec, "spec")?,
             owner: pb.owner.map(|name| NewOwner { name, password: pb.owner_password }),
+            adopt: maybe(pb.adopt, "adopt")?,
         })
     }
 }

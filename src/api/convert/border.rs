@@ -3,7 +3,7 @@
 use super::samples::{self, address, instance};
 use super::{BadMessage, Wire};
 use crate::admin::{
-    ConnectionInfo, Coordinator, CreateCluster, Created, EventsRequest, Explanation, FailoverReply,
+    Adopting, ConnectionInfo, Coordinator, CreateCluster, Created, EventsRequest, Explanation, FailoverReply,
     FailoverRequest, NewOwner,
 };
 use crate::pb;
@@ -42,6 +42,7 @@ fn what_the_rules_know_comes_back_as_it_went() {
     comes_back([samples::secrets()]);
     comes_back([samples::registration()]);
     comes_back(samples::clusters());
+    comes_back(samples::adopting_clusters());
     let mut sealed_before = samples::clusters().remove(0);
     let held = Some(Position { timeline: TimelineId(7), lsn: Lsn(9) });
     sealed_before.instances.values_mut().for_each(|member| member.held = held);
@@ -103,7 +104,14 @@ fn what_operators_ask_and_hear_comes_back_as_it_went() {
             name: name(),
             spec: Spec::default(),
             owner: owner.map(|password| NewOwner { name: "app".to_owned(), password }),
+            adopt: None,
         }
+    }));
+    comes_back([true, false].map(|take_over| CreateCluster {
+        name: name(),
+        spec: Spec::default(),
+        owner: None,
+        adopt: Some(Adopting { take_over }),
     }));
     let owner = Some(("app".to_owned(), "s3cret".to_owned()));
     comes_back([Created { id: ClusterId(7), owner }, Created { id: ClusterId(0), owner: None }]);

@@ -2,9 +2,9 @@
 //! see [`crate::log`].
 
 use super::ids::{maybe_name, name, names, texts};
-use super::{BadMessage, Wire, need, set};
+use super::{BadMessage, Wire, maybe, need, set};
 use crate::pb;
-use interrex_cluster::command::{Asking, Command, Registration};
+use interrex_cluster::command::{Adopted, Adopting, Asking, Command, Registration};
 use interrex_cluster::ids::{ClusterId, Epoch, Incarnation, Revision, RuleNumber, SystemId};
 use interrex_cluster::report::Rebuild;
 use pb::log_entry::Command as Pb;
@@ -14,10 +14,11 @@ impl Wire for Command {
 
     fn to_pb(&self) -> Pb {
         match self {
-            Command::Create { id, spec, secrets } => Pb::Create(pb::CreateCommand {
+            Command::Create { id, spec, secrets, adopt } => Pb::Create(pb::CreateCommand {
                 id: id.0,
                 spec: Some(spec.to_pb()),
                 secrets: Some(secrets.to_pb()),
+                adopt: adopt.as_ref().map(Wire::to_pb),
             }),
             Command::Register(registration) => Pb::Register(registration.to_pb()),
             Command::BeginBootstrap { on } => {
@@ -110,6 +111,10 @@ impl Wire for Command {
                 incarnation: incarnation.0,
                 epoch: epoch.0,
             }),
+            Command::TakeOver { instance } => {
+                Pb::TakeOver(pb::TakeOverCommand { instance: instance.to_string() })
+            }
+            Command::Adopt(adopted) => Pb::Adopt(adopted.to_pb()),
         }
     }
 
@@ -147,6 +152,8 @@ fn field_of(pb: &Pb) -> &'static str {
         Pb::RecordReceipt(_) => "record_receipt",
         Pb::EndRebuild(_) => "end_rebuild",
         Pb::MarkWhole(_) => "mark_whole",
+        Pb::TakeOver(_) => "take_over",
+        Pb::Adopt(_) => "adopt",
     }
 }
 
@@ -156,6 +163,7 @@ fn read(pb: Pb) -> Result<Command, BadMessage> {
             id: ClusterId(pb.id),
             spec: need(pb.spec, "spec")?,
             secrets: need(pb.secrets, "secrets")?,
+            adopt: maybe(pb.adopt, "adopt")?,
         },
         Pb::Register(pb) => Command::Register(Registration::from_pb(pb)?),
         Pb::BeginBootstrap(pb) => Command::BeginBootstrap { on: name(pb.on, "on")? },
@@ -232,7 +240,49 @@ fn read(pb: Pb) -> Result<Command, BadMessage> {
             incarnation: Incarnation(pb.incarnation),
             epoch: Epoch(pb.epoch),
         },
+        Pb::TakeOver(pb) => Command::TakeOver { instance: name(pb.instance, "instance")? },
+        Pb::Adopt(pb) => Command::Adopt(Adopted::from_pb(pb)?),
     })
+}
+
+impl Wire for Adopting {
+    type Pb = pb::Adopting;
+
+    fn to_pb(&self) -> pb::Adopting {
+        pb::Adopting { take_over: self.take_over }
+    }
+
+    fn from_pb(pb: pb::Adopting) -> Result<Self, BadMessage> {
+        Ok(Adopting { take_over: pb.take_over })
+    }
+}
+
+impl Wire for Adopted {
+    type Pb = pb::AdoptCommand;
+
+    fn to_pb(&self) -> pb::AdoptCommand {
+        pb::AdoptCommand {
+            epoch: self.epoch.0,
+            instance: self.instance.to_string(),
+            system: self.system.0,
+            position: Some(self.position.to_pb()),
+            line: Some(self.line.to_pb()),
+            copies: texts(&self.copies),
+            notes: self.notes.clone(),
+        }
+    }
+
+    fn from_pb(pb: pb::AdoptCommand) -> Result<Self, BadMessage> {
+        Ok(Adopted {
+            epoch: Epoch(pb.epoch),
+            instance: name(pb.instance, "instance")?,
+            system: SystemId(pb.system),
+            position: need(pb.position, "position")?,
+            line: need(pb.line, "line")?,
+            copies: names(pb.copies, "copies")?,
+            notes: pb.notes,
+        })
+    }
 }
 
 impl Wire for Asking {

@@ -13,10 +13,11 @@ impl Wire for StampedGoal {
     type Pb = pb::StampedGoal;
 
     fn to_pb(&self) -> pb::StampedGoal {
-        use pb::stamped_goal::{Await, Bootstrap, Goal as Pb, Sealed};
+        use pb::stamped_goal::{Adopt, Await, Bootstrap, Goal as Pb, Sealed};
         let goal = match &self.goal {
             Goal::Await { why } => Pb::Await(Await { why: why.clone() }),
             Goal::Bootstrap => Pb::Bootstrap(Bootstrap {}),
+            Goal::Adopt { incarnation, stop } => Pb::Adopt(Adopt { incarnation: incarnation.0, stop: *stop }),
             Goal::Primary(goal) => Pb::Primary(goal.to_pb()),
             Goal::Standby(goal) => Pb::Standby(goal.to_pb()),
             Goal::Sealed { epoch, line, ended } => Pb::Sealed(Sealed {
@@ -36,6 +37,7 @@ impl Wire for StampedGoal {
         let goal = match set(pb.goal, "goal")? {
             Pb::Await(goal) => Goal::Await { why: goal.why },
             Pb::Bootstrap(_) => Goal::Bootstrap,
+            Pb::Adopt(goal) => Goal::Adopt { incarnation: Incarnation(goal.incarnation), stop: goal.stop },
             Pb::Primary(goal) => {
                 Goal::Primary(PrimaryGoal::from_pb(goal).map_err(|bad| bad.under("primary"))?)
             }

@@ -4,7 +4,7 @@ use super::ids::{maybe_name, name, names, texts};
 use super::{BadMessage, Wire, need, set, unique};
 use crate::pb;
 use interrex_cluster::ids::{Epoch, Revision};
-use interrex_cluster::record::{Failover, HandOver, Operation, PhaseTimes, Switchover};
+use interrex_cluster::record::{Adoption, Failover, HandOver, Operation, PhaseTimes, Switchover};
 use interrex_cluster::time::WallMs;
 
 impl Wire for Operation {
@@ -20,6 +20,10 @@ impl Wire for Operation {
             Operation::Switchover(switchover) => Pb::Switchover(pb::operation::Switchover {
                 to: switchover.to.to_string(),
                 checkpoint: switchover.checkpoint.0,
+            }),
+            Operation::Adopt(adoption) => Pb::Adopt(pb::operation::Adoption {
+                take_over: adoption.take_over,
+                stop: texts(&adoption.stop),
             }),
         };
         pb::Operation { operation: Some(operation) }
@@ -38,6 +42,9 @@ impl Wire for Operation {
                 to: name(pb.to, "switchover.to")?,
                 checkpoint: Revision(pb.checkpoint),
             }),
+            Pb::Adopt(pb) => {
+                Operation::Adopt(Adoption { take_over: pb.take_over, stop: names(pb.stop, "adopt.stop")? })
+            }
         })
     }
 }

@@ -6,7 +6,9 @@ use super::{BadMessage, Wire, all, each, known, maybe, need, unspecified};
 use crate::pb;
 use crate::pb::proofs::Judged;
 use interrex_cluster::ids::{DirectoryId, Epoch, Incarnation, Revision, RuleNumber, SystemId};
-use interrex_cluster::report::{Failing, Knock, Need, Promotion, Proofs, Rebuild, Report, Seal, Unfit};
+use interrex_cluster::report::{
+    Failing, Found, Knock, Need, Promotion, Proofs, Rebuild, Report, Seal, Unfit,
+};
 use interrex_cluster::wal::{Lsn, Position, TimelineId};
 
 impl Wire for Report {
@@ -29,6 +31,7 @@ impl Wire for Report {
             receipt: self.receipt.as_ref().map(Wire::to_pb),
             doubt: self.doubt.clone(),
             failing: self.failing.as_ref().map(Wire::to_pb),
+            found: self.found.as_ref().map(Wire::to_pb),
         }
     }
 
@@ -49,6 +52,41 @@ impl Wire for Report {
             receipt: maybe(pb.receipt, "receipt")?,
             doubt: pb.doubt,
             failing: maybe(pb.failing, "failing")?,
+            found: maybe(pb.found, "found")?,
+        })
+    }
+}
+
+impl Wire for Found {
+    type Pb = pb::Found;
+
+    fn to_pb(&self) -> pb::Found {
+        pb::Found {
+            system: self.system.0,
+            standby: self.standby,
+            running: self.running,
+            end: self.end.as_ref().map(|(position, _)| position.to_pb()),
+            line: self.end.as_ref().map(|(_, line)| line.to_pb()),
+            highest: self.highest.0,
+            refused: self.refused.clone(),
+            notes: self.notes.clone(),
+        }
+    }
+
+    fn from_pb(pb: pb::Found) -> Result<Self, BadMessage> {
+        let end: Option<Position> = maybe(pb.end, "end")?;
+        let line = sound_line(pb.line, "line")?;
+        if end.map(|end| end.timeline) != line.as_ref().map(|line| line.timeline) {
+            return Err(BadMessage::new("line", "the ancestry of the timeline of 'end' is wanted"));
+        }
+        Ok(Found {
+            system: SystemId(pb.system),
+            standby: pb.standby,
+            running: pb.running,
+            end: end.zip(line),
+            highest: TimelineId(pb.highest),
+            refused: pb.refused,
+            notes: pb.notes,
         })
     }
 }

@@ -2,7 +2,7 @@
 //! is followed by a match without a wildcard: a new variant does not compile until somebody came here and added a
 //! sample of it.
 
-use interrex_cluster::command::{Asking, Command, Entry, Registration};
+use interrex_cluster::command::{Adopted, Adopting, Asking, Command, Entry, Registration};
 use interrex_cluster::event::Event;
 use interrex_cluster::goal::{Goal, PrimaryGoal, StampedGoal, StandbyGoal, SyncSetting};
 use interrex_cluster::ids::{
@@ -11,11 +11,11 @@ use interrex_cluster::ids::{
 use interrex_cluster::problem::Severity;
 use interrex_cluster::receipt::Receipt;
 use interrex_cluster::record::{
-    Address, Asked, Cluster, CommitRule, Copy, Failover, Fork, HandOver, Instance, Operation, Override,
-    PhaseTimes, Proposed, Reign, Removed, Secrets, Switchover, SyncTarget,
+    Address, Adoption, Asked, Cluster, CommitRule, Copy, Failover, Fork, HandOver, Instance, Operation,
+    Override, PhaseTimes, Proposed, Reign, Removed, Secrets, Switchover, SyncTarget,
 };
 use interrex_cluster::report::{
-    Failing, Knock, Need, Primary, Promotion, Proofs, Rebuild, Receiver, Report, Seal, Sender, Server,
+    Failing, Found, Knock, Need, Primary, Promotion, Proofs, Rebuild, Receiver, Report, Seal, Sender, Server,
     Standby, Unfit,
 };
 use interrex_cluster::spec::{OnCrash, Spec, Timeouts, WhenAlone};
@@ -113,7 +113,12 @@ pub(crate) fn registration() -> Registration {
 /// Every command, once.
 pub(crate) fn commands() -> Vec<Command> {
     let all = vec![
-        Command::Create { id: ClusterId(0xDEAD_BEEF), spec: specs().remove(1), secrets: secrets() },
+        Command::Create {
+            id: ClusterId(0xDEAD_BEEF),
+            spec: specs().remove(1),
+            secrets: secrets(),
+            adopt: None,
+        },
         Command::Register(registration()),
         Command::BeginBootstrap { on: instance("n1") },
         Command::EndBootstrap { instance: instance("n1"), system: SYSTEM, position: position(0x150_0028) },
@@ -144,7 +149,7 @@ pub(crate) fn commands() -> Vec<Command> {
         Command::MarkWhole { instance: instance("n1"), incarnation: Incarnation(2), epoch: Epoch(8) },
         Command::AcceptLoss { epoch: Epoch(8), fenced: set(&["n1"]) },
     ];
-    all.iter().chain(&later()).for_each(|command| match command {
+    all.iter().chain(&later()).chain(&third()).for_each(|command| match command {
         Command::Create { .. }
         | Command::Register(_)
         | Command::BeginBootstrap { .. }
@@ -169,6 +174,8 @@ pub(crate) fn commands() -> Vec<Command> {
         | Command::Ask { .. }
         | Command::EndRestart { .. }
         | Command::RecordReceipt { .. }
+        | Command::TakeOver { .. }
+        | Command::Adopt(_)
         | Command::Remove { .. } => {}
     });
     all
@@ -238,6 +245,51 @@ fn later() -> Vec<Command> {
     ]
 }
 
+/// Commands that came with level 3: their fixtures follow those of level 2.
+fn third() -> Vec<Command> {
+    let create = |take_over| Command::Create {
+        id: ClusterId(7),
+        spec: Spec::default(),
+        secrets: Secrets { owner: None, ..secrets() },
+        adopt: Some(Adopting { take_over }),
+    };
+    vec![
+        create(true),
+        create(false),
+        Command::TakeOver { instance: instance("n1") },
+        Command::Adopt(Adopted {
+            epoch: Epoch(8),
+            instance: instance("n1"),
+            system: SYSTEM,
+            position: position(9),
+            line: line(),
+            copies: set(&["n2", "n3"]),
+            notes: vec!["n1: port = 5433 gives way to 5432".to_owned()],
+        }),
+        Command::Adopt(Adopted {
+            epoch: Epoch(2),
+            instance: instance("n1"),
+            system: SYSTEM,
+            position: Position { timeline: TimelineId(1), lsn: Lsn(9) },
+            line: History { timeline: TimelineId(1), ancestors: Vec::new() },
+            copies: BTreeSet::new(),
+            notes: Vec::new(),
+        }),
+    ]
+}
+
+/// A cluster that is to adopt, which level 3 brought.
+pub(crate) fn adopting_clusters() -> Vec<Cluster> {
+    let bare = clusters().into_iter().find(|cluster| cluster.name.as_str() == "new");
+    let adoptions = [Adoption::default(), Adoption { take_over: true, stop: set(&["n1", "n2"]) }];
+    let named = adoptions.into_iter().enumerate().map(|(i, adoption)| Cluster {
+        name: format!("adopting-{i}").parse().unwrap(),
+        operation: Operation::Adopt(adoption),
+        ..bare.clone().expect("a cluster that is new")
+    });
+    named.collect()
+}
+
 /// Every command as an entry, and each with its options absent.
 pub(crate) fn entries() -> Vec<Entry> {
     let sparse = [
@@ -245,6 +297,7 @@ pub(crate) fn entries() -> Vec<Entry> {
             id: ClusterId(0),
             spec: Spec::default(),
             secrets: Secrets { owner: None, ..secrets() },
+            adopt: None,
         },
         Command::Register(Registration { priority: None, system: None, replaces: None, ..registration() }),
         Command::BeginFailover { epoch: Epoch(2), reason: String::new(), wanted: None },
@@ -263,7 +316,7 @@ pub(crate) fn entries() -> Vec<Entry> {
     ];
     let entry =
         |command| Entry { cluster: "orders".parse().unwrap(), command, at: WallMs(1_794_000_000_123) };
-    commands().into_iter().chain(sparse).chain(later()).map(entry).collect()
+    commands().into_iter().chain(sparse).chain(later()).chain(third()).map(entry).collect()
 }
 
 fn operations() -> Vec<Operation> {
@@ -299,7 +352,8 @@ fn operations() -> Vec<Operation> {
         | Operation::Bootstrap { .. }
         | Operation::None
         | Operation::Failover(_)
-        | Operation::Switchover(_) => {}
+        | Operation::Switchover(_)
+        | Operation::Adopt(_) => {}
     });
     all
 }
@@ -505,6 +559,18 @@ fn unfit() -> Vec<Unfit> {
     all
 }
 
+fn found() -> Found {
+    Found {
+        system: SYSTEM,
+        standby: true,
+        running: None,
+        end: Some((position(9), line())),
+        highest: TimelineId(9),
+        refused: None,
+        notes: vec!["port = 5433 gives way to 5432".to_owned()],
+    }
+}
+
 /// A full report for every kind of server, and one of somebody who knows nothing.
 pub(crate) fn reports() -> Vec<Report> {
     let full = |server| Report {
@@ -538,6 +604,14 @@ pub(crate) fn reports() -> Vec<Report> {
         receipt: Some(receipt()),
         doubt: Some("it was rolled back".to_owned()),
         failing: Some(Failing { times: 3, clones: 1, lines: vec!["FATAL:  no".to_owned()] }),
+        found: Some(found()),
+    };
+    let running = Found {
+        running: Some(123),
+        end: None,
+        refused: Some("there is no postgresql.conf in it".to_owned()),
+        notes: Vec::new(),
+        ..found()
     };
     let blank = Report {
         obeyed: Stamp::default(),
@@ -551,9 +625,11 @@ pub(crate) fn reports() -> Vec<Report> {
         receipt: None,
         doubt: None,
         failing: None,
+        found: None,
         ..full(Server::NoData)
     };
-    servers().into_iter().map(full).chain([blank]).collect()
+    let other = Report { found: Some(running), ..full(Server::NoData) };
+    servers().into_iter().map(full).chain([blank, other]).collect()
 }
 
 /// Every goal, with its options present and absent.
@@ -606,6 +682,8 @@ pub(crate) fn goals() -> Vec<StampedGoal> {
         Goal::Sealed { epoch: Epoch(8), line: Some(line()), ended: Some(position(9)) },
         Goal::Sealed { epoch: Epoch(8), line: None, ended: None },
         Goal::Stopped { epoch: Epoch(8), line: Some(line()) },
+        Goal::Adopt { incarnation: Incarnation(1), stop: false },
+        Goal::Adopt { incarnation: Incarnation(2), stop: true },
     ];
     all.iter().for_each(|goal| match goal {
         Goal::Await { .. }
@@ -613,6 +691,7 @@ pub(crate) fn goals() -> Vec<StampedGoal> {
         | Goal::Primary(_)
         | Goal::Standby(_)
         | Goal::Sealed { .. }
+        | Goal::Adopt { .. }
         | Goal::Stopped { .. } => {}
     });
     all.into_iter().map(|goal| StampedGoal { stamp: stamp(), goal }).collect()

@@ -1,10 +1,11 @@
 //! How a cluster and its instances come to be: create, register, bootstrap.
 
 use super::{Done, Rejected};
-use crate::command::Registration;
+use crate::command::{Adopting, Registration};
 use crate::ids::{ClusterId, ClusterName, Epoch, Incarnation, InstanceName, Revision, RuleNumber, SystemId};
 use crate::record::{
-    Cluster, CommitRule, Copy, Failover, Fork, Instance, Operation, PhaseTimes, Reign, Secrets, SyncTarget,
+    Adoption, Cluster, CommitRule, Copy, Failover, Fork, Instance, Operation, PhaseTimes, Reign, Secrets,
+    SyncTarget,
 };
 use crate::spec::Spec;
 use crate::wal::{Lsn, Position, TimelineId};
@@ -16,8 +17,10 @@ pub(super) fn create(
     id: ClusterId,
     spec: &Spec,
     secrets: &Secrets,
+    adopt: Option<Adopting>,
 ) -> Result<Cluster, Rejected> {
     spec.check(0).map_err(Rejected)?;
+    let adoption = |adopt: Adopting| Adoption { take_over: adopt.take_over, ..Adoption::default() };
     Ok(Cluster {
         name: name.clone(),
         id,
@@ -28,7 +31,7 @@ pub(super) fn create(
         epoch: Epoch(0),
         revision: Revision(1),
         primary: None,
-        operation: Operation::Gather,
+        operation: adopt.map_or(Operation::Gather, |adopt| Operation::Adopt(adoption(adopt))),
         rules: Vec::new(),
         sync: SyncTarget::default(),
         instances: BTreeMap::new(),
@@ -68,10 +71,12 @@ fn refuse_foreign_data(cluster: &Cluster, new: &Registration) -> Result<(), Reje
              that of {} is {ours}; move it away to let {} clone",
             new.instance, cluster.name, new.instance
         )),
+        // Whether what is there fits together is judged once all have said what they hold.
+        (None, Some(_)) if matches!(cluster.operation, Operation::Adopt(_)) => Ok(()),
         (None, Some(theirs)) => Rejected::because(format!(
-            "{} has data already (system identifier {theirs}) and cluster {} is new; move the directory away to \
-             begin with an empty one",
-            new.instance, cluster.name
+            "{} has data already (system identifier {theirs}) and cluster {} is new; take it in with: interrex create {} \
+             --instances {} --adopt; or move the directory away to begin with an empty one",
+            new.instance, cluster.name, cluster.name, cluster.spec.instances
         )),
         _ => Ok(()),
     }
@@ -147,7 +152,7 @@ pub(super) fn begin_bootstrap(cluster: &mut Cluster, on: &InstanceName) -> Done 
     let may_begin = match &cluster.operation {
         Operation::Gather => true,
         Operation::Bootstrap { on: before } => before != on,
-        Operation::None | Operation::Failover(_) | Operation::Switchover(_) => false,
+        Operation::None | Operation::Failover(_) | Operation::Switchover(_) | Operation::Adopt(_) => false,
     };
     if !may_begin || cluster.system.is_some() {
         return Rejected::because("the first copy was begun before");

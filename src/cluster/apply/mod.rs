@@ -4,6 +4,7 @@
 //!
 //! A rejection leaves the record untouched. What happened is told as [`Event`]s.
 
+mod adoption;
 mod failover;
 mod maintenance;
 mod membership;
@@ -42,13 +43,17 @@ pub fn apply(
     index: u64,
 ) -> Result<Vec<Event>, Rejected> {
     let done = match (&entry.command, clusters.get_mut(&entry.cluster)) {
+        (Command::Create { spec, adopt: Some(adopt), .. }, Some(cluster)) => {
+            adoption::wish(cluster, spec, *adopt)
+        }
         (Command::Create { .. }, Some(_)) => {
             Rejected::because(format!("cluster {} exists already", entry.cluster))
         }
-        (Command::Create { id, spec, secrets }, None) => {
-            let made = membership::create(&entry.cluster, *id, spec, secrets);
+        (Command::Create { id, spec, secrets, adopt }, None) => {
+            let made = membership::create(&entry.cluster, *id, spec, secrets, *adopt);
             made.map(|cluster| {
-                let told = vec![("created", format!("cluster {} was created", entry.cluster))];
+                let what = if adopt.is_some() { ", to take in an existing PostgreSQL" } else { "" };
+                let told = vec![("created", format!("cluster {} was created{what}", entry.cluster))];
                 clusters.insert(entry.cluster.clone(), cluster);
                 told
             })
@@ -113,6 +118,8 @@ fn apply_to(cluster: &mut Cluster, command: &Command, entry: &Entry) -> Done {
         Command::MarkWhole { instance, incarnation, epoch } => {
             rebuild::mark_whole(cluster, instance, *incarnation, *epoch)
         }
+        Command::TakeOver { instance } => adoption::take_over(cluster, instance),
+        Command::Adopt(adopted) => adoption::adopt(cluster, adopted, entry.at),
     }
 }
 

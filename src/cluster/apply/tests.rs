@@ -25,7 +25,7 @@ impl Log {
 
 fn create(spec: Spec) -> Command {
     let secrets = Secrets { superuser: "a".into(), replication: "b".into(), owner: None };
-    Command::Create { id: ClusterId(1), spec, secrets }
+    Command::Create { id: ClusterId(1), spec, secrets, adopt: None }
 }
 
 fn register(name: &str, directory: &str, replaces: Option<&str>) -> Command {

@@ -1,6 +1,7 @@
 //! What is wrong? One question a file; each answers from the view alone, with its evidence. Nothing here decides what
 //! to do about it.
 
+pub mod adoption;
 pub mod copies;
 pub mod primary;
 pub mod standby;
@@ -13,6 +14,7 @@ use crate::view::View;
 /// Everything that is wrong, worst first.
 pub fn diagnose(view: &View<'_>, memory: &Memory) -> Vec<Problem> {
     let mut problems: Vec<Problem> = primary::ask(view, memory).into_iter().collect();
+    problems.extend(adoption::ask(view));
     problems.extend(copies::ask(view));
     problems.extend(standby::ask(view, memory));
     problems.extend(sync::ask(view, memory));

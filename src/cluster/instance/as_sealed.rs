@@ -1,7 +1,7 @@
 //! Refusing every older epoch: sealed, or stopped and sealed. What is proved here decides an election, so a position
 //! counts only when nothing can move it any more.
 
-use super::next_step::Step;
+use super::next_step::{Step, take_in};
 use super::observed::{Data, Observed, Server, Standby, Upstream};
 use crate::ids::Epoch;
 use crate::mutants::{self, Mutant};
@@ -15,9 +15,11 @@ pub(super) fn sealed(epoch: Epoch, seen: &Observed) -> Step {
     match (&seen.data, &seen.server) {
         (Data::Missing, _) => Step::wait("a primary to clone from"),
         (Data::Unfinished(_), Server::Gone) => Step::wait("a primary to go on rebuilding from"),
+        // It counts for nothing before it has followed.
+        (Data::Offered(_), Server::Gone) => Step::wait("a primary to follow"),
         (Data::Doubtful { why, .. } | Data::Strange { why }, Server::Gone) => Step::refuse(why.clone()),
         (
-            Data::Unfinished(_) | Data::Doubtful { .. } | Data::Strange { .. },
+            Data::Unfinished(_) | Data::Offered(_) | Data::Doubtful { .. } | Data::Strange { .. },
             Server::Starting | Server::Silent { .. } | Server::Standby(_) | Server::Primary(_),
         ) => Step::fence("its directory counts for nothing and must not run"),
         (Data::Ours(_), Server::Gone) if !seen.stopped_in(epoch) => {
@@ -60,6 +62,7 @@ pub(super) fn stopped(epoch: Epoch, seen: &Observed) -> Step {
         (Server::Standby(_), _) => Step::stop(format!("epoch {epoch} began, and it is to be stopped")),
         (Server::Gone, Data::Missing) => Step::Nothing,
         (Server::Gone, Data::Unfinished(_)) => Step::wait("a primary to go on rebuilding from"),
+        (Server::Gone, Data::Offered(_)) => take_in(seen),
         (Server::Gone, Data::Doubtful { why, .. } | Data::Strange { why }) => Step::refuse(why.clone()),
         (Server::Gone, Data::Ours(_)) if seen.stopped_in(epoch) => Step::Nothing,
         (Server::Gone, Data::Ours(_)) => Step::ScanEnd { epoch: Some(epoch), stopped: true },

@@ -9,10 +9,14 @@ use crate::goal::StandbyGoal;
 use crate::ids::Incarnation;
 use crate::report::Rebuild;
 use crate::time::Instant;
+use std::time::Duration;
 
 /// A copy that ended so often in a row before it answered anything is not going to start. More would only keep it
 /// from being rebuilt; fewer might take a machine out of memory for a damaged copy.
 const HOPELESS: u32 = 3;
+/// One that answers nobody for so long cannot be pointed at another upstream but by starting it anew. Leans towards
+/// waiting: it may only be busy.
+const CANNOT_FOLLOW: Duration = Duration::from_secs(10);
 /// Words of a server whose next copy would end the same way: what is wrong is the machine or the configuration.
 const NOT_THE_COPY: [&str; 12] = [
     "could not access",
@@ -36,7 +40,7 @@ pub(super) fn rebuild(how: Rebuild, incarnation: Incarnation, seen: &Observed) -
         (Data::Strange { why }, _) => Some(Step::refuse(why.clone())),
         (Data::Ours(_), _) if finished => None,
         (
-            Data::Missing | Data::Unfinished(_) | Data::Ours(_) | Data::Doubtful { .. },
+            Data::Missing | Data::Unfinished(_) | Data::Ours(_) | Data::Offered(_) | Data::Doubtful { .. },
             Server::Starting | Server::Silent { .. } | Server::Standby(_) | Server::Primary(_),
         ) => Some(Step::stop("its copy is given up")),
         (data, Server::Gone) => Some(match (how, data) {
@@ -46,9 +50,10 @@ pub(super) fn rebuild(how: Rebuild, incarnation: Incarnation, seen: &Observed) -
             (Rebuild::Rewind, Data::Unfinished(Sentinel::Create | Sentinel::Rebuild(_))) => {
                 Step::ask(Rebuild::Clone, incarnation, "the rewind was interrupted")
             }
-            (Rebuild::Rewind, Data::Missing | Data::Doubtful { .. } | Data::Strange { .. }) => {
-                Step::ask(Rebuild::Clone, incarnation, "there is no copy to rewind")
-            }
+            (
+                Rebuild::Rewind,
+                Data::Missing | Data::Offered(_) | Data::Doubtful { .. } | Data::Strange { .. },
+            ) => Step::ask(Rebuild::Clone, incarnation, "there is no copy to rewind"),
         }),
     }
 }
@@ -68,6 +73,11 @@ pub(super) fn next(goal: &StandbyGoal, seen: &Observed, now: Instant) -> Step {
             goal.upstream
         )),
         Server::Starting => Step::wait("PostgreSQL is starting"),
+        Server::Silent { since } if *since >= CANNOT_FOLLOW && astray(goal, seen) => Step::stop(format!(
+            "it has not answered for {} ms, and was started before {} was the primary to follow",
+            since.as_millis(),
+            goal.upstream
+        )),
         Server::Silent { since } => {
             Step::wait(format!("PostgreSQL has not answered for {} ms", since.as_millis()))
         }
@@ -81,6 +91,11 @@ pub(super) fn next(goal: &StandbyGoal, seen: &Observed, now: Instant) -> Step {
 fn stranded(goal: &StandbyGoal, seen: &Observed) -> bool {
     let new = seen.memory.rebuilt == Some(goal.incarnation) && seen.memory.told.is_none();
     new && goal.line.is_some() && seen.told_upstream != Upstream::Of(wanted(goal))
+}
+
+/// A copy that was adopted lets its agent in once it has replayed the roles of Interrex, which it has to receive first.
+fn astray(goal: &StandbyGoal, seen: &Observed) -> bool {
+    goal.line.is_some() && seen.told_upstream != Upstream::Of(wanted(goal))
 }
 
 /// A stopped server would replay everything that it holds: its durable end decides.

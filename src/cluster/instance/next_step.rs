@@ -7,7 +7,7 @@ use super::observed::{Data, Observed, Sentinel, Server};
 use super::{as_primary, as_sealed, as_standby};
 use crate::goal::{Goal, PrimaryGoal, StandbyGoal};
 use crate::ids::{Epoch, Incarnation, Revision};
-use crate::report::{Need, Rebuild};
+use crate::report::{Found, Need, Rebuild};
 use crate::time::Instant;
 use std::fmt;
 
@@ -95,6 +95,11 @@ pub enum Step {
     },
     /// Tell the coordinators that this copy cannot follow as it is.
     AskForRebuild(Need),
+    /// Stop the server that somebody else started on the directory that is to be adopted, in good order.
+    StopFound,
+    /// Make the directory that was offered for adoption ours: the roles of Interrex where it was a primary's, then
+    /// `standby.signal`, then its identity.
+    TakeIn,
 }
 
 /// How a server is ended.
@@ -161,6 +166,8 @@ impl fmt::Display for Step {
                 Rebuild::Rewind => write!(f, "ask for a rewind: {}", need.why),
                 Rebuild::Clone => write!(f, "ask for a clone: {}", need.why),
             },
+            Step::StopFound => f.write_str("stop the server that is to be adopted"),
+            Step::TakeIn => f.write_str("take in the existing data directory"),
         }
     }
 }
@@ -174,6 +181,24 @@ pub fn next_step(goal: &Goal, seen: &Observed, now: Instant) -> Step {
         Goal::Standby(goal) => standby(goal, seen, now),
         Goal::Sealed { epoch, .. } => as_sealed::sealed(*epoch, seen),
         Goal::Stopped { epoch, .. } => as_sealed::stopped(*epoch, seen),
+        Goal::Adopt { stop, .. } => offered(*stop, seen),
+    }
+}
+
+/// What lies there is told, and left as it is; a server that runs on it is stopped only where that was permitted.
+fn offered(stop: bool, seen: &Observed) -> Step {
+    if seen.server != Server::Gone {
+        return Step::refuse(
+            "a server of Interrex runs on the directory that is to be adopted; begin with another data_dir",
+        );
+    }
+    match &seen.found {
+        Some(found) if found.running.is_some() && stop => Step::StopFound,
+        Some(found) if found.running.is_some() => {
+            Step::wait("the operator: the PostgreSQL that runs is left alone")
+        }
+        Some(Found { refused: Some(why), .. }) => Step::refuse(why.clone()),
+        Some(_) | None => Step::wait("all instances to say what they hold"),
     }
 }
 
@@ -192,7 +217,7 @@ fn awaited(why: &str, seen: &Observed, now: Instant) -> Step {
 fn bootstrap(seen: &Observed) -> Step {
     match (&seen.data, &seen.server) {
         (
-            Data::Missing | Data::Unfinished(_) | Data::Ours(_) | Data::Doubtful { .. },
+            Data::Missing | Data::Unfinished(_) | Data::Ours(_) | Data::Offered(_) | Data::Doubtful { .. },
             Server::Starting | Server::Silent { .. } | Server::Standby(_) | Server::Primary(_),
         ) => Step::stop("the first directory is told stopped"),
         (Data::Missing | Data::Unfinished(Sentinel::Create), Server::Gone) => Step::InitDb,
@@ -200,7 +225,7 @@ fn bootstrap(seen: &Observed) -> Step {
             "the directory is half rebuilt; move it away so that the cluster can begin with an empty one",
         ),
         (Data::Ours(_), Server::Gone) if seen.memory.created.is_some() => Step::Nothing,
-        (Data::Ours(_), Server::Gone) => Step::refuse(
+        (Data::Ours(_) | Data::Offered(_), Server::Gone) => Step::refuse(
             "there is data already, of another beginning; move it away so that the cluster can begin",
         ),
         (Data::Doubtful { why, .. } | Data::Strange { why }, _) => Step::refuse(why.clone()),
@@ -217,11 +242,25 @@ fn primary(goal: &PrimaryGoal, seen: &Observed, now: Instant) -> Step {
                 Step::fence(why.clone())
             }
         },
+        Data::Offered(_) => take_in(seen),
         Data::Ours(_) => as_primary::next(goal, seen, now),
     }
 }
 
+/// The record counts the directory that was offered. Under a guard of ours nothing runs on it yet.
+pub(super) fn take_in(seen: &Observed) -> Step {
+    match seen.server {
+        Server::Gone => Step::TakeIn,
+        Server::Starting | Server::Silent { .. } | Server::Standby(_) | Server::Primary(_) => {
+            Step::fence("it runs on a directory that is not taken in yet")
+        }
+    }
+}
+
 fn standby(goal: &StandbyGoal, seen: &Observed, now: Instant) -> Step {
+    if let Data::Offered(_) = &seen.data {
+        return offered_standby(goal, seen);
+    }
     if let Some((how, incarnation)) = goal.rebuild
         && let Some(step) = as_standby::rebuild(how, incarnation, seen)
     {
@@ -241,6 +280,7 @@ fn standby(goal: &StandbyGoal, seen: &Observed, now: Instant) -> Step {
                 Step::fence(why.clone())
             }
         },
+        Data::Offered(_) => offered_standby(goal, seen),
         Data::Strange { why } => Step::refuse(why.clone()),
         Data::Ours(system) if *system != goal.system => Step::refuse(format!(
             "the data directory has system identifier {system}, the cluster {}: another cluster's data; move it away \
@@ -256,5 +296,19 @@ fn standby(goal: &StandbyGoal, seen: &Observed, now: Instant) -> Step {
             ),
         ),
         Data::Ours(_) => as_standby::next(goal, seen, now),
+    }
+}
+
+/// Offered, and counted by the record unless that wants its first copy cloned: then it was offered too late. Taken in only
+/// once there is a line to judge it by.
+fn offered_standby(goal: &StandbyGoal, seen: &Observed) -> Step {
+    let offered = seen.memory.offered.map(|offered| offered.incarnation);
+    match (&goal.rebuild, &goal.line) {
+        (Some((_, incarnation)), _) if offered == Some(*incarnation) => Step::refuse(
+            "there is data that was offered for adoption when that was decided without it; move it away to let this \
+             instance clone",
+        ),
+        (_, None) => Step::wait("a primary to follow"),
+        _ => take_in(seen),
     }
 }

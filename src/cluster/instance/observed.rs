@@ -7,7 +7,7 @@ use super::lease::Lease;
 use crate::goal::Goal;
 use crate::ids::{Epoch, Incarnation, Stamp, SystemId};
 use crate::record::Address;
-use crate::report::{Proofs, Rebuild};
+use crate::report::{Found, Proofs, Rebuild};
 use crate::time::Instant;
 use crate::wal::{History, Lsn, Position, TimelineId};
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,8 @@ pub struct Observed {
     pub patience: Option<Instant>,
     /// Where the server was told to receive from when it was last told anything; `Other` when that is not known.
     pub told_upstream: Upstream,
+    /// The data directory that was there before Interrex; absent: there is none, or it was not looked at.
+    pub found: Option<Found>,
 }
 
 /// A server that ends by itself while it is starting, again and again.
@@ -83,6 +85,22 @@ pub struct Memory {
     /// Copies made one after the other of which none ever answered.
     #[serde(default)]
     pub in_vain: u32,
+    /// The existing directory that was offered for adoption, and is not taken in yet.
+    #[serde(default)]
+    pub offered: Option<Offered>,
+}
+
+/// An existing data directory, as it was offered. Only this very one is taken in, and only under a goal that counts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offered {
+    /// The incarnation that it becomes.
+    pub incarnation: Incarnation,
+    /// Its system identifier.
+    pub system: SystemId,
+    /// It was a standby's. A primary's is given the roles of Interrex before it is taken in.
+    pub standby: bool,
+    /// Where its WAL ended; absent: its files did not tell.
+    pub end: Option<Position>,
 }
 
 /// A deed that makes a directory unusable until it is finished.
@@ -103,6 +121,8 @@ pub enum Data {
     Unfinished(Sentinel),
     /// Whole as far as the agent knows, and what it says of itself agrees with the state file.
     Ours(SystemId),
+    /// It was there before Interrex and was offered for adoption ([`Memory::offered`]); it is not taken in yet.
+    Offered(SystemId),
     /// It does not agree with the state file: another copy was put here, a volume was rolled back, or state was lost.
     /// It counts for nothing, but it is the cluster's.
     Doubtful {

@@ -141,6 +141,7 @@ fn seen(server: Server) -> Observed {
         early_ends: None,
         patience: None,
         told_upstream: Upstream::Nobody,
+        found: None,
     }
 }
 

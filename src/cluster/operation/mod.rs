@@ -1,6 +1,7 @@
 //! The longer changes, each as a function from the view to the next command or to the wait that explains why there is
 //! none yet. An operation keeps no state of its own: how far it has come stands in the record.
 
+pub mod adopt;
 pub mod bootstrap;
 pub mod failover;
 pub mod maintenance;

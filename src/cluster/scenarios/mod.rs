@@ -69,6 +69,8 @@ scenes! {
     preferences_only_break_ties => "preferences.txt";
     nobody_left_to_acknowledge => "alone.txt";
     a_new_cluster_comes_to_be => "bootstrap.txt";
+    an_existing_postgresql_is_taken_in => "adopt.txt";
+    what_does_not_fit_together_is_not_taken_in => "adopt_refused.txt";
     everything_was_off => "total_outage.txt";
     a_promotion_by_hand_is_no_reign => "rogue_promotion.txt";
     a_primary_cut_off_from_two_standbys_is_failed_over => "cut_off.txt";

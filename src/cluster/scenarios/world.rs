@@ -1,7 +1,7 @@
 //! The stage of the scenes: one cluster, what was heard of its instances, a clock that only the script moves.
 
 use crate::apply::apply;
-use crate::command::{Asking, Command, Entry, Registration};
+use crate::command::{Adopting, Asking, Command, Entry, Registration};
 use crate::decide::{Decision, decide};
 use crate::explain;
 use crate::goal::{Goal, goal};
@@ -14,7 +14,8 @@ use crate::policy::Policy;
 use crate::receipt::Receipt;
 use crate::record::{Address, Asked, Cluster, Copy, Fork, Operation, Reign, Secrets, SyncTarget};
 use crate::report::{
-    Failing, Knock, Need, Primary, Promotion, Rebuild, Receiver, Report, Seal, Sender, Server, Standby, Unfit,
+    Failing, Found, Knock, Need, Primary, Promotion, Rebuild, Receiver, Report, Seal, Sender, Server,
+    Standby, Unfit,
 };
 use crate::spec::{OnCrash, Spec, WhenAlone};
 use crate::time::{Instant, WallMs};
@@ -76,7 +77,9 @@ impl World {
                 *self = World::default();
                 self.steady(rest);
             }
-            ["create", rest @ ..] => self.create(rest),
+            ["anew"] => *self = World::default(),
+            ["create", rest @ ..] => return self.create(rest),
+            ["found", who, rest @ ..] => self.found(&name(who), rest),
             ["register", rest @ ..] => return self.register(rest),
             ["wait", ms] => self.now = Instant(self.now.0 + ms.parse::<u64>().unwrap()),
             ["hear", who @ ..] => self.hear(who),
@@ -288,7 +291,7 @@ impl World {
         })
     }
 
-    fn create(&mut self, words: &[&str]) {
+    fn create(&mut self, words: &[&str]) -> String {
         let number = |key: &str, default| arg(words, key).map_or(default, |n| n.parse().unwrap());
         let spec = Spec {
             instances: number("instances", 3),
@@ -306,7 +309,40 @@ impl World {
             ..Spec::default()
         };
         let secrets = Secrets { superuser: "s".to_owned(), replication: "r".to_owned(), owner: None };
-        self.apply(Command::Create { id: ClusterId(0xbeef), spec, secrets }).unwrap();
+        let take_over = words.contains(&"take-over");
+        let adopt = (take_over || words.contains(&"adopt")).then_some(Adopting { take_over });
+        let made = self.apply(Command::Create { id: ClusterId(0xbeef), spec, secrets, adopt });
+        match made {
+            Ok(events) if self.index > 1 => events.iter().map(|event| format!("> {event}\n")).collect(),
+            Ok(_) => String::new(),
+            Err(why) => format!("rejected: {why}\n"),
+        }
+    }
+
+    /// A data directory that was there before Interrex.
+    fn found(&mut self, who: &InstanceName, words: &[&str]) {
+        let timeline = TimelineId(arg(words, "timeline").map_or(1, |t| t.parse().unwrap()));
+        let ancestors = arg(words, "history").unwrap_or_default().split(',').filter(|a| !a.is_empty());
+        let ancestor = |text: &str| {
+            let (timeline, end) = text.split_once(':').unwrap();
+            Ancestor { timeline: TimelineId(timeline.parse().unwrap()), end: end.parse().unwrap() }
+        };
+        let history = History { timeline, ancestors: ancestors.map(ancestor).collect() };
+        let lsn = arg(words, "at").map_or(END, |lsn| lsn.parse().unwrap());
+        let running = arg(words, "running").map(|pid| pid.parse().unwrap());
+        let found = Found {
+            system: arg(words, "system").map_or(SYSTEM, |s| SystemId(s.parse().unwrap())),
+            standby: words.contains(&"standby"),
+            running,
+            end: running.is_none().then_some((Position { timeline, lsn }, history)),
+            highest: arg(words, "highest").map_or(timeline, |t| TimelineId(t.parse().unwrap())),
+            refused: words.iter().position(|word| *word == "refused").map(|at| words[at + 1..].join(" ")),
+            notes: arg(words, "note").map(|note| note.replace('_', " ")).into_iter().collect(),
+        };
+        self.edit(who, |report| {
+            report.server = Server::Stopped { system: SystemId(0), exit: None };
+            report.found = Some(found);
+        });
     }
 
     fn register(&mut self, words: &[&str]) -> String {
@@ -533,6 +569,8 @@ impl World {
             let text = match &stamped.goal {
                 Goal::Await { why } => format!("awaits {why}"),
                 Goal::Bootstrap => "creates the first copy".to_owned(),
+                Goal::Adopt { stop: false, .. } => "says what it holds".to_owned(),
+                Goal::Adopt { stop: true, .. } => "stops what runs, and says what it holds".to_owned(),
                 Goal::Primary(goal) => {
                     let confirmed = if goal.confirmed { ", confirmed" } else { "" };
                     format!(
@@ -579,6 +617,7 @@ impl World {
                 }
                 Command::SetSpec { before, spec }
             }
+            "take-over" => Command::TakeOver { instance: who.unwrap() },
             "restart" => Command::Ask { instance: who.unwrap(), what: Asking::Restart },
             "reinit" => Command::Ask { instance: who.unwrap(), what: Asking::Reinit { discard_old: false } },
             "leave" => Command::Ask { instance: who.unwrap(), what: Asking::Leave },

@@ -14,7 +14,12 @@ use std::io;
 pub(crate) async fn create(core: &Core, wanted: CreateCluster) -> Result<Created, Refused> {
     let name = &wanted.name;
     let taken = || Refused::Exists(format!("cluster {name} exists already; see: interrex show {name}"));
-    if core.node.read(|records| records.cluster(name).is_some()) {
+    if wanted.adopt.is_some() && wanted.owner.is_some() {
+        let why = "a role is made with a new cluster only; one that is adopted has its roles";
+        return Err(Refused::Invalid(format!("create {name}: {why}")));
+    }
+    // Whoever forgot that something is to be adopted says it again: the record judges.
+    if wanted.adopt.is_none() && core.node.read(|records| records.cluster(name).is_some()) {
         return Err(taken());
     }
     if let Some(owner) = &wanted.owner {
@@ -27,11 +32,20 @@ pub(crate) async fn create(core: &Core, wanted: CreateCluster) -> Result<Created
     };
     let owner = wanted.owner.map(owner).transpose().map_err(drawn)?;
     let (id, secrets) = secrets::of_cluster(&*core.rng, owner.clone()).map_err(drawn)?;
-    match core.propose(name, Command::Create { id, spec: wanted.spec, secrets }).await {
-        Ok(_) => Ok(Created { id, owner }),
+    let adopt = wanted.adopt;
+    match core.propose(name, Command::Create { id, spec: wanted.spec, secrets, adopt }).await {
+        Ok(_) => {
+            // Of one that was there already, its own.
+            let id = core.node.read(|records| records.cluster(name).map_or(id, |record| record.id));
+            Ok(Created { id, owner })
+        }
         Err(NotDone::Rejected(why)) => {
             let exists = core.node.read(|records| records.cluster(name).is_some());
-            Err(if exists { taken() } else { Refused::Invalid(format!("create {name}: {why}")) })
+            Err(match (exists, adopt) {
+                (true, Some(_)) => Refused::Exists(format!("{why}; see: interrex show {name}")),
+                (true, None) => taken(),
+                (false, _) => Refused::Invalid(format!("create {name}: {why}")),
+            })
         }
         Err(why) => Err(why.into()),
     }

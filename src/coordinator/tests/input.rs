@@ -72,7 +72,8 @@ fn on_purpose(status: &Status) -> bool {
 }
 
 async fn created(group: &Group) {
-    let wanted = CreateCluster { name: "orders".parse().unwrap(), spec: Spec::default(), owner: None };
+    let wanted =
+        CreateCluster { name: "orders".parse().unwrap(), spec: Spec::default(), owner: None, adopt: None };
     group.client(&["n1"]).create_cluster(&wanted).await.unwrap();
 }
 

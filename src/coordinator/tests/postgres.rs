@@ -91,7 +91,7 @@ impl World {
         let mut servers = self.0.lock().unwrap();
         let mut own = servers.remove(me).unwrap_or_default();
         match goal.map(|goal| &goal.goal) {
-            None | Some(Goal::Await { .. }) => {}
+            None | Some(Goal::Await { .. } | Goal::Adopt { .. }) => {}
             Some(Goal::Bootstrap) => {
                 if own.role == Role::NoData {
                     (own.role, own.lsn) = (Role::Stopped, 0x100_0000);

@@ -34,7 +34,7 @@ impl Clock for Leaping {
 
 fn orders() -> CreateCluster {
     let owner = Some(NewOwner { name: "app".to_owned(), password: None });
-    CreateCluster { name: "orders".parse().unwrap(), spec: Spec::default(), owner }
+    CreateCluster { name: "orders".parse().unwrap(), spec: Spec::default(), owner, adopt: None }
 }
 
 fn failover(dry_run: bool, to: Option<&str>) -> FailoverRequest {

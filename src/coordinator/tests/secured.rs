@@ -15,7 +15,7 @@ use interrex_tls::{Files, Owner, Tls, Token};
 use std::path::Path;
 
 fn orders() -> CreateCluster {
-    CreateCluster { name: "orders".parse().unwrap(), spec: Spec::default(), owner: None }
+    CreateCluster { name: "orders".parse().unwrap(), spec: Spec::default(), owner: None, adopt: None }
 }
 
 fn token(dir: &Path, name: &str) -> Token {

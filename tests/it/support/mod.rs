@@ -7,6 +7,7 @@
 
 mod cli;
 mod diverge;
+mod existing;
 mod ledger;
 mod machine;
 mod ports;
@@ -19,6 +20,7 @@ mod tree;
 mod wait;
 
 pub(crate) use cli::{Answer, INTERREX, run, run_unread};
+pub(crate) use existing::Existing;
 pub(crate) use ledger::{Writer, now_ms};
 pub(crate) use machine::Machine;
 pub(crate) use ports::free;

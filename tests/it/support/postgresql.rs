@@ -24,15 +24,19 @@ pub(crate) fn major() -> u32 {
 
 /// Makes a data directory as somebody else would.
 pub(crate) fn initdb(pgdata: &Path) {
-    let program = bin_dir().join("initdb");
+    as_postgres("initdb", |command| command.args(["--no-sync", "--auth=trust", "-D"]).arg(pgdata));
+}
+
+/// Runs one of PostgreSQL's programs to its end, as PostgreSQL's user.
+pub(crate) fn as_postgres(program: &str, with: impl FnOnce(&mut Command) -> &mut Command) {
+    let path = bin_dir().join(program);
     let mut command = if is_root() {
         let mut command = Command::new("setpriv");
-        command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"]).arg(program);
+        command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"]).arg(path);
         command
     } else {
-        Command::new(program)
+        Command::new(path)
     };
-    let done =
-        command.args(["--no-sync", "--auth=trust", "-D"]).arg(pgdata).current_dir("/").output().unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let done = with(&mut command).current_dir("/").output().unwrap();
+    assert!(done.status.success(), "{program}: {}", String::from_utf8_lossy(&done.stderr));
 }

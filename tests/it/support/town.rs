@@ -30,8 +30,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The cluster of every town, and the name of its application's database.
 pub(crate) const CLUSTER: &str = "demo";
-const USER: &str = "app";
-const PASSWORD: &str = "an-application-s-secret";
+pub(crate) const USER: &str = "app";
+pub(crate) const PASSWORD: &str = "an-application-s-secret";
 
 /// Set to anything, the logs of scenes that succeed are kept, too.
 const KEEP: &str = "INTERREX_IT_KEEP";
@@ -64,6 +64,18 @@ impl Town {
     /// As many machines as there are names.
     pub(crate) async fn of(names: &[&str]) -> Self {
         Self::with(names, node_file).await
+    }
+
+    /// Three machines whose node files create no cluster: that is the operator's to say. The first few have an
+    /// instance, the others vote only.
+    pub(crate) async fn without_a_cluster(instances: usize) -> Self {
+        let names = ["n1", "n2", "n3"];
+        let has_one = |machine: &Machine| names[..instances].contains(&machine.name.as_str());
+        Self::with(&names, |machine, all, _| match has_one(machine) {
+            true => instance_file(machine, all),
+            false => coordinator_file(machine, all),
+        })
+        .await
     }
 
     /// Machines that run a coordinator and nothing else.
@@ -280,7 +292,7 @@ members = {{ {members} }}
     )
 }
 
-fn node_file(machine: &Machine, all: &[Machine], password: &Path) -> String {
+fn instance_file(machine: &Machine, all: &[Machine]) -> String {
     format!(
         r#"{coordinator}
 [[instance]]
@@ -288,16 +300,23 @@ cluster = "{CLUSTER}"
 listen = "{postgres}"
 bin_dir = "{bin_dir}"
 pgdata = "{pgdata}"
-
-[cluster.{CLUSTER}]
-instances = {count}
-user = "{USER}"
-password_file = "{password}"
 "#,
         coordinator = coordinator_file(machine, all),
         postgres = machine.host(),
         bin_dir = bin_dir().display(),
         pgdata = machine.pgdata().display(),
+    )
+}
+
+fn node_file(machine: &Machine, all: &[Machine], password: &Path) -> String {
+    format!(
+        r#"{instance}
+[cluster.{CLUSTER}]
+instances = {count}
+user = "{USER}"
+password_file = "{password}"
+"#,
+        instance = instance_file(machine, all),
         count = all.len(),
         password = password.display(),
     )

@@ -1,0 +1,94 @@
+//! Taking in a data directory that was there before Interrex. Before it is decided nothing of it is touched but, where that
+//! was permitted, the server that runs on it, which is stopped in good order. Once it is decided: the roles of Interrex,
+//! then `standby.signal`, so that whatever starts the directory starts a standby, then its identity, which makes it ours.
+
+use super::{Done, StepError};
+use crate::identity::Identity;
+use crate::instance::Instance;
+use crate::process::{leftovers, stop_unguarded};
+use interrex_cluster::ids::Stamp;
+use std::time::Duration;
+
+/// A fast shutdown gets half of it: a busy server has to write its dirty pages. Past it, it is ended all the same.
+const STOPPED_WITHIN: Duration = Duration::from_secs(1_200);
+/// Below the instance's own directory: what taking it in changed, as it was before.
+const ORIGINALS: &str = "adopted";
+
+impl Instance {
+    pub(super) async fn stop_found(&self, stamp: Stamp) -> Done {
+        self.still(stamp)?;
+        self.doing(Some("stopping the PostgreSQL that is to be adopted".to_owned()));
+        let pgdata = &self.config.pgdata;
+        let stopped = stop_unguarded(pgdata, STOPPED_WITHIN).await;
+        let count = stopped.map_err(|error| StepError::NotYet(error.to_string()))?;
+        self.known().found = None;
+        tracing::warn!(
+            cluster = %self.config.cluster, processes = count,
+            "the PostgreSQL that ran in {} was stopped, to be adopted; disable the service that started it", pgdata.display()
+        );
+        Ok(())
+    }
+
+    pub(super) async fn take_in(&self, stamp: Stamp) -> Done {
+        let Some(offered) = self.memory().offered else {
+            return Err(StepError::NotYet("no directory was offered for adoption".to_owned()));
+        };
+        self.nobody_else_runs()?;
+        self.doing(Some("taking in the existing data directory".to_owned()));
+        self.server.keep_originals(&self.rooms.own.join(ORIGINALS)).await?;
+        // With the signal in place the roles were made before the agent was interrupted.
+        if !offered.standby && !self.server.has_standby_signal().await? {
+            for role in self.server.make_roles_offline().await? {
+                tracing::warn!(
+                    cluster = %self.config.cluster,
+                    "role {role} was there; it has the attributes and the password of Interrex now"
+                );
+            }
+        }
+        self.still(stamp)?;
+        self.server.put_standby_signal().await?;
+        self.nobody_else_runs()?;
+        let found = self.server.control_data().await?.system;
+        if found != offered.system {
+            return Err(StepError::NotYet(format!(
+                "the data directory has system identifier {found} now, and {} was offered for adoption; put that back",
+                offered.system
+            )));
+        }
+        let cluster = self.welcome.cluster_id;
+        let incarnation = offered.incarnation;
+        let _written_alone = self.writing.lock().await;
+        let memory = self.memory();
+        self.identify(Identity { cluster, incarnation, epoch: memory.obeyed.epoch, serial: memory.serial })?;
+        self.remember(move |memory| {
+            memory.incarnation = incarnation;
+            memory.offered = None;
+            // Of a primary's directory nothing may be missing any more; a standby counts once it has followed.
+            memory.told = offered.end.filter(|_| !offered.standby);
+        })
+        .await?;
+        {
+            let mut known = self.known();
+            known.data = None;
+            known.end = None;
+            known.found = None;
+        }
+        tracing::info!(cluster = %self.config.cluster, system = %found, "the existing data directory was taken in");
+        Ok(())
+    }
+
+    /// Whatever else started the directory must not write beside us.
+    fn nobody_else_runs(&self) -> Done {
+        let pgdata = &self.config.pgdata;
+        let found = leftovers(pgdata).map_err(|error| StepError::NotYet(error.to_string()))?;
+        match found.iter().find(|process| process.postmaster).or(found.first()) {
+            None => Ok(()),
+            Some(process) => Err(StepError::NotYet(format!(
+                "a PostgreSQL that Interrex did not start runs in {} (process {}); stop it, and disable the service that \
+                 started it",
+                pgdata.display(),
+                process.pid
+            ))),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! An existing PostgreSQL is taken in: wished for, its servers stopped, and then, in one entry, elected. From there on it
+//! is a primary like any other: it starts as a standby of nobody and is promoted, onto a timeline that bears the first
+//! epoch's number (docs/decisions/2026-11-22-adopt.md).
+
+use super::{Done, Rejected};
+use crate::command::{Adopted, Adopting};
+use crate::ids::{Epoch, InstanceName, RuleNumber};
+use crate::record::{
+    Adoption, Cluster, CommitRule, Copy, Failover, Fork, Operation, PhaseTimes, Reign, SyncTarget,
+};
+use crate::report::{Promotion, Rebuild, Seal};
+use crate::spec::Spec;
+use crate::time::WallMs;
+use crate::wal::{History, Lsn, TimelineId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// `create --adopt` of a cluster that exists: lawful as long as it has no data, so that whoever forgot `--adopt` or
+/// `--take-over` says it again. What was permitted is not taken back: a server may have been stopped for it.
+pub(super) fn wish(cluster: &mut Cluster, spec: &Spec, wanted: Adopting) -> Done {
+    let before = match &cluster.operation {
+        Operation::Gather => None,
+        Operation::Adopt(adoption) => Some(adoption.clone()),
+        _ => return Rejected::because(format!("cluster {} exists already", cluster.name)),
+    };
+    if cluster.spec != *spec {
+        let changes = spec.changes_since(&cluster.spec).join(" ");
+        return Rejected::because(format!(
+            "cluster {} exists already and is wanted otherwise ({changes}); say it with: interrex set {}",
+            cluster.name, cluster.name
+        ));
+    }
+    let adoption = before.clone().unwrap_or_default();
+    let adoption = Adoption { take_over: adoption.take_over || wanted.take_over, ..adoption };
+    if before.as_ref() == Some(&adoption) {
+        return Ok(Vec::new());
+    }
+    let how = if adoption.take_over { "; a server that runs is stopped for it" } else { "" };
+    cluster.operation = Operation::Adopt(adoption);
+    cluster.revision = cluster.revision.next();
+    Ok(vec![("adoption-wanted", format!("an existing PostgreSQL is to be taken in{how}"))])
+}
+
+/// Permitted by the operator, and decided once everything else fits.
+pub(super) fn take_over(cluster: &mut Cluster, instance: &InstanceName) -> Done {
+    let Operation::Adopt(adoption) = &mut cluster.operation else {
+        return Rejected::because("nothing is being adopted");
+    };
+    if !adoption.take_over {
+        return Rejected::because("servers that run are not to be stopped");
+    }
+    if !cluster.instances.contains_key(instance) {
+        return Rejected::because(format!("{instance} is not registered"));
+    }
+    if !adoption.stop.insert(instance.clone()) {
+        return Ok(Vec::new());
+    }
+    cluster.revision = cluster.revision.next();
+    Ok(vec![("taking-over", format!("the PostgreSQL that runs on {instance} is stopped, to be adopted"))])
+}
+
+/// The directory of the primary is elected, as [`super::membership::end_bootstrap`] does with one that was just made.
+pub(super) fn adopt(cluster: &mut Cluster, adopted: &Adopted, at: WallMs) -> Done {
+    let Adopted { epoch, instance, system, position, line, copies, notes } = adopted;
+    if !matches!(cluster.operation, Operation::Adopt(_)) || cluster.system.is_some() {
+        return Rejected::because("nothing is being adopted");
+    }
+    if let Some(stranger) =
+        copies.iter().chain([instance]).find(|name| !cluster.instances.contains_key(*name))
+    {
+        return Rejected::because(format!("{stranger} is not registered"));
+    }
+    if copies.contains(instance) {
+        return Rejected::because(format!("{instance} cannot be primary and standby"));
+    }
+    if line.timeline != position.timeline || epoch.0 <= line.timeline.0.max(1) {
+        return Rejected::because(format!("epoch {epoch} does not lie above {position}"));
+    }
+    // Above every place that a copy can be at: what it needs is told when the promotion is recorded.
+    let until = crate::wal::Position { timeline: TimelineId(epoch.0), lsn: position.lsn };
+    for (name, member) in &mut cluster.instances {
+        if name == instance {
+            (member.copy, member.held) = (Copy::Whole, Some(*position));
+        } else if copies.contains(name) {
+            member.copy = Copy::Rebuilding { how: Rebuild::Rewind, until, done: true };
+        }
+    }
+    cluster.system = Some(*system);
+    cluster.timelines = forks(instance, line);
+    cluster.epoch = *epoch;
+    let number = RuleNumber(1);
+    let k = first_acks(cluster, copies);
+    let rule = CommitRule {
+        number,
+        epoch: *epoch,
+        primary: instance.clone(),
+        k,
+        standbys: BTreeSet::new(),
+        covered_at: None,
+    };
+    cluster.rules = vec![rule];
+    cluster.sync = SyncTarget { number, k, standbys: BTreeSet::new(), proved: false };
+    cluster.primary = Some(Reign { instance: instance.clone(), fork: None, open: false });
+    cluster.operation = Operation::Failover(begun(*epoch, adopted, at));
+    cluster.revision = cluster.revision.next();
+    let others: Vec<InstanceName> = copies.iter().cloned().collect();
+    let mut told = vec![(
+        "adopted",
+        format!(
+            "the data directory of {instance} is the cluster's: system identifier {system}, {position}; copies on: {}",
+            crate::problem::list(&others)
+        ),
+    )];
+    told.extend(notes.iter().map(|note| ("adoption-note", note.clone())));
+    told.push(("elected", format!("{instance} is elected primary of epoch {epoch}")));
+    Ok(told)
+}
+
+/// It was stopped, and its end read after that: the seal of the only copy that counts. A promotion that ends below it
+/// is never confirmed.
+fn begun(epoch: Epoch, adopted: &Adopted, at: WallMs) -> Failover {
+    let fork = adopted.line.ancestors.last().map(|ancestor| Promotion {
+        epoch: Epoch(adopted.line.timeline.0),
+        parent: ancestor.timeline,
+        begin: ancestor.end,
+    });
+    let seal = Seal { epoch, position: adopted.position, stopped: true, fork };
+    Failover {
+        from: None,
+        reason: "an existing PostgreSQL is taken in".to_owned(),
+        wanted: None,
+        hand_over: None,
+        seals: BTreeMap::from([(adopted.instance.clone(), seal)]),
+        astray: BTreeSet::new(),
+        loss_accepted: None,
+        times: PhaseTimes { begun: at, sealed: at, elected: at, promoted: WallMs::default() },
+    }
+}
+
+/// Copies that are there will follow within moments. Where there are none, clients would be kept out for as long as the
+/// first clone takes, of data that were unprotected before: a cluster that rather goes on than waits does so here, too.
+fn first_acks(cluster: &Cluster, copies: &BTreeSet<InstanceName>) -> u32 {
+    match copies.is_empty() && cluster.spec.may_be_asynchronous() {
+        true => 0,
+        false => cluster.spec.acks,
+    }
+}
+
+/// The timelines of a history, each with the place where it branched off.
+fn forks(instance: &InstanceName, line: &History) -> Vec<Fork> {
+    let mut parent = (TimelineId(0), Lsn(0));
+    let mut forks = Vec::new();
+    let own = line.ancestors.iter().map(|ancestor| (ancestor.timeline, ancestor.end));
+    for (timeline, end) in own.chain([(line.timeline, Lsn(0))]) {
+        let epoch = Epoch(timeline.0);
+        forks.push(Fork { epoch, instance: instance.clone(), parent: parent.0, begin: parent.1 });
+        parent = (timeline, end);
+    }
+    forks
+}

@@ -1,0 +1,146 @@
+//! How an existing PostgreSQL becomes a cluster: every instance says what it holds, and only when all of it fits together
+//! is anything touched. What does not fit is told with the way out, and waits for the operator.
+
+use super::Advance;
+use crate::command::{Adopted, Command};
+use crate::ids::{Epoch, InstanceName};
+use crate::problem::{Wait, list};
+use crate::record::{Adoption, Operation};
+use crate::report::{Found, Server};
+use crate::view::View;
+use std::collections::BTreeSet;
+
+/// What the instances hold, as far as they say so freshly.
+struct Holdings<'a> {
+    found: Vec<(&'a InstanceName, &'a Found)>,
+    empty: u32,
+}
+
+fn holdings<'a>(view: &View<'a>) -> Holdings<'a> {
+    let mut all = Holdings { found: Vec::new(), empty: 0 };
+    let record = view.record;
+    for name in record.instances.keys() {
+        let Some(heard) = view.heard.get(name).filter(|_| view.fresh(name).is_some()) else { continue };
+        match (&heard.report.found, &heard.report.server) {
+            (Some(found), _) => all.found.push((name, found)),
+            (None, Server::NoData) => all.empty += 1,
+            (None, _) => {}
+        }
+    }
+    all
+}
+
+impl<'a> Holdings<'a> {
+    fn count(&self) -> u32 {
+        self.empty.saturating_add(u32::try_from(self.found.len()).unwrap_or(u32::MAX))
+    }
+
+    fn primaries(&self) -> Vec<(&'a InstanceName, &'a Found)> {
+        self.found.iter().filter(|(_, found)| !found.standby).copied().collect()
+    }
+
+    /// The primary first: what it sends while it stops, its standbys receive.
+    fn running(&self) -> Option<&'a InstanceName> {
+        let running = self.found.iter().filter(|(_, found)| found.running.is_some());
+        running.min_by_key(|(name, found)| (found.standby, *name)).map(|(name, _)| *name)
+    }
+}
+
+/// What stands in the way of the adoption, a sentence each with the way out; empty: nothing, as far as is known.
+pub fn refusals(view: &View<'_>) -> Vec<String> {
+    let Operation::Adopt(adoption) = &view.record.operation else { return Vec::new() };
+    let all = holdings(view);
+    let refused =
+        |(name, found): &(&InstanceName, &Found)| found.refused.as_ref().map(|why| format!("{name}: {why}"));
+    let mut refusals: Vec<String> = all.found.iter().filter_map(refused).collect();
+    refusals.extend(strangers(&all));
+    refusals.extend(majors(view));
+    let primaries = all.primaries();
+    if primaries.len() > 1 {
+        let names: Vec<InstanceName> = primaries.iter().map(|(name, _)| (*name).clone()).collect();
+        refusals.push(format!(
+            "{} hold a data directory without standby.signal each, and only one can be the primary; move the others away \
+             (they are cloned then)",
+            list(&names)
+        ));
+    }
+    if primaries.is_empty() && all.count() >= view.record.spec.instances {
+        refusals.push(
+            "no instance holds the data directory of a primary (one without standby.signal); name it as pgdata in its \
+             node file"
+                .to_owned(),
+        );
+    }
+    if !adoption.take_over {
+        refusals.extend(all.found.iter().filter_map(|(name, found)| {
+            let postmaster = found.running?;
+            Some(format!(
+                "{name}: PostgreSQL runs on its data directory (postmaster {postmaster}) and is left alone; stop it and \
+                 disable the service that started it, or have it stopped: interrex create {} --instances {} --adopt \
+                 --take-over",
+                view.record.name, view.record.spec.instances
+            ))
+        }));
+    }
+    refusals
+}
+
+fn strangers(all: &Holdings<'_>) -> Option<String> {
+    let (first, of_first) = all.found.first()?;
+    let (other, of_other) = all.found.iter().find(|(_, found)| found.system != of_first.system)?;
+    Some(format!(
+        "{first} and {other} hold data of different PostgreSQL clusters (system identifiers {} and {}); move away what does \
+         not belong here",
+        of_first.system, of_other.system
+    ))
+}
+
+fn majors(view: &View<'_>) -> Option<String> {
+    let (first, member) = view.record.instances.iter().next()?;
+    let (other, differing) = view.record.instances.iter().find(|(_, other)| other.major != member.major)?;
+    Some(format!(
+        "{first} runs PostgreSQL {}, {other} {}; correct bin_dir, for a standby is of its primary's major version",
+        member.major, differing.major
+    ))
+}
+
+/// All are there and fit together: what runs is stopped, the primary first; then the cluster begins.
+pub fn gather(view: &View<'_>, adoption: &Adoption) -> Advance {
+    let all = holdings(view);
+    let (have, want) = (all.count(), view.record.spec.instances);
+    if have < want {
+        return Advance::wait(Wait::Registrations { have, want });
+    }
+    if !refusals(view).is_empty() {
+        return Advance::wait(Wait::Adoption);
+    }
+    if let Some(instance) = all.running() {
+        return match adoption.stop.contains(instance) {
+            false => Advance::command(Command::TakeOver { instance: instance.clone() }),
+            true => Advance::wait(Wait::TakeOver { instance: instance.clone() }),
+        };
+    }
+    match adopted(&all) {
+        Some(adopted) => Advance::command(Command::Adopt(adopted)),
+        None => Advance::wait(Wait::Adoption),
+    }
+}
+
+fn adopted(all: &Holdings<'_>) -> Option<Adopted> {
+    let (instance, primary) = all.primaries().into_iter().next()?;
+    let (position, line) = primary.end.clone()?;
+    let highest = all.found.iter().map(|(_, found)| found.highest).max()?.max(position.timeline);
+    let others = all.found.iter().filter(|(name, _)| *name != instance);
+    let notes = |(name, found): &(&InstanceName, &Found)| {
+        found.notes.iter().map(|note| format!("{name}: {note}")).collect::<Vec<_>>()
+    };
+    Some(Adopted {
+        epoch: Epoch(highest.0.checked_add(1)?),
+        instance: instance.clone(),
+        system: primary.system,
+        position,
+        line,
+        copies: others.map(|(name, _)| (*name).clone()).collect::<BTreeSet<_>>(),
+        notes: all.found.iter().flat_map(notes).collect(),
+    })
+}

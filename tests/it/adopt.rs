@@ -1,0 +1,161 @@
+//! An existing PostgreSQL becomes a cluster: with its data, its roles and its configuration, its standby not cloned; and
+//! what does not fit, or runs, is left alone until the operator says otherwise.
+
+use crate::support::{CLUSTER, Existing, Machine, Town, Writer, healthy, primary, tree, unchanged};
+use interrex_cluster::status::ClusterStatus;
+
+const SYSTEM: &str = "select system_identifier::text from pg_control_system()";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_primary_and_its_standby_are_taken_in_with_all_that_is_theirs() {
+    let mut town = Town::without_a_cluster(3).await;
+    let old = Existing::primary(&town.machines[0]).await;
+    let standby = Existing::standby(&town.machines[1], &old);
+    let system = old.sql("postgres", SYSTEM).await;
+    old.stop();
+    standby.stop();
+    let files = ["postgresql.conf", "conf.d/mine.conf", "pg_hba.conf", "pg_ident.conf"];
+    let before = files.map(|name| old.file(name));
+
+    town.machines.iter_mut().for_each(Machine::start);
+    adopt(&town, &["--instances", "3"]).await;
+    let status = town.healthy("what was taken in").await;
+    assert_eq!((primary(&status).as_str(), status.epoch.0), ("n1", 2));
+    let wanted: u64 = system[0].parse().unwrap();
+    assert_eq!(status.system.map(|system| system.0), Some(wanted), "the same system identifier");
+
+    let rebuilt = town.told("cloning", 0).await;
+    assert_eq!(rebuilt.len(), 1, "only n3 had nothing: {rebuilt:?}");
+    assert!(rebuilt[0].starts_with("n3 ") && town.told("rewinding", 0).await.is_empty(), "{rebuilt:?}");
+    its_files_keep_their_content(&old, &files, &before);
+    for name in ["n1", "n2", "n3"] {
+        assert_eq!(town.sql(name, "select count(*)::text from books").await.unwrap(), ["100"], "{name}");
+        let settings = "select current_setting(name) from unnest(array['shared_buffers', 'work_mem']) name";
+        assert_eq!(town.sql(name, settings).await.unwrap(), ["24MB", "7MB"], "{name}");
+    }
+    let notes = town.told("adoption-note", 0).await;
+    assert!(
+        notes.iter().any(|note| note == "n1: its hot_standby_feedback = 'off' gives way to 'on'"),
+        "{notes:?}"
+    );
+
+    town.sql("n1", "insert into books values ('one more')").await.unwrap();
+    it_fails_over_like_any_other(town).await;
+}
+
+/// Says so as soon as somebody leads. Said twice it is said once.
+async fn adopt(town: &Town, args: &[&str]) {
+    let wanted = [&["create", CLUSTER, "--adopt"], args].concat();
+    let said = async || {
+        let answer = town.ctl(&wanted).await;
+        (answer.code == 0 && answer.err.is_empty()).then_some(answer)
+    };
+    let answer = town.eventually("an existing PostgreSQL to be wanted", said).await;
+    let line = "cluster demo is to take in an existing PostgreSQL; follow it with: interrex explain demo\n";
+    assert_eq!(answer.out, line);
+}
+
+fn its_files_keep_their_content(old: &Existing, files: &[&str; 4], before: &[String; 4]) {
+    for (name, before) in files.iter().zip(before) {
+        let now = old.file(name);
+        match *name {
+            "postgresql.conf" => assert_eq!(now, format!("{before}include 'interrex.conf'\n")),
+            "pg_hba.conf" => {
+                assert!(now.ends_with(&format!("# END interrex\n{before}")), "{now}");
+            }
+            _ => assert_eq!(now, *before, "{name}"),
+        }
+    }
+}
+
+async fn it_fails_over_like_any_other(mut town: Town) {
+    let writer = Writer::start(&town).await;
+    town.machine("n1").kill();
+    let moved = |status: &ClusterStatus| status.open && status.epoch.0 > 2;
+    town.until("another one is primary", moved).await;
+    writer.acknowledged(&town, 100).await;
+    town.machine("n1").start();
+    town.healthy("the cluster with its old primary as a standby").await;
+    let books = town.sql("n1", "select count(*)::text from books").await.unwrap();
+    assert_eq!(books, ["101"]);
+    writer.verdict(&town).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_runs_goes_on_running_until_it_may_be_taken_over() {
+    let mut town = Town::without_a_cluster(2).await;
+    let old = Existing::primary(&town.machines[0]).await;
+    let standby = Existing::standby(&town.machines[1], &old);
+    let postmasters = || town_postmasters(&[&old, &standby]);
+    let before = postmasters();
+
+    town.machines.iter_mut().for_each(Machine::start);
+    adopt(&town, &["--instances", "2"]).await;
+    let refused = |status: &ClusterStatus| {
+        let evidence = status.problems.iter().filter(|problem| problem.code == "adoption-refused");
+        evidence.flat_map(|problem| &problem.evidence).filter(|line| line.contains("(postmaster ")).count()
+            == 2
+    };
+    town.until("both servers that run are named", refused).await;
+    let explain = town.ctl(&["explain", CLUSTER]).await;
+    assert!(explain.out.contains("--adopt --take-over"), "{explain:#?}");
+    assert_eq!(postmasters(), before, "the very same processes");
+    old.sql(CLUSTER, "insert into books values ('while nobody touches it')").await;
+
+    adopt(&town, &["--instances", "2", "--take-over"]).await;
+    let status = town.healthy("what was taken over").await;
+    assert_eq!(primary(&status), "n1");
+    let told = town.told("taking-over", 0).await;
+    assert!(told[0].contains(" n1 ") && told[1].contains(" n2 "), "the primary first: {told:?}");
+    assert_ne!(postmasters(), before);
+    assert!(town.told("cloning", 0).await.is_empty() && town.told("rewinding", 0).await.is_empty());
+    for name in ["n1", "n2"] {
+        town.eventually("the last row on every copy", async || {
+            let books = town.sql(name, "select count(*)::text from books").await.ok()?;
+            (books == ["101"]).then_some(())
+        })
+        .await;
+    }
+    let again = town.ctl(&["create", CLUSTER, "--instances", "2", "--adopt", "--take-over"]).await;
+    let line = format!("interrex: cluster {CLUSTER} exists already; see: interrex show {CLUSTER}\n");
+    assert_eq!((again.code, again.err), (1, line));
+}
+
+/// First lines of postmaster.pid.
+fn town_postmasters(servers: &[&Existing]) -> Vec<String> {
+    servers
+        .iter()
+        .map(|server| server.file("postmaster.pid").lines().next().unwrap_or_default().to_owned())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_primaries_are_refused_and_nothing_of_either_is_changed() {
+    let mut town = Town::without_a_cluster(2).await;
+    let old = Existing::primary(&town.machines[0]).await;
+    old.stop();
+    let twin = Existing::twin(&town.machines[1], &old);
+    let before = [&old, &twin].map(|server| tree(server.pgdata()));
+
+    town.machines.iter_mut().for_each(Machine::start);
+    adopt(&town, &["--instances", "2", "--take-over"]).await;
+    let refused = |status: &ClusterStatus| {
+        let lines = status.problems.iter().flat_map(|problem| &problem.evidence);
+        lines.filter(|line| line.contains("only one can be the primary")).count() == 1
+    };
+    let status = town.until("two primaries are refused", refused).await;
+    assert!(!healthy(&status));
+    for (server, before) in [&old, &twin].into_iter().zip(&before) {
+        unchanged(before, &tree(server.pgdata()));
+    }
+    let explain = town.ctl(&["explain", CLUSTER]).await;
+    assert!(
+        explain.out.contains("n1 and n2 hold a data directory without standby.signal each"),
+        "{explain:#?}"
+    );
+
+    // The way out: the other one is moved away, and cloned.
+    std::fs::rename(twin.pgdata(), twin.pgdata().with_extension("away")).unwrap();
+    let status = town.healthy("what is left of it").await;
+    assert_eq!(primary(&status), "n1");
+}
