@@ -4,7 +4,7 @@
 
 use super::configured::Configured;
 use super::error::{Error, Result};
-use super::files::{blocking, make_private_dir, replace, text};
+use super::files::{blocking, make_private_dir, remove_file, replace, text};
 use super::layout::REPLICATION;
 use super::parameters::PARAMETERS;
 use super::server::{PATIENCE, Server};
@@ -12,6 +12,7 @@ use super::session::identifier;
 use super::settings_table::{KEYS, table};
 use interrex_cluster::record::Address;
 use std::fmt::Write as _;
+use std::fs;
 use std::path::Path;
 
 /// What the server is to be configured as.
@@ -183,22 +184,46 @@ impl Server {
         replace(self.layout(), &path, kept.as_bytes(), 0o600).map(|_| ())
     }
 
-    /// Puts the upstream's password where the conninfo points, or takes it away. Gives the conninfo.
+    /// Puts the upstream's password where the conninfo points, and takes every other away. Gives the conninfo.
+    ///
+    /// Each name to stream under, and so each epoch, has a file of its own: what was sealed once and follows anew leaves a
+    /// startup process that has yet to read its settings with an old conninfo and no password.
     fn write_passfile(&self, role: &Role) -> Result<Option<String>> {
         let layout = self.layout();
-        let path = layout.private_dir.join("upstream.pass");
         make_private_dir(layout, &layout.private_dir)?;
-        let line = match role {
-            Role::Standby { .. } => pass_line(REPLICATION, &self.credentials().replication),
-            Role::Primary { .. } | Role::Sealed | Role::Idle => String::new(),
-        };
-        replace(layout, &path, line.as_bytes(), 0o600)?;
-        Ok(match role {
-            Role::Standby { upstream } => Some(conninfo(&upstream.address, &upstream.name, &path)),
+        let upstream = match role {
+            Role::Standby { upstream } => Some(upstream),
             Role::Primary { .. } | Role::Sealed | Role::Idle => None,
-        })
+        };
+        let path = upstream.map(|upstream| layout.private_dir.join(passfile_name(&upstream.name)));
+        take_passwords_away(&layout.private_dir, path.as_deref())?;
+        let Some((upstream, path)) = upstream.zip(path) else { return Ok(None) };
+        let line = pass_line(REPLICATION, &self.credentials().replication);
+        replace(layout, &path, line.as_bytes(), 0o600)?;
+        Ok(Some(conninfo(&upstream.address, &upstream.name, &path)))
     }
 }
+
+/// Where the password for the upstream is kept while it is streamed from under that name.
+fn passfile_name(name: &str) -> String {
+    format!("{PASSFILE}-{name}")
+}
+
+/// Removes every upstream's password but the one in `keep`.
+fn take_passwords_away(dir: &Path, keep: Option<&Path>) -> Result<()> {
+    let entries = fs::read_dir(dir).map_err(|e| Error::io("list", dir, &e))?;
+    for entry in entries {
+        let path = entry.map_err(|e| Error::io("list", dir, &e))?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        if name.is_some_and(|name| name.starts_with(PASSFILE)) && Some(path.as_path()) != keep {
+            remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// What the names of such files begin with; also that of earlier versions, who had one for all.
+const PASSFILE: &str = "upstream.pass";
 
 /// A line of a password file, for any host.
 pub(super) fn pass_line(role: &str, password: &str) -> String {
@@ -305,19 +330,22 @@ mod tests {
     #[tokio::test]
     async fn the_password_is_there_only_while_there_is_an_upstream() {
         let (_dir, layout) = bare_layout();
-        let pass = layout.private_dir.join("upstream.pass");
+        let private = layout.private_dir.clone();
+        let pass = |name: &str| fs::read_to_string(private.join(passfile_name(name)));
         let server = server(layout);
-        let upstream = Upstream {
-            address: Address { host: "127.0.0.1".to_owned(), port: 5 },
-            name: "ix_a".to_owned(),
-            slot: Some("ix_a".to_owned()),
+        let follow = |name: &str| {
+            let address = Address { host: "127.0.0.1".to_owned(), port: 5 };
+            let upstream = Upstream { address, name: name.to_owned(), slot: Some("ix_a".to_owned()) };
+            Settings { role: Role::Standby { upstream } }
         };
-        server.write_settings(&Settings { role: Role::Standby { upstream } }).await.unwrap();
-        assert_eq!(fs::read_to_string(&pass).unwrap(), "*:*:*:interrex_repl:re\\:pl\n");
+        server.write_settings(&follow("ix_a")).await.unwrap();
+        assert_eq!(pass("ix_a").unwrap(), "*:*:*:interrex_repl:re\\:pl\n");
         let conf = fs::read_to_string(server.layout().pgdata.join(FILE)).unwrap();
         assert!(!conf.contains("re:pl") && conf.contains("application_name=''ix_a''"), "{conf}");
         server.write_settings(&Settings { role: Role::Sealed }).await.unwrap();
-        assert_eq!(fs::read_to_string(&pass).unwrap(), "");
+        assert!(pass("ix_a").is_err());
+        server.write_settings(&follow("ix_b")).await.unwrap();
+        assert!(pass("ix_b").is_ok() && pass("ix_a").is_err(), "an old conninfo gets through nowhere");
     }
 
     #[test]
