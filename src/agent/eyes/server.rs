@@ -10,7 +10,7 @@ use interrex_cluster::goal::{Goal, StandbyGoal};
 use interrex_cluster::instance::observed::{
     Primary, Receiver, Server as Seen, Standby, SyncShown, Upstream, UpstreamSetting,
 };
-use interrex_cluster::wal::{History, Position, TimelineId};
+use interrex_cluster::wal::{History, Lsn, Position, TimelineId};
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
 use std::time::Duration;
@@ -158,12 +158,21 @@ impl Instance {
 
     /// The upstream's word that WAL which this copy needs is gone; the receiver leaves it in the server's log only.
     pub(super) fn wal_gone(&self, server: &Seen) -> Option<String> {
-        let Seen::Standby(standby) = server else { return None };
-        if !matches!(standby.upstream, Upstream::Of(_)) || standby.receiver.is_some_and(|r| r.streaming) {
+        let replayed = match server {
+            Seen::Standby(standby) => {
+                let receives = standby.receiver.is_some_and(|receiver| receiver.streaming);
+                let waits = matches!(standby.upstream, Upstream::Of(_)) && !receives;
+                waits.then_some(standby.replayed.lsn)
+            }
+            // A copy that was just made lets nobody in, and so tells no place, before it has received the rest of itself.
+            Seen::Starting => matches!(self.run().role, Some(Role::Standby { .. })).then_some(Lsn::default()),
+            Seen::Gone | Seen::Silent { .. } | Seen::Primary(_) => return None,
+        };
+        let Some(replayed) = replayed else {
             self.run().stands = None;
             return None;
-        }
-        let stands = self.run().stands_for(standby.replayed.lsn, now());
+        };
+        let stands = self.run().stands_for(replayed, now());
         // The archive may have what the upstream has not: then replay goes on.
         if self.config.restore_command.is_some() && stands < ARCHIVE_PATIENCE {
             return None;

@@ -72,6 +72,10 @@ pub(super) fn next(goal: &StandbyGoal, seen: &Observed, now: Instant) -> Step {
             "the copy is new, and was started before {} was the primary to receive the rest of it from",
             goal.upstream
         )),
+        // It answers nobody before it has received that.
+        Server::Starting if let Some(why) = seen.wal_gone.as_ref().filter(|_| !is_patient(seen, now)) => {
+            Step::ask(Rebuild::Clone, goal.incarnation, why.clone())
+        }
         Server::Starting => Step::wait("PostgreSQL is starting"),
         Server::Silent { since } if *since >= CANNOT_FOLLOW && astray(goal, seen) => Step::stop(format!(
             "it has not answered for {} ms, and was started before {} was the primary to follow",
@@ -84,6 +88,11 @@ pub(super) fn next(goal: &StandbyGoal, seen: &Observed, now: Instant) -> Step {
         Server::Standby(standby) => follow(goal, standby, seen),
         Server::Primary(_) => Step::stop(format!("{} is the primary of epoch {}", goal.upstream, goal.epoch)),
     }
+}
+
+/// No other copy is asked for at the moment.
+fn is_patient(seen: &Observed, now: Instant) -> bool {
+    seen.patience.is_some_and(|patience| now < patience)
 }
 
 /// A copy that was just made may lack WAL that its data need, and lets nobody in before it has received that. One that
@@ -101,7 +110,7 @@ fn astray(goal: &StandbyGoal, seen: &Observed) -> bool {
 /// A stopped server would replay everything that it holds: its durable end decides.
 fn start(goal: &StandbyGoal, seen: &Observed, now: Instant) -> Step {
     // A copy that is new already, and no good: the next one will hardly be better. What ails it is shown meanwhile.
-    let patient = seen.patience.is_some_and(|patience| now < patience);
+    let patient = is_patient(seen, now);
     let hopeless = seen.early_ends.as_ref().and_then(|ends| hopeless(ends, goal.incarnation));
     if let Some(why) = hopeless.filter(|_| !patient) {
         return Step::ask(Rebuild::Clone, goal.incarnation, why);

@@ -572,6 +572,17 @@ mod standby {
     }
 
     #[test]
+    fn a_new_copy_whose_rest_is_gone_from_the_upstream_asks_for_a_clone_though_it_never_answered() {
+        let mut starting = seen(Server::Starting);
+        (starting.memory.rebuilt, starting.told_upstream) = (Some(Incarnation(1)), follows_n1());
+        let why = "requested WAL segment 000000080000000000000003 has already been removed";
+        starting.wal_gone = Some(why.to_owned());
+        assert_eq!(to_standby(&starting), Step::ask(Rebuild::Clone, Incarnation(1), why));
+        starting.patience = Some(NOW.plus(Duration::from_millis(1)));
+        assert_waits(&to_standby(&starting), "starting");
+    }
+
+    #[test]
     fn a_copy_that_does_not_start_asks_for_another_one_where_that_would_help() {
         let ended = |times, words: Option<&str>| {
             let words = words.map(str::to_owned);
