@@ -73,7 +73,7 @@ impl Batch {
 }
 
 pub(crate) fn plan(seed: u64) -> Plan {
-    Plan::of(seed, Shape { calm: seed % CALM_EVERY == CALM_EVERY - 1 })
+    Plan::of(seed, Shape { calm: seed % CALM_EVERY == CALM_EVERY - 1, ..Shape::default() })
 }
 
 fn outcome(world: &World) -> Outcome {

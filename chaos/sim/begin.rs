@@ -62,7 +62,7 @@ impl World {
                 zone: self.plan.zone_name(i),
                 directory: self.agents[i].directory.clone(),
                 address: address(i),
-                priority: Some(1),
+                priority: self.plan.priority(i),
                 major: 15,
                 system: None,
                 replaces: None,
@@ -127,6 +127,7 @@ impl World {
                 hopeless: false,
                 slots: true,
                 torn: false,
+                lost: BTreeMap::new(),
             });
             let memory = &mut self.agents[i].memory;
             memory.obeyed = stamp;

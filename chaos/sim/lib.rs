@@ -14,6 +14,7 @@ mod coordinator;
 mod event;
 mod faults;
 mod happen;
+mod heal;
 mod mutants;
 mod network;
 mod plan;
@@ -21,6 +22,8 @@ mod postgres;
 mod reach;
 mod rng;
 mod shrink;
+mod strike;
+mod theme;
 mod trace;
 mod wal;
 mod world;
@@ -30,12 +33,5 @@ pub use interrex_check::Violation;
 
 #[cfg(feature = "mutants")]
 pub use interrex_cluster::mutants::Mutant;
-
-/// Runs one seed with one rule switched off.
 #[cfg(feature = "mutants")]
-pub fn mutated(seed: u64, mutant: Mutant) -> Outcome {
-    interrex_cluster::mutants::switch(Some(mutant));
-    let outcome = run(seed);
-    interrex_cluster::mutants::switch(None);
-    outcome
-}
+pub use mutants::{MUTANTS, Missed, mutated, mutated_play, themed};

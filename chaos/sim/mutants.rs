@@ -3,3 +3,73 @@
 //! switched in this model of it.
 
 pub(crate) use interrex_cluster::mutants::{Mutant, on};
+
+#[cfg(feature = "mutants")]
+pub use missed::{MUTANTS, Missed, mutated, mutated_play, themed};
+
+#[cfg(feature = "mutants")]
+mod missed {
+    use super::Mutant;
+    use crate::batch::{Outcome, play_plan, run_plan};
+    use crate::plan::{Plan, Shape};
+    use crate::theme::Theme;
+
+    /// A rule, and how its absence is noticed.
+    #[derive(Debug, Clone, Copy)]
+    pub struct Missed {
+        /// The rule.
+        pub mutant: Mutant,
+        /// The property that misses it.
+        pub property: &'static str,
+        /// Within so many seeds of its theme.
+        pub within: u64,
+        theme: Theme,
+    }
+
+    const LOST: &str = "no-acknowledged-commit-lost";
+
+    /// Every rule that can be switched off.
+    pub const MUTANTS: &[Missed] = &[
+        missed(Mutant::HistoryPreWrite, Theme::Superseded, "promoted-once-in-an-epoch", 20),
+        missed(Mutant::Seal, Theme::TakenOver, LOST, 100),
+        missed(Mutant::JointRules, Theme::Acknowledgers, LOST, 100),
+        missed(Mutant::Barrier, Theme::Acknowledgers, LOST, 200),
+        missed(Mutant::RetireOrder, Theme::Acknowledgers, LOST, 100),
+        missed(Mutant::GoalOrder, Theme::Acknowledgers, LOST, 200),
+        missed(Mutant::RestartGate, Theme::Superseded, "promoted-once-in-an-epoch", 100),
+        missed(Mutant::PositionByEpoch, Theme::Ahead, LOST, 100),
+        missed(Mutant::CloneCounts, Theme::HalfMade, "only-sound-copies-count", 200),
+        missed(Mutant::LeaseConfirmation, Theme::Deposed, "one-acknowledging-primary", 50),
+        missed(Mutant::EpochPersistence, Theme::Forgetful, "one-acknowledging-primary", 200),
+        missed(Mutant::HandOverSeal, Theme::HandOver, LOST, 300),
+    ];
+
+    const fn missed(mutant: Mutant, theme: Theme, property: &'static str, within: u64) -> Missed {
+        Missed { mutant, property, within, theme }
+    }
+
+    fn plan(seed: u64, missed: &Missed) -> Plan {
+        Plan::of(seed, Shape { theme: Some(missed.theme), ..Shape::default() })
+    }
+
+    /// Runs one seed of the rule's theme with the rule.
+    pub fn themed(seed: u64, missed: &Missed) -> Outcome {
+        run_plan(plan(seed, missed))
+    }
+
+    /// Runs it without the rule.
+    pub fn mutated(seed: u64, missed: &Missed) -> Outcome {
+        interrex_cluster::mutants::switch(Some(missed.mutant));
+        let outcome = run_plan(plan(seed, missed));
+        interrex_cluster::mutants::switch(None);
+        outcome
+    }
+
+    /// The play of that.
+    pub fn mutated_play(seed: u64, missed: &Missed) -> Vec<String> {
+        interrex_cluster::mutants::switch(Some(missed.mutant));
+        let (_, lines) = play_plan(plan(seed, missed));
+        interrex_cluster::mutants::switch(None);
+        lines
+    }
+}

@@ -109,7 +109,7 @@ impl World {
             archive: Archive::default(),
             commits: Vec::new(),
             newest: None,
-            faults: Faults::new(plan.strikes.len()),
+            faults: Faults::new(plan.strikes.len(), count),
             checks: Checks::default(),
             reach: Reach::default(),
             figures: Figures::default(),

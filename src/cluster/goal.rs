@@ -4,6 +4,7 @@
 use crate::ids::{
     Epoch, Incarnation, InstanceName, Revision, RuleNumber, Stamp, SystemId, slot_name, standby_name,
 };
+use crate::mutants::{self, Mutant};
 use crate::record::{Address, Asked, Cluster, Copy, Failover, Instance, Operation};
 use crate::report::Rebuild;
 use crate::wal::{History, Position, TimelineId};
@@ -180,6 +181,9 @@ fn without_a_primary(
         // Half a copy cannot be sealed and counts for nothing: its rebuild goes on under the next primary.
         (Copy::Rebuilding { done: false, .. }, ..) => await_("a primary to go on rebuilding from"),
         (_, Some(from), _) if from == instance => Goal::Stopped { epoch: record.epoch, line: record.line() },
+        (_, Some(_), Some(_)) if mutants::on(Mutant::HandOverSeal) => {
+            Goal::Sealed { epoch: record.epoch, line: record.line(), ended: Some(Position::default()) }
+        }
         (_, Some(from), Some(hand_over)) => {
             // Whatever else is asked of it waits until there is a primary again.
             follow(record, instance, from, hand_over.epoch)

@@ -29,6 +29,8 @@ pub enum Mutant {
     GoalOrder,
     /// Older rules are retired before they are proved to be covered.
     RetireOrder,
+    /// A hand-over seals as if the old primary were gone already: nobody is watched for what may still come from it.
+    HandOverSeal,
 }
 
 #[cfg(feature = "mutants")]

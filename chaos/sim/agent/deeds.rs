@@ -206,7 +206,8 @@ impl World {
                 agent.known.exit = None;
                 agent.known.end = None;
                 agent.known.endless = None;
-                if goal.is_some() {
+                if let Some(goal) = goal {
+                    agent.known.proofs.restarted = goal.restart;
                     agent.known.proofs.sealed = None;
                 }
                 Flow::Done
@@ -240,6 +241,7 @@ impl World {
             0 => {
                 // From here on the position may move: what was proved about it is void.
                 self.agents[i].known.proofs.sealed = None;
+                self.agents[i].server.wal_gone = false;
                 self.give_up_past_the_fork(i, goal);
                 if let Some(dir) = self.servers[i].dir.as_mut() {
                     dir.role = role;

@@ -39,7 +39,10 @@ impl World {
             lease: agent.book.lease.clone(),
             deadline: agent.book.deadline,
             async_since: agent.known.async_since,
-            wal_gone: agent.known.endless.clone(),
+            wal_gone: agent.known.endless.clone().or_else(|| {
+                let words = "requested WAL segment has already been removed";
+                agent.server.wal_gone.then(|| words.to_owned())
+            }),
             early_ends: agent.known.early_ends.clone(),
             patience: None,
             parameters: Some(BTreeMap::new()),

@@ -56,6 +56,8 @@ struct Run {
     answered: Option<Time>,
     seen_since: Time,
     beaten: Option<(Epoch, Time)>,
+    /// Its upstream has thrown away WAL that it needs.
+    wal_gone: bool,
 }
 
 /// What is known beyond the server's run.
@@ -172,6 +174,11 @@ impl Agent {
             lines: vec![Line::default(); coordinators],
             words: 0,
         }
+    }
+
+    /// The server's log tells that WAL which it needs is gone.
+    pub(crate) fn miss_wal(&mut self) {
+        self.server.wal_gone = true;
     }
 
     /// Where it stands, in a few words.

@@ -39,6 +39,7 @@ impl World {
                         hopeless: false,
                         slots: false,
                         torn: false,
+                        lost: BTreeMap::new(),
                     });
                 }
                 Flow::Next(self.small(i))
@@ -201,6 +202,7 @@ impl World {
             hopeless: false,
             slots: false,
             torn: from.torn,
+            lost: BTreeMap::new(),
         });
     }
 

@@ -95,6 +95,7 @@ impl World {
             agent.told = Some(goal);
         }
         self.say(|| format!("n{}'s agent is registered, floor {floor}", i + 1));
+        self.phase(crate::faults::Moment::Registered);
         self.poke(i);
         self.after(10 * MS, Event::Beat { i, run, token: 0 });
         for c in 0..self.coordinators.len() {
@@ -189,7 +190,8 @@ impl World {
             // Written down before it is acted on; whoever is killed meanwhile has not begun.
             self.obey(i, goal.stamp);
             self.agents[i].looked = Some((Some(goal), seen));
-            let sync = self.takes(i, MS / 2, 6 * MS);
+            let stalled = self.servers[i].stalled_until.saturating_sub(self.now);
+            let sync = self.takes(i, MS / 2, 6 * MS).max(stalled);
             return self.after(sync, Event::Act { i, run, token });
         }
         let step = next_step(&goal.goal, &seen, self.clock(i));

@@ -21,7 +21,7 @@ impl World {
         if self.servers[i].is_primary() {
             return Flow::Failed("a server that is not in recovery is sealed by stopping it".to_owned());
         }
-        let mutant = crate::mutants::on(crate::mutants::Mutant::Seal);
+        let mutant = epoch.is_some() && crate::mutants::on(crate::mutants::Mutant::Seal);
         match deed.phase {
             0 => {
                 let run = &mut self.agents[i].server;
@@ -45,7 +45,8 @@ impl World {
                 // Receivers are ended until none was seen for long enough.
                 let hangs = self.servers[i].hangs(self.now);
                 let seen = self.servers[i].proc.as_ref().is_some_and(|proc| proc.receiver.is_some());
-                if mutant {
+                let handed = matches!(deed.goal.goal, Goal::Sealed { ended: Some(_), .. });
+                if mutant || (handed && crate::mutants::on(crate::mutants::Mutant::HandOverSeal)) {
                     return Flow::Next(0);
                 }
                 if seen && !hangs {
@@ -154,7 +155,8 @@ impl World {
                 let archive = &self.archive;
                 let whole = |end| {
                     let needs = self.servers[i].dir.as_ref().and_then(|dir| dir.needs);
-                    needs.is_none_or(|needs| archive.includes(end, needs))
+                    let counts = crate::mutants::on(crate::mutants::Mutant::CloneCounts);
+                    counts || needs.is_none_or(|needs| archive.includes(end, needs))
                 };
                 let needs = self.servers[i].dir.as_ref().and_then(|dir| dir.needs);
                 let scanned = self.servers[i].scan();

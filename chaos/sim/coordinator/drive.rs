@@ -77,7 +77,8 @@ impl World {
     fn decide(&mut self, c: usize, record: &Cluster, now: Instant) -> Decision {
         let coordinator = &mut self.coordinators[c];
         let mut memory = std::mem::take(&mut coordinator.memory);
-        let view = coordinator.view(record, &self.policy, now);
+        let policy = self.policy.of(&record.spec);
+        let view = coordinator.view(record, &policy, now);
         memory.look(&view);
         let decision = decide(&view, &memory);
         coordinator.memory = memory;

@@ -271,7 +271,8 @@ impl World {
                 (false, true) => 2 * S,
                 (false, false) => 20 * MS,
             };
-            let lag = self.rng.tail(MS, most);
+            let least = if late { self.plan.lag_ms.max(1) * MS } else { MS };
+            let lag = self.rng.tail(least, most.max(least));
             let run = self.coordinators[c].run;
             self.after(lag, Event::Apply { c, run, upto });
         }
@@ -319,7 +320,10 @@ impl World {
             Command::ConfirmPrimary { .. } => Some(Moment::Confirmed),
             Command::OpenPrimary { .. } => Some(Moment::Opened),
             Command::ChangeRule { .. } => Some(Moment::RuleChanging),
+            Command::RetireRules { .. } => Some(Moment::RuleProved),
             Command::GrantRebuild { .. } => Some(Moment::Rebuilding),
+            Command::EndRebuild { .. } => Some(Moment::Rebuilt),
+            Command::BeginHandOver { .. } => Some(Moment::HandedOver),
             _ => None,
         };
         if let Some(moment) = moment {
@@ -331,7 +335,8 @@ impl World {
     fn holds_position(&self, i: usize, position: interrex_cluster::wal::Position) -> bool {
         let Some(dir) = &self.servers[i].dir else { return false };
         let reached = self.archive.on_the_way(dir.end, position.timeline.0);
-        !dir.torn && dir.needs.is_none() && reached.is_some_and(|at| position.lsn.0 <= at.lsn)
+        let whole = dir.needs.is_none_or(|needs| self.archive.includes(dir.end, needs));
+        !dir.torn && whole && reached.is_some_and(|at| position.lsn.0 <= at.lsn)
     }
 
     /// What was committed reaches a coordinator, unless nothing of the leader does.

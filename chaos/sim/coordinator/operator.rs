@@ -2,10 +2,12 @@
 //! that leads, as the admin service does, and goes through the same previews.
 
 use super::log::Waits;
+use crate::faults::Target;
 use crate::world::World;
-use interrex_cluster::command::Command;
+use interrex_cluster::command::{Asking, Command};
 use interrex_cluster::operation::switchover;
-use interrex_cluster::record::Operation;
+use interrex_cluster::record::{Cluster, Operation};
+use interrex_cluster::spec::{Spec, WhenAlone};
 use std::collections::BTreeSet;
 
 /// What an operator may ask.
@@ -25,6 +27,30 @@ pub(crate) enum Wish {
     Resume,
     /// A failover that cannot go on may lose what it has to.
     AcceptLoss,
+    /// A copy is to be made anew.
+    Reinit {
+        of: Target,
+    },
+    /// A standby is to be stopped and started.
+    RestartStandby {
+        of: Target,
+    },
+    /// An instance is to leave.
+    Leave {
+        of: Target,
+    },
+    /// What was asked of an instance is taken back.
+    Keep {
+        of: Target,
+    },
+    /// So many are to acknowledge from now on.
+    Set {
+        acks: u32,
+    },
+    /// Writes are to wait for standbys in the worst case, or not to.
+    Block {
+        block: bool,
+    },
 }
 
 impl World {
@@ -46,7 +72,8 @@ impl World {
         let state = self.state_of(c);
         let record = state.record.as_ref()?;
         let coordinator = &self.coordinators[c];
-        let view = coordinator.view(record, &self.policy, now);
+        let policy = self.policy.of(&record.spec);
+        let view = coordinator.view(record, &policy, now);
         let epoch = record.epoch;
         match wish {
             Wish::Switchover { to } => {
@@ -69,6 +96,30 @@ impl World {
             Wish::Resume => Some(Command::SetPaused { paused: false }),
             Wish::AcceptLoss => matches!(record.operation, Operation::Failover(_))
                 .then(|| Command::AcceptLoss { epoch, fenced: BTreeSet::new() }),
+            Wish::Reinit { of } => Some(self.ask_of(of, Asking::Reinit { discard_old: false })),
+            Wish::RestartStandby { of } => Some(self.ask_of(of, Asking::Restart)),
+            Wish::Leave { of } => Some(self.ask_of(of, Asking::Leave)),
+            Wish::Keep { of } => Some(self.ask_of(of, Asking::Nothing)),
+            Wish::Set { acks } => Some(set(record, |spec| spec.acks = acks)),
+            Wish::Block { block } => Some(set(record, |spec| {
+                spec.when_alone = if block { WhenAlone::Block } else { WhenAlone::Continue };
+            })),
         }
     }
+
+    fn ask_of(&self, of: Target, what: Asking) -> Command {
+        let i = self.aim(of) % self.names.len();
+        Command::Ask { instance: self.names[i].clone(), what }
+    }
+}
+
+/// A change of what is wanted; fewest acknowledgements as fits.
+fn set(record: &Cluster, change: impl FnOnce(&mut Spec)) -> Command {
+    let mut spec = record.spec.clone();
+    change(&mut spec);
+    spec.min_acks = match spec.when_alone {
+        WhenAlone::Block => spec.acks,
+        WhenAlone::Continue => spec.min_acks.min(spec.acks).min(1),
+    };
+    Command::SetSpec { before: record.spec.clone(), spec }
 }

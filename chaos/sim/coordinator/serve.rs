@@ -133,7 +133,7 @@ impl World {
             zone: self.plan.zone_name(i),
             directory: agent.directory.clone(),
             address: address(i),
-            priority: Some(1),
+            priority: self.plan.priority(i),
             major: 15,
             system: self.servers[i].dir.as_ref().filter(|_| !silent).map(|_| crate::plan::SYSTEM),
             replaces: None,
@@ -186,6 +186,19 @@ impl World {
             // A copy that was stuck somewhere, for long.
             let later = self.rng.range(MS * 500, 40_000 * MS);
             self.after(later, Event::Goal { i, run, c, crun, goal, place });
+        }
+    }
+
+    /// A goal that was told earlier in the present epoch, and said something else, comes once more.
+    pub(crate) fn echo(&mut self, i: usize) {
+        let Some(c) = self.log.leader else { return };
+        let goal = |state: &super::log::State| state.goals[i].clone();
+        let Some(now) = self.log.states.last().and_then(|state| goal(state)) else { return };
+        let old = self.log.states.iter().rev().find(|state| goal(state).is_some_and(|g| g.goal != now.goal));
+        let Some((old, place)) = old.and_then(|state| Some((goal(state)?, state.place))) else { return };
+        if old.stamp.epoch == now.stamp.epoch {
+            let (run, crun) = (self.agents[i].run, self.coordinators[c].run);
+            self.after(MS, Event::Goal { i, run, c, crun, goal: Some(old), place });
         }
     }
 

@@ -71,6 +71,13 @@ impl World {
 
     /// The log of a primary was flushed.
     pub(crate) fn flushed(&mut self, i: usize, life: u32) {
+        let stalled_until = self.servers[i].stalled_until;
+        if stalled_until > self.now {
+            return self.at(stalled_until, Event::Flush { i, life });
+        }
+        if self.servers[i].full {
+            return self.kill_server(i, "could not write to its WAL: No space left on device");
+        }
         let server = &mut self.servers[i];
         let Some(dir) = server.dir.as_mut() else { return };
         let Some(proc) = server.proc.as_mut().filter(|_| server.life == life) else { return };
@@ -166,10 +173,23 @@ impl World {
         let mut all = std::mem::take(&mut proc.unflushed);
         all.append(&mut proc.waiters);
         for waiter in all {
-            match waiter.by {
-                By::Client(client, turn) => self.answer(client, turn),
-                By::Beat { run, beat, .. } => self.after(MS, Event::Beaten { i, run, beat, good: false }),
-            }
+            self.unanswered_by(i, waiter.by);
+        }
+    }
+
+    /// What waits for standbys is cancelled: committed here, and the answer is a warning (F2). Whoever hears that knows
+    /// nothing, and a beat proves nothing.
+    pub(crate) fn cancel_waits(&mut self, i: usize) {
+        let Some(proc) = self.servers[i].proc.as_mut() else { return };
+        for waiter in std::mem::take(&mut proc.waiters) {
+            self.unanswered_by(i, waiter.by);
+        }
+    }
+
+    fn unanswered_by(&mut self, i: usize, by: By) {
+        match by {
+            By::Client(client, turn) => self.answer(client, turn),
+            By::Beat { run, beat, .. } => self.after(MS, Event::Beaten { i, run, beat, good: false }),
         }
     }
 

@@ -31,6 +31,10 @@ pub(crate) struct Postgres {
     pub(crate) deaf_until: Time,
     /// A flush of its disk takes so many times as long.
     pub(crate) slow_disk: u64,
+    /// Nothing more can be written to its disk.
+    pub(crate) full: bool,
+    /// Nothing that is written becomes durable before this.
+    pub(crate) stalled_until: Time,
 }
 
 /// A data directory.
@@ -57,6 +61,8 @@ pub(crate) struct Dir {
     pub(crate) slots: bool,
     /// Two stretches of WAL under one number were mixed here (F20): it is worth nothing.
     pub(crate) torn: bool,
+    /// WAL that these standbys' copies have yet to receive was thrown away here (F35).
+    pub(crate) lost: BTreeMap<usize, Incarnation>,
 }
 
 /// What pg_control says of the last run.

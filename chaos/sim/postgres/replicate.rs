@@ -49,8 +49,9 @@ impl World {
         }
         let Role::Standby { upstream, name, .. } = &proc.startup else { return };
         let (upstream, name) = (*upstream, name.clone());
-        // The password went first: an old conninfo gets through nowhere.
-        let password = server.dir.as_ref().is_some_and(|dir| matches!(dir.role, Role::Standby { .. }));
+        // The password went first, and comes back for the next upstream's conninfo alone: an old one gets through nowhere.
+        let same = |role: &Role| matches!(role, Role::Standby { name: now, .. } if *now == name);
+        let password = server.dir.as_ref().is_some_and(|dir| same(&dir.role));
         let up = |phase: Phase| phase != Phase::Starting;
         let there = &self.servers[upstream];
         let lets = there.proc.as_ref().is_some_and(|p| up(p.phase) && !p.stopping && !p.orphans);
@@ -107,6 +108,10 @@ impl World {
         for link in stale {
             self.end_sender(upstream, link);
         }
+        if self.thrown_away(i, upstream) {
+            self.agents[i].miss_wal();
+            return self.end_receiver(i);
+        }
         let relation = self.relation(i, upstream);
         match relation {
             Relation::Ahead | Relation::Stranger => return self.end_receiver(i),
@@ -151,6 +156,23 @@ impl World {
         }
         self.release(upstream, link);
         self.send_to(upstream, link);
+    }
+
+    /// A primary throws away what a standby that is not there has yet to receive (F35).
+    pub(crate) fn lose_slot(&mut self, primary: usize, i: usize) {
+        let Some(incarnation) = self.servers[i].dir.as_ref().map(|dir| dir.incarnation) else { return };
+        let server = &mut self.servers[primary];
+        let serves = server.proc.as_ref().is_some_and(|p| p.senders.iter().any(|sender| sender.to == i));
+        if let Some(dir) = server.dir.as_mut().filter(|_| !serves && primary != i) {
+            dir.lost.insert(i, incarnation);
+        }
+    }
+
+    fn thrown_away(&self, i: usize, upstream: usize) -> bool {
+        let (Some(mine), Some(theirs)) = (&self.servers[i].dir, &self.servers[upstream].dir) else {
+            return false;
+        };
+        theirs.lost.get(&i) == Some(&mine.incarnation) && mine.end != theirs.end
     }
 
     fn receiver(&self, i: usize, life: u32, link: u32) -> Option<(usize, u32, Rc<str>)> {
@@ -269,6 +291,13 @@ impl World {
             self.after(again, Event::Wal { i, life, link, to });
             return;
         }
+        let stalled_until = self.servers[i].stalled_until;
+        if stalled_until > self.now {
+            return self.at(stalled_until, Event::Wal { i, life, link, to });
+        }
+        if self.servers[i].full {
+            return self.end_receiver(i);
+        }
         let now = self.now;
         let timeline = self.archive.timeline(to.branch);
         let server = &mut self.servers[i];
@@ -350,6 +379,7 @@ impl World {
             let slow = self.rng.percent(self.plan.slow_reloads);
             let most = match part {
                 Part::Postmaster => 8 * MS,
+                Part::Startup if slow => 600 * MS,
                 Part::Startup => 60 * MS,
                 Part::Checkpointer | Part::Sender(_) if slow => 3 * S,
                 Part::Checkpointer | Part::Sender(_) => 40 * MS,

@@ -58,6 +58,9 @@ impl World {
         if self.servers[i].proc(life).is_none() {
             return;
         }
+        if self.servers[i].full {
+            return self.kill_server(i, "could not write to its WAL: No space left on device");
+        }
         if self.servers[i].dir.as_ref().is_some_and(|dir| dir.hopeless) {
             return self.kill_server(i, "requested timeline does not contain minimum recovery point");
         }
@@ -96,12 +99,18 @@ impl World {
         self.phase(crate::faults::Moment::Promoting);
         // Mostly at once; now and then much has to be replayed first.
         let slow = self.rng.percent(self.plan.slow_promotions);
-        let replay = self.takes(i, 20 * MS, if slow { 4_000 * MS } else { 120 * MS });
+        let replay = match self.plan.promotions_ms {
+            Some((low, high)) => self.rng.range(low * MS, high * MS),
+            None => self.takes(i, 20 * MS, if slow { 4_000 * MS } else { 120 * MS }),
+        };
         self.after(replay, Event::Promote { i, life });
     }
 
     /// The promotion comes about.
     pub(crate) fn promoted_server(&mut self, i: usize, life: u32) {
+        if self.servers[i].full && self.servers[i].proc(life).is_some() {
+            return self.kill_server(i, "could not write to its WAL: No space left on device");
+        }
         let server = &mut self.servers[i];
         let Some(proc) = server.proc.as_mut().filter(|_| server.life == life) else { return };
         let (Some(epoch), Some(dir)) = (proc.promoting, server.dir.as_mut()) else { return };

@@ -1,0 +1,136 @@
+//! The second phase: everything is mended, or all but a few machines that stay dead, and the cluster has to become
+//! writable and whole within a stated time.
+
+use crate::coordinator::Wish;
+use crate::event::Event;
+use crate::faults::Mend;
+use crate::world::{MS, S, Time, World};
+use interrex_check::Fact;
+use interrex_cluster::record::Copy;
+
+/// After the last fault the cluster is whole again within this.
+const HEALS_WITHIN: Time = 90 * S;
+/// It has to stay so.
+const STAYS: Time = 2 * S;
+
+impl World {
+    /// Faults are over: everything is mended, and the clock of healing runs.
+    pub(crate) fn heal(&mut self) {
+        self.say(|| "HEAL: faults are over".to_owned());
+        self.faults.over = true;
+        self.faults.healing_since = self.now;
+        self.network.mend_all();
+        let now = self.now;
+        for i in 0..self.names.len() {
+            self.servers[i].hung_until = self.servers[i].hung_until.min(now);
+            self.servers[i].deaf_until = 0;
+            self.servers[i].slow_disk = 1;
+            self.servers[i].full = false;
+            self.agents[i].paused_until = self.agents[i].paused_until.min(now);
+        }
+        for machine in 0..self.machines.len() {
+            self.machines[machine].paused_until = self.machines[machine].paused_until.min(now);
+            self.machines[machine].slow = 1;
+            self.power_on(machine);
+        }
+        for i in 0..self.names.len() {
+            let run = self.agents[i].run;
+            self.mend(Mend::Agent { i, run });
+        }
+        for c in 0..self.coordinators.len() {
+            self.coordinators[c].paused_until = self.coordinators[c].paused_until.min(now);
+            let run = self.coordinators[c].run;
+            self.mend(Mend::Coordinator { c, run });
+        }
+        self.after(250 * MS, Event::Healed);
+    }
+
+    /// Is it whole by now?
+    pub(crate) fn healed(&mut self) {
+        // A pause may have been taken in after it was taken back.
+        if self.record().is_some_and(|record| record.paused) {
+            self.wish(Wish::Resume);
+        }
+        let missing = self.missing();
+        match (missing, self.faults.whole_since) {
+            (None, None) => {
+                self.say(|| "the cluster is whole".to_owned());
+                self.faults.whole_since = Some(self.now);
+                self.fact(&Fact::Calm);
+            }
+            (None, Some(since)) if self.now - since >= STAYS => {
+                for i in (0..self.servers.len()).filter(|i| self.servers[*i].is_primary()).collect::<Vec<_>>()
+                {
+                    self.serves(i);
+                }
+                self.over = true;
+                return;
+            }
+            (None, Some(_)) => {}
+            (Some(_), Some(_)) => {}
+            (Some(missing), None) if self.now - self.faults.healing_since > HEALS_WITHIN => {
+                let tableau = if self.trace.on() { self.tableau() } else { String::new() };
+                self.say(|| tableau);
+                self.fact(&Fact::NotHealed { missing: &missing });
+                self.over = true;
+                return;
+            }
+            (Some(_), None) => {}
+        }
+        self.after(250 * MS, Event::Healed);
+    }
+
+    /// What keeps the cluster from being whole, in words.
+    fn missing(&self) -> Option<String> {
+        let Some(record) = self.record() else { return Some("there is no record".to_owned()) };
+        let Some(reign) = record.primary.as_ref().filter(|reign| reign.open) else {
+            return Some(format!("no open primary in epoch {}", record.epoch));
+        };
+        let primary = self.index(&reign.instance);
+        if !self.takes_clients(primary) {
+            return Some(format!("{} lets no clients in", reign.instance));
+        }
+        let wanted = record.spec.acks.min(record.instances.len() as u32 - 1);
+        for (name, member) in record.instances.iter().filter(|(name, _)| **name != reign.instance) {
+            let i = self.index(name);
+            if member.copy != Copy::Whole {
+                return Some(format!("the copy on {name} is not whole: {:?}", member.copy));
+            }
+            let streams = self.servers[primary]
+                .proc
+                .as_ref()
+                .is_some_and(|proc| proc.senders.iter().any(|sender| sender.to == i && sender.streaming));
+            if !streams {
+                return Some(format!("{name} does not stream"));
+            }
+            if !record.sync.standbys.contains(name) && wanted > 0 {
+                return Some(format!("{name} is not among those who acknowledge"));
+            }
+        }
+        if record.sync.k != wanted || !record.sync.proved {
+            return Some(format!("the rule in force asks for {} of {wanted}", record.sync.k));
+        }
+        None
+    }
+}
+
+impl World {
+    /// Who stands where, in one line for the play of a run that did not heal.
+    pub(crate) fn tableau(&self) -> String {
+        let agents: Vec<String> = (0..self.names.len()).map(|i| self.agents[i].tableau(i)).collect();
+        let coordinators: Vec<String> = (0..self.coordinators.len())
+            .map(|c| {
+                let it = &self.coordinators[c];
+                format!(
+                    "coordinator {}: up {} applied {} leads {:?} told {:?}",
+                    c + 1,
+                    it.up,
+                    it.applied,
+                    it.leads,
+                    it.told
+                )
+            })
+            .collect();
+        format!("{}; {}; log {}", agents.join("; "), coordinators.join("; "), self.log.states.len() - 1)
+    }
+}

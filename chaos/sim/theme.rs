@@ -1,0 +1,304 @@
+//! Themes: strikes that belong together, where one alone finds nothing. Each begins with a play that drives at one rule,
+//! moment by moment, so that the rule is missed when it is switched off; a run that has a theme goes on with strikes at
+//! random, and with more of its kind.
+
+use crate::coordinator::Wish;
+use crate::faults::{Moment, Planned, Strike, Target, When};
+use crate::plan::{Plan, Start, standby};
+use crate::rng::Rng;
+use interrex_cluster::spec::{OnCrash, Timeouts, WhenAlone};
+
+/// What a run is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Theme {
+    /// Who acknowledges changes, and whoever no longer should is the only one that does.
+    Acknowledgers,
+    /// Somebody is told to promote, lost sight of, and superseded twice before it comes about.
+    Superseded,
+    /// A primary that nobody hears writes on, and stands further than its successor.
+    Ahead,
+    /// A leader that was deposed is the only one whom an asynchronous primary hears.
+    Deposed,
+    /// A sealed standby's agent begins anew, and hears nobody but a coordinator that knows no better.
+    Forgetful,
+    /// A copy that was just made lacks what its data need.
+    HalfMade,
+    /// The old primary of a hand-over is lost sight of before it has stopped.
+    HandOver,
+    /// The primary is taken over while it serves on.
+    TakenOver,
+}
+
+fn at(ms: u64) -> When {
+    When::At { ms }
+}
+
+fn on(moment: Moment, nth: u32, after_ms: u64) -> When {
+    When::On { moment, nth, after_ms }
+}
+
+impl Theme {
+    pub(crate) const ALL: &[Theme] = &[
+        Theme::Acknowledgers,
+        Theme::Superseded,
+        Theme::Ahead,
+        Theme::Deposed,
+        Theme::Forgetful,
+        Theme::HalfMade,
+        Theme::HandOver,
+        Theme::TakenOver,
+    ];
+}
+
+impl Plan {
+    fn add(&mut self, when: When, strike: Strike) {
+        self.strikes.push(Planned { when, strike });
+    }
+
+    /// A cluster that runs, of so many, with one who acknowledges.
+    fn steady(&mut self, instances: usize, coordinators: usize) {
+        self.start = Start::Steady;
+        self.begin_ms = 13_000;
+        self.instances = instances;
+        self.coordinators = coordinators;
+        self.never = None;
+        self.laggard = self.laggard.filter(|laggard| *laggard < coordinators);
+        let spec = &mut self.spec;
+        spec.instances = instances as u32;
+        (spec.acks, spec.min_acks, spec.max_data_loss) = (1, 0, 0);
+        (spec.when_alone, spec.on_crash) = (WhenAlone::Continue, OnCrash::Failover);
+        spec.timeouts = Timeouts::default();
+    }
+
+    /// The theme's own play, from the beginning; gives when it is over.
+    pub(crate) fn begin_with(&mut self, theme: Theme, rng: &mut Rng) -> u64 {
+        match theme {
+            Theme::Acknowledgers => self.acknowledgers(rng),
+            Theme::Superseded => self.superseded(rng),
+            Theme::Ahead => self.ahead(rng),
+            Theme::Deposed => self.deposed(rng),
+            Theme::Forgetful => self.forgetful(rng),
+            Theme::HalfMade => self.half_made(rng),
+            Theme::HandOver => self.hand_over(rng),
+            Theme::TakenOver => self.taken_over(rng),
+        }
+    }
+
+    /// One of two standbys is slow, and the other, whose agent is away, is to acknowledge no longer. It is the primary's
+    /// server that does not hear of it, or not all of it, or that is told what was before; and then both are lost.
+    fn acknowledgers(&mut self, rng: &mut Rng) -> u64 {
+        self.steady(3, 3);
+        self.clients = 4;
+        self.think_ms = rng.range(5, 30);
+        let begin = self.begin_ms;
+        let k = rng.index(2);
+        let (leaves, slow) = (Target::Standby(k), Target::Standby(1 - k));
+        self.add(at(begin), Strike::KillAgent { target: leaves, ms: 9_000 });
+        self.add(at(begin), Strike::SlowDisk { target: slow, times: rng.range(100, 400), ms: 9_000 });
+        self.add(at(begin + rng.range(20, 200)), Strike::Asks(Wish::Reinit { of: leaves }));
+        let primary = Target::Primary;
+        let fall = match rng.below(3) {
+            0 => {
+                self.add(on(Moment::RuleChanging, 1, 0), Strike::PauseAgent { target: primary, ms: 5_000 });
+                on(Moment::RuleChanging, 1, rng.range(150, 400))
+            }
+            1 => {
+                self.slow_reloads = 100;
+                on(Moment::RuleProved, 1, rng.range(10, 150))
+            }
+            _ => {
+                self.add(on(Moment::RuleProved, 1, 5), Strike::Echo { target: primary });
+                on(Moment::RuleProved, 1, rng.range(120, 300))
+            }
+        };
+        self.add(fall, Strike::KillAgent { target: primary, ms: 9_000 });
+        self.add(fall, Strike::KillServer { target: primary });
+        self.add(fall, Strike::KillServer { target: leaves });
+        begin + 11_000
+    }
+
+    /// The second is told to promote, which takes long, and its agent dies; the third is elected, and lost with all the
+    /// others; the second's agent comes back in the third epoch, before its promotion comes about.
+    fn superseded(&mut self, rng: &mut Rng) -> u64 {
+        self.steady(4, 3);
+        self.promotions_ms = Some((1_900, 2_500));
+        let begin = self.begin_ms;
+        self.add(at(begin), Strike::Coup { to: 1, ms: 5_000 });
+        let told = rng.range(1, 40);
+        let primary = Target::Primary;
+        self.add(
+            on(Moment::Promoting, 1, told),
+            Strike::KillAgent { target: primary, ms: rng.range(600, 1_100) },
+        );
+        self.add(on(Moment::Promoting, 1, told + 20), Strike::Asks(Wish::Failover { to: 2 }));
+        for k in 0..4 {
+            self.add(on(Moment::Elected, 2, 0), Strike::KillAgent { target: Target::Any(k), ms: 3_000 });
+        }
+        self.add(on(Moment::Elected, 2, 2), Strike::Asks(Wish::Failover { to: 3 }));
+        begin + 7_000
+    }
+
+    /// The second takes over from a primary that writes on in vain; the third is never to be promoted; the second falls
+    /// in the moment in which the first is back.
+    fn ahead(&mut self, rng: &mut Rng) -> u64 {
+        self.steady(3, 5);
+        self.never = Some(2);
+        self.clients = 4;
+        self.think_ms = 150;
+        let begin = self.begin_ms;
+        self.add(at(begin), Strike::Lead { target: Target::Any(4) });
+        let cut = begin + 500;
+        let ms = rng.range(900, 1_500);
+        self.add(at(cut), Strike::Isolate { target: Target::Primary, ms });
+        self.add(at(cut + 10), Strike::Asks(Wish::Failover { to: 1 }));
+        let fall = at(cut + ms + rng.range(0, 30));
+        self.add(fall, Strike::KillAgent { target: Target::Any(1), ms: 9_000 });
+        self.add(fall, Strike::KillServer { target: Target::Any(1) });
+        self.add(fall, Strike::Asks(Wish::Failover { to: 0 }));
+        begin + 12_000
+    }
+
+    /// Commits wait for nobody; the leader is on the primary's machine, which is cut off from all the others.
+    fn deposed(&mut self, rng: &mut Rng) -> u64 {
+        self.steady(3, 3);
+        self.spec.acks = 0;
+        self.spec.max_data_loss = 16 << 20;
+        self.belief_ms = 20_000;
+        let begin = self.begin_ms;
+        self.add(at(begin), Strike::Lead { target: Target::Primary });
+        let ms = rng.range(6_000, 9_000);
+        self.add(at(begin + rng.range(200, 1_500)), Strike::Isolate { target: Target::Primary, ms });
+        begin + 11_000
+    }
+
+    /// The third takes over; the second, sealed for that, begins anew and hears only the coordinator beside it, which
+    /// has yet to learn that anything has happened. The old primary serves on without its agent.
+    fn forgetful(&mut self, rng: &mut Rng) -> u64 {
+        self.steady(4, 5);
+        self.clients = 4;
+        self.think_ms = 40;
+        self.laggard = Some(1);
+        self.lag_ms = 4_000;
+        let begin = self.begin_ms;
+        self.add(at(begin), Strike::Lead { target: Target::Any(4) });
+        self.add(at(begin + 600), Strike::Coup { to: 2, ms: 5_000 });
+        let away = rng.range(20, 80);
+        let second = Target::Any(1);
+        self.add(on(Moment::Elected, 1, rng.range(2, 30)), Strike::KillAgent { target: second, ms: away });
+        self.add(on(Moment::Registered, 1, 0), Strike::HearsOnly { target: second, from: 0, ms: 2_500 });
+        self.add(
+            on(Moment::Registered, 1, 0),
+            Strike::PauseCoordinator { target: Target::Any(0), ms: 2_500 },
+        );
+        begin + 8_000
+    }
+
+    /// The old primary is rewound, and the new one is lost in the moment in which that is done.
+    fn half_made(&mut self, rng: &mut Rng) -> u64 {
+        self.steady(3, 3);
+        self.clients = 4;
+        self.think_ms = 10;
+        let begin = self.begin_ms;
+        self.add(at(begin), Strike::Coup { to: 1, ms: rng.range(900, 1_500) });
+        self.add(on(Moment::Rebuilt, 1, 0), Strike::Asks(Wish::Failover { to: 2 }));
+        begin + 9_000
+    }
+
+    /// It was to stop, and its agent dies first: it serves on until its lease is over.
+    fn hand_over(&mut self, rng: &mut Rng) -> u64 {
+        self.steady(3, 3);
+        self.clients = 4;
+        self.think_ms = 5;
+        self.slow_reloads = 40;
+        let begin = self.begin_ms;
+        let to = rng.percent(70).then(|| rng.range(1, 2) as usize);
+        self.add(at(begin), Strike::Asks(Wish::Switchover { to }));
+        self.add(on(Moment::HandedOver, 1, 0), Strike::KillAgent { target: Target::Primary, ms: 6_000 });
+        begin + 9_000
+    }
+
+    /// Taken over without its agent, once and again.
+    fn taken_over(&mut self, rng: &mut Rng) -> u64 {
+        self.steady(3, 3);
+        self.clients = 4;
+        self.think_ms = 10;
+        self.slow_reloads = 40;
+        let mut when = self.begin_ms;
+        for _ in 0..2 {
+            self.add(at(when), Strike::Coup { to: rng.index(3), ms: rng.range(1_500, 4_000) });
+            when += rng.range(5_000, 8_000);
+        }
+        when
+    }
+
+    /// More of the same kind, not as pointed.
+    pub(crate) fn go_on_with(&mut self, theme: Theme, rng: &mut Rng, from: u64) -> u64 {
+        let mut when = from;
+        for _ in 0..rng.range(1, 4) {
+            when += rng.range(5_500, 9_000);
+            when = self.round(theme, rng, when);
+        }
+        when
+    }
+
+    fn round(&mut self, theme: Theme, rng: &mut Rng, when: u64) -> u64 {
+        let coup = |rng: &mut Rng, ms: u64| Strike::Coup { to: rng.below(8) as usize, ms };
+        match theme {
+            // Who acknowledges changes all the time, slowly, and the primary falls in the middle of it.
+            Theme::Acknowledgers | Theme::HalfMade => {
+                self.slow_reloads = 60;
+                let away = rng.range(3_200, 5_000);
+                self.add(at(when), Strike::PauseMachine { target: standby(rng), ms: away });
+                let times = rng.range(50, 400);
+                self.add(at(when), Strike::SlowDisk { target: standby(rng), times, ms: 6_000 });
+                let fall = when + away + rng.range(0, 1_500);
+                self.add(at(fall), Strike::KillAgent { target: standby(rng), ms: rng.range(500, 6_000) });
+                let ms = rng.range(500, 4_000);
+                self.add(at(fall), coup(rng, ms));
+                fall
+            }
+            // Promotions take long; whoever was told to is lost sight of, and superseded twice.
+            Theme::Superseded => {
+                self.promotions_ms = None;
+                self.slow_promotions = 70;
+                self.add(at(when), coup(rng, 300));
+                let told = when + rng.range(350, 700);
+                let ms = rng.range(300, 2_500);
+                self.add(at(told), Strike::KillAgent { target: Target::Primary, ms });
+                for _ in 0..3 {
+                    let again = told + rng.range(50, ms + 500);
+                    self.add(at(again), Strike::Asks(Wish::Failover { to: rng.below(8) as usize }));
+                }
+                when
+            }
+            // A primary that nobody hears writes on, and is back before it was taken back onto the line.
+            Theme::Ahead | Theme::Deposed => {
+                let ms = rng.range(1_800, 6_000);
+                self.add(at(when), Strike::Isolate { target: Target::Primary, ms });
+                let fall = when + ms + rng.range(0, 250);
+                let ms = rng.range(500, 3_000);
+                self.add(at(fall), coup(rng, ms));
+                fall
+            }
+            // Agents come back while a coordinator tells them what was.
+            Theme::Forgetful => {
+                self.replays = 25;
+                let ms = rng.range(300, 3_000);
+                self.add(at(when), coup(rng, ms));
+                for _ in 0..3 {
+                    let ms = rng.range(20, 150);
+                    let fall = when + rng.range(180, 420);
+                    self.add(at(fall), Strike::KillAgent { target: standby(rng), ms });
+                }
+                when
+            }
+            Theme::HandOver | Theme::TakenOver => {
+                let to = rng.percent(50).then(|| rng.below(8) as usize);
+                self.add(at(when), Strike::Asks(Wish::Switchover { to }));
+                let ms = rng.range(300, 3_000);
+                self.add(at(when + rng.range(0, 1_200)), coup(rng, ms));
+                when
+            }
+        }
+    }
+}
