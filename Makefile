@@ -40,10 +40,11 @@ fix:
 	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 	$(CARGO) fmt --all
 
-# RUNS=10 of each script, every run kept as JSON below target/bench, medians and worst at the end.
+# All figures of the README in one run; .ci/bench says what RUNS, PAIRS, OUT and PEER_RUNS do. PEER=patroni measures
+# Patroni beside it.
 bench: setup
 	$(CARGO) build --release --bins
-	.ci/bench
+	.ci/bench $(if $(PEER),--peer $(PEER))
 
 # A minute of rest: no log grows, and no node writes a byte.
 idle: setup

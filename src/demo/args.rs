@@ -11,6 +11,9 @@ pub struct DemoArgs {
     /// Play this script and report, instead of the menu
     #[arg(long, value_enum)]
     pub script: Option<Script>,
+    /// Measure this at rest or under load instead, with nothing broken
+    #[arg(long, value_enum, conflicts_with = "script")]
+    pub measure: Option<Measure>,
     /// Use this directory, which must be empty or absent, and keep it: logs, data, the ledger
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
@@ -31,6 +34,18 @@ pub enum Script {
     KillPostmaster,
     /// Nothing dies: the primary is handed over to a standby, as planned
     Switchover,
+    /// SIGKILL to everything on a standby's machine, for good; once the commit rule does without it, the same to the
+    /// primary's
+    StoppedStandby,
+}
+
+/// What to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Measure {
+    /// A minute of rest: memory, processor time and written bytes of nodes and guards
+    Idle,
+    /// pgbench on the primary under its agent, then with every agent, guard and coordinator stopped
+    Pgbench,
 }
 
 impl Script {
@@ -40,7 +55,13 @@ impl Script {
             Script::KillPrimary => "kill-primary",
             Script::KillPostmaster => "kill-postmaster",
             Script::Switchover => "switchover",
+            Script::StoppedStandby => "stopped-standby",
         }
+    }
+
+    /// The primary's machine dies, all of it.
+    pub(crate) fn kills_the_machine(self) -> bool {
+        matches!(self, Script::KillPrimary | Script::StoppedStandby)
     }
 }
 

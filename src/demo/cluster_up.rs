@@ -1,4 +1,4 @@
-//! A cluster of three machines: made, started, watched until it is whole, and asked how it is.
+//! A cluster on a few machines: made, started, watched until it is whole, and asked how it is.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -19,6 +19,7 @@ use crate::patience::Patience;
 use crate::ports;
 use crate::postgresql::Account;
 use crate::progress::{Progress, missing};
+use crate::shape::{self, Shape};
 use crate::traces::Traces;
 use crate::voice::Voice;
 
@@ -26,11 +27,10 @@ use crate::voice::Voice;
 pub(crate) const CLUSTER: &str = "demo";
 /// The application's role.
 pub(crate) const USER: &str = "app";
-const MACHINES: [&str; 3] = ["n1", "n2", "n3"];
 /// A slow machine with a debug build needs a good part of it.
 const COMING_UP: Duration = Duration::from_secs(120);
 
-/// Three machines and the means to ask them.
+/// The machines and the means to ask them.
 pub(crate) struct Cluster {
     /// The demo's directory.
     pub(crate) dir: PathBuf,
@@ -44,19 +44,20 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Makes directories and files; starts nothing.
-    pub(crate) fn make(dir: &Path, account: Option<Account>) -> anyhow::Result<Cluster> {
-        let ports = ports::free(2 * MACHINES.len()).context("find free ports")?;
-        let machines: Vec<Machine> = MACHINES
+    pub(crate) fn make(dir: &Path, shape: Shape, account: Option<Account>) -> anyhow::Result<Cluster> {
+        let ports = ports::free(2 * shape.len()).context("find free ports")?;
+        let machines: Vec<Machine> = shape
             .iter()
             .zip(ports.chunks(2))
-            .map(|(name, ports)| Machine::new(dir, name, ports[0], ports[1]))
+            .map(|(machine, ports)| Machine::new(dir, *machine, ports[0], ports[1]))
             .collect();
-        let member = |machine: &Machine| format!("{} = \"{}\"", machine.name, machine.coordinator());
-        let members = machines.iter().map(member).collect::<Vec<_>>().join(", ");
+        let voters = || machines.iter().filter(|machine| machine.duty.votes());
+        let members: Vec<_> = voters().map(|machine| (machine.name.clone(), machine.coordinator())).collect();
         let password = draw_password()?;
         write_password(&password_file(dir), &password)?;
         for (zone, machine) in (1..).zip(&machines) {
-            machine.make(zone, &members, &password_file(dir), account)?;
+            let text = machine.node_text(zone, &members, shape::instances(shape), &password_file(dir))?;
+            machine.make(&text, account)?;
         }
         let options = ClientOptions {
             call: Duration::from_secs(1),
@@ -64,7 +65,7 @@ impl Cluster {
             user_agent: "interrex-demo".to_owned(),
             ..ClientOptions::default()
         };
-        let client = Client::new(machines.iter().map(Machine::coordinator).collect(), options)?;
+        let client = Client::new(voters().map(Machine::coordinator).collect(), options)?;
         let login = Login { user: USER.to_owned(), password: Some(password), dbname: CLUSTER.to_owned() };
         let name = CLUSTER.parse().context("name the cluster")?;
         Ok(Cluster { dir: dir.to_owned(), machines, client, login, traces: Traces::default(), name })
@@ -75,7 +76,7 @@ impl Cluster {
         for machine in &mut self.machines {
             machine.start()?;
         }
-        voice.tell("three nodes were started");
+        voice.tell(&format!("{} nodes were started", self.machines.len()));
         let mut progress = Progress::default();
         let patience = Patience::new("the cluster to come up", COMING_UP);
         loop {
@@ -88,7 +89,7 @@ impl Cluster {
             }
             progress.news().iter().for_each(|line| voice.tell(line));
             let lacks = match status {
-                Some(status) => match missing(&status, MACHINES.len()) {
+                Some(status) => match missing(&status, self.hosts().len()) {
                     Some(lacks) => lacks,
                     None => return Ok(status),
                 },
@@ -120,7 +121,7 @@ impl Cluster {
         let patience = Patience::new("all instances to stream", at_most);
         loop {
             let lacks = match self.status().await? {
-                Some(status) => match missing(&status, self.machines.len()) {
+                Some(status) => match missing(&status, self.hosts().len()) {
                     Some(lacks) => lacks,
                     None => return Ok(status),
                 },
@@ -154,7 +155,7 @@ impl Cluster {
 
     /// Every PostgreSQL.
     pub(crate) fn hosts(&self) -> Vec<HostSpec> {
-        self.machines.iter().map(Machine::host).collect()
+        self.machines.iter().filter(|machine| machine.duty.serves()).map(Machine::host).collect()
     }
 
     /// How an application connects. The password is hexadecimal and needs no escape.
@@ -166,7 +167,8 @@ impl Cluster {
 
     /// The coordinators, as the operator's commands take them.
     pub(crate) fn coordinators(&self) -> String {
-        self.machines.iter().map(Machine::coordinator).collect::<Vec<_>>().join(",")
+        let voters = self.machines.iter().filter(|machine| machine.duty.votes());
+        voters.map(Machine::coordinator).collect::<Vec<_>>().join(",")
     }
 }
 
@@ -196,11 +198,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let _here = runtime.enter();
-        let mut cluster = Cluster::make(dir.path(), None).unwrap();
-        for name in MACHINES {
+        let mut cluster = Cluster::make(dir.path(), shape::THREE, None).unwrap();
+        for (name, _) in shape::THREE {
             let text = fs::read_to_string(dir.path().join(name).join("node.toml")).unwrap();
             assert!(cluster.machines.iter().all(|machine| text.contains(&machine.coordinator())), "{text}");
-            assert_eq!(cluster.machine(name).unwrap().name, name);
+            assert_eq!(cluster.machine(name).unwrap().name, *name);
         }
         assert!(cluster.machine("n4").is_err());
         let mode = fs::metadata(cluster.password_file()).unwrap().permissions().mode();

@@ -5,10 +5,12 @@
 //! or by kill -9: a sweeper that was started first clears away. After a failure the directory stays, and is named.
 
 mod args;
+mod away;
 mod cluster_up;
 mod control_group;
 mod directory;
 mod machine;
+mod measure;
 mod menu;
 mod patience;
 mod ports;
@@ -17,6 +19,7 @@ mod processes;
 mod progress;
 mod report;
 mod script;
+mod shape;
 mod shared_memory;
 mod strike;
 mod sweeper;
@@ -30,15 +33,15 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail};
+use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cluster_up::Cluster;
 use crate::directory::Directory;
-use crate::report::Report;
 use crate::sweeper::Sweeper;
 use crate::voice::Voice;
 
-pub use args::{DemoArgs, Output, RaftLeader, Script, SweeperArgs};
+pub use args::{DemoArgs, Measure, Output, RaftLeader, Script, SweeperArgs};
 pub use sweeper::sweep_main;
 
 /// What a shell says of a program that Ctrl-C ended.
@@ -68,8 +71,8 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 /// One line: what failed, and where the logs are; [`exit_code`] says what to exit with.
 pub async fn main(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let json = args.output == Output::Json;
-    if json && args.script.is_none() {
-        bail!(Usage("--output json needs --script: the menu is for people".to_owned()));
+    if json && args.script.is_none() && args.measure.is_none() {
+        bail!(Usage("--output json needs --script or --measure: the menu is for people".to_owned()));
     }
     let voice = Voice::new(json);
     let account = postgresql::check()?;
@@ -125,17 +128,37 @@ async fn run(
     account: Option<postgresql::Account>,
     voice: &Voice,
 ) -> anyhow::Result<ExitCode> {
-    let mut cluster = Cluster::make(&directory.path, account)?;
-    match args.script {
-        None => menu::serve(&mut cluster, args.raft_leader, voice).await,
-        Some(script) => {
+    let shape = match (args.script, args.measure) {
+        (Some(Script::StoppedStandby), _) => shape::STANDBY_APART,
+        (_, Some(Measure::Idle)) => shape::THREE_AND_AN_AGENT,
+        _ => shape::THREE,
+    };
+    let mut cluster = Cluster::make(&directory.path, shape, account)?;
+    match (args.script, args.measure) {
+        (Some(script), _) => {
             let report = script::play(&mut cluster, script, args.raft_leader, voice).await?;
-            show(&report, args.output, voice)
+            show(&report, &report.lines(), &report.failings(), args.output, voice)
         }
+        (None, Some(Measure::Idle)) => {
+            let report = measure::idle::measure(&mut cluster, voice).await?;
+            show(&report, &report.lines(), &[], args.output, voice)
+        }
+        (None, Some(Measure::Pgbench)) => {
+            let report = measure::pgbench::measure(&mut cluster, voice).await?;
+            show(&report, &report.lines(), &[], args.output, voice)
+        }
+        (None, None) => menu::serve(&mut cluster, args.raft_leader, voice).await,
     }
 }
 
-fn show(report: &Report, output: Output, voice: &Voice) -> anyhow::Result<ExitCode> {
+/// The object, or its lines; success unless something is found wrong with it.
+fn show(
+    report: &impl Serialize,
+    lines: &[String],
+    failings: &[String],
+    output: Output,
+    voice: &Voice,
+) -> anyhow::Result<ExitCode> {
     match output {
         Output::Json => {
             let written = writeln!(io::stdout(), "{}", serde_json::to_string(report)?);
@@ -143,9 +166,8 @@ fn show(report: &Report, output: Output, voice: &Voice) -> anyhow::Result<ExitCo
             let gone = |why: &io::Error| why.kind() == io::ErrorKind::BrokenPipe;
             written.or_else(|why| if gone(&why) { Ok(()) } else { Err(why) }).context("write the report")?;
         }
-        Output::Table => report.lines().iter().for_each(|line| voice.say(line)),
+        Output::Table => lines.iter().for_each(|line| voice.say(line)),
     }
-    let failings = report.failings();
     failings.iter().for_each(|failing| complain(failing));
     Ok(if failings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

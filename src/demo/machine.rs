@@ -14,6 +14,7 @@ use tokio::process::{Child, Command};
 
 use crate::postgresql::Account;
 use crate::processes::{self, Process};
+use crate::shape::Duty;
 use crate::traces::Traces;
 
 /// How long a killed machine's processes may take to vanish.
@@ -23,6 +24,8 @@ const VANISHING: Duration = Duration::from_secs(10);
 pub(crate) struct Machine {
     /// Of the machine, and so of its instance.
     pub(crate) name: String,
+    /// What runs on it.
+    pub(crate) duty: Duty,
     dir: PathBuf,
     /// Where its coordinator listens, on loopback.
     pub(crate) coordinator_port: u16,
@@ -43,8 +46,14 @@ pub(crate) struct Killed {
 }
 
 impl Machine {
-    pub(crate) fn new(demo: &Path, name: &str, coordinator_port: u16, postgres_port: u16) -> Machine {
-        Machine { name: name.to_owned(), dir: demo.join(name), coordinator_port, postgres_port, node: None }
+    pub(crate) fn new(
+        demo: &Path,
+        (name, duty): (&str, Duty),
+        coordinator_port: u16,
+        postgres_port: u16,
+    ) -> Machine {
+        let dir = demo.join(name);
+        Machine { name: name.to_owned(), duty, dir, coordinator_port, postgres_port, node: None }
     }
 
     /// Where its coordinator is reached.
@@ -76,13 +85,7 @@ impl Machine {
     }
 
     /// Makes its directories and its node file.
-    pub(crate) fn make(
-        &self,
-        zone: usize,
-        members: &str,
-        password: &Path,
-        account: Option<Account>,
-    ) -> anyhow::Result<()> {
+    pub(crate) fn make(&self, text: &str, account: Option<Account>) -> anyhow::Result<()> {
         let make = |dir: &Path| {
             let made =
                 fs::create_dir(dir).and_then(|()| fs::set_permissions(dir, Permissions::from_mode(0o755)));
@@ -94,21 +97,42 @@ impl Machine {
             chown(self.pg(), Some(account.uid), Some(account.gid))
                 .with_context(|| format!("give {} to PostgreSQL's user", self.pg().display()))?;
         }
-        let text = self.node_text(zone, members, password)?;
         fs::write(self.node_file(), text).with_context(|| format!("write {}", self.node_file().display()))
     }
 
-    fn node_text(&self, zone: usize, members: &str, password: &Path) -> anyhow::Result<String> {
+    /// Its node file: every coordinator's address, of so many instances, the application's password.
+    pub(crate) fn node_text(
+        &self,
+        zone: usize,
+        voters: &[(String, String)],
+        instances: usize,
+        password: &Path,
+    ) -> anyhow::Result<String> {
         let (name, cluster) = (&self.name, crate::cluster_up::CLUSTER);
-        let (coordinator, host, user) = (self.coordinator(), self.host(), crate::cluster_up::USER);
         let data_dir = quoted(&self.dir.join("data"))?;
-        let (pgdata, password) = (quoted(&self.pgdata())?, quoted(password)?);
-        Ok(format!(
-            "name = \"{name}\"\nzone = \"zone-{zone}\"\ndata_dir = {data_dir}\n\n\
-             [coordinator]\nlisten = \"{coordinator}\"\nmembers = {{ {members} }}\n\n\
-             [[instance]]\ncluster = \"{cluster}\"\nlisten = \"{host}\"\npgdata = {pgdata}\n\n\
-             [cluster.{cluster}]\ninstances = 3\nuser = \"{user}\"\npassword_file = {password}\n"
-        ))
+        let mut text = format!("name = \"{name}\"\nzone = \"zone-{zone}\"\ndata_dir = {data_dir}\n");
+        let listed =
+            |one: fn(&(String, String)) -> String| voters.iter().map(one).collect::<Vec<_>>().join(", ");
+        if self.duty.votes() {
+            let members = listed(|(name, address)| format!("{name} = \"{address}\""));
+            let listen = self.coordinator();
+            text += &format!("\n[coordinator]\nlisten = \"{listen}\"\nmembers = {{ {members} }}\n");
+        } else {
+            let addresses = listed(|(_, address)| format!("\"{address}\""));
+            text += &format!("\n[agent]\ncoordinators = [{addresses}]\n");
+        }
+        if self.duty.serves() {
+            let (host, pgdata) = (self.host(), quoted(&self.pgdata())?);
+            text +=
+                &format!("\n[[instance]]\ncluster = \"{cluster}\"\nlisten = \"{host}\"\npgdata = {pgdata}\n");
+        }
+        if self.duty.votes() {
+            let (user, password) = (crate::cluster_up::USER, quoted(password)?);
+            text += &format!(
+                "\n[cluster.{cluster}]\ninstances = {instances}\nuser = \"{user}\"\npassword_file = {password}\n"
+            );
+        }
+        Ok(text)
     }
 
     /// Starts its node. A process group of its own: the terminal's signals are for the demo alone.
@@ -209,8 +233,9 @@ mod tests {
 
     #[test]
     fn a_node_file_names_everything_that_a_machine_needs() {
-        let machine = Machine::new(Path::new("/tmp/de\"mo"), "n2", 15001, 15002);
-        let text = machine.node_text(2, "n2 = \"127.0.0.1:15001\"", Path::new("/tmp/password")).unwrap();
+        let machine = Machine::new(Path::new("/tmp/de\"mo"), ("n2", Duty::Both), 15001, 15002);
+        let voters = [("n2".to_owned(), "127.0.0.1:15001".to_owned())];
+        let text = machine.node_text(2, &voters, 3, Path::new("/tmp/password")).unwrap();
         let expected = r#"name = "n2"
 zone = "zone-2"
 data_dir = "/tmp/de\"mo/n2/data"
@@ -233,9 +258,24 @@ password_file = "/tmp/password"
     }
 
     #[test]
+    fn a_machine_names_only_what_runs_on_it() {
+        let text = |duty| {
+            let machine = Machine::new(Path::new("/demo"), ("n4", duty), 15001, 15002);
+            let voters = [("n1".to_owned(), "127.0.0.1:1".to_owned())];
+            machine.node_text(4, &voters, 3, Path::new("/password")).unwrap()
+        };
+        let sections = |duty| {
+            text(duty).lines().filter(|line| line.starts_with('[')).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(sections(Duty::Coordinator), ["[coordinator]", "[cluster.demo]"]);
+        assert_eq!(sections(Duty::Instance), ["[agent]", "[[instance]]"]);
+        assert!(text(Duty::Instance).contains("coordinators = [\"127.0.0.1:1\"]"));
+    }
+
+    #[test]
     fn the_last_words_of_a_node_are_its_last_line() {
         let demo = tempfile::tempdir().unwrap();
-        let machine = Machine::new(demo.path(), "n1", 1, 2);
+        let machine = Machine::new(demo.path(), ("n1", Duty::Both), 1, 2);
         assert_eq!(machine.last_words(), "nothing");
         fs::create_dir(demo.path().join("n1")).unwrap();
         fs::write(machine.log(), "one\nkey 'data_dir': full\n\n").unwrap();
@@ -245,8 +285,8 @@ password_file = "/tmp/password"
     #[test]
     fn a_machine_s_directories_let_postgresql_s_user_pass() {
         let demo = tempfile::tempdir().unwrap();
-        let machine = Machine::new(demo.path(), "n1", 1, 2);
-        machine.make(1, "n1 = \"127.0.0.1:1\"", Path::new("/password"), None).unwrap();
+        let machine = Machine::new(demo.path(), ("n1", Duty::Both), 1, 2);
+        machine.make("", None).unwrap();
         for dir in ["n1", "n1/pg"] {
             assert_eq!(fs::metadata(demo.path().join(dir)).unwrap().permissions().mode() & 0o055, 0o055);
         }
@@ -256,7 +296,7 @@ password_file = "/tmp/password"
     #[tokio::test]
     async fn a_killed_machine_has_no_process_left_and_tells_what_died() {
         let demo = tempfile::tempdir().unwrap();
-        let mut machine = Machine::new(demo.path(), "n1", 1, 2);
+        let mut machine = Machine::new(demo.path(), ("n1", Duty::Both), 1, 2);
         fs::create_dir(demo.path().join("n1")).unwrap();
         let mut program = crate::testing::program(demo.path(), "interrex", &machine.dir, "sleep 60; :");
         let pid = i32::try_from(program.id()).unwrap();
@@ -274,7 +314,7 @@ password_file = "/tmp/password"
     #[test]
     fn a_postmaster_is_killed_only_when_it_is_one() {
         let demo = tempfile::tempdir().unwrap();
-        let machine = Machine::new(demo.path(), "n1", 1, 2);
+        let machine = Machine::new(demo.path(), ("n1", Duty::Both), 1, 2);
         fs::create_dir_all(machine.pgdata()).unwrap();
         let mut traces = Traces::default();
         let error = machine.kill_postmaster(demo.path(), &mut traces).unwrap_err();

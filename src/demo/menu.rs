@@ -120,7 +120,8 @@ async fn kill(
         .acknowledged_after(monotonic_ms(), PATIENCE)
         .await
         .context("writes do not go on, so there is nothing to kill")?;
-    let struck = strike(cluster, script, wish).await?;
+    let status = cluster.whole(PATIENCE).await?;
+    let struck = strike(cluster, &status, script, wish).await?;
     voice.tell(&script::in_words(&struck));
     let goes_on = goes_on(cluster, writer, &struck).await?;
     voice.tell(&format!("{} takes writes in epoch {}", goes_on.new_primary, goes_on.epoch));
@@ -131,7 +132,7 @@ async fn kill(
 
     let since = match script {
         Script::KillPostmaster | Script::Switchover => struck.killed.mono_ms,
-        Script::KillPrimary => {
+        Script::KillPrimary | Script::StoppedStandby => {
             writer.acknowledged_after(goes_on.gap.to_ms + WITHOUT, PATIENCE).await?;
             tell_losses(cluster, writer, Some(&struck), voice).await?;
             let since = monotonic_ms();

@@ -36,10 +36,20 @@ pub(crate) fn check() -> anyhow::Result<Option<Account>> {
 }
 
 fn is_there(debian: &Path, on_path: &[PathBuf]) -> bool {
+    directory_of(&NEEDED, debian, on_path).is_some()
+}
+
+/// The directory of PostgreSQL's programs that has this one as well.
+pub(crate) fn with_program(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    directory_of(&[program], Path::new(DEBIAN), &std::env::split_paths(&path).collect::<Vec<_>>())
+}
+
+fn directory_of(programs: &[&str], debian: &Path, on_path: &[PathBuf]) -> Option<PathBuf> {
     let versions =
         fs::read_dir(debian).into_iter().flatten().flatten().map(|version| version.path().join("bin"));
     let mut places = versions.chain(on_path.iter().cloned());
-    places.any(|bin| NEEDED.iter().all(|program| bin.join(program).is_file()))
+    places.find(|bin| programs.iter().all(|program| bin.join(program).is_file()))
 }
 
 /// PostgreSQL refuses root; as root the nodes run it as `postgres`.

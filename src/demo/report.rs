@@ -8,6 +8,7 @@ use interrex_cluster::ids::Epoch;
 use serde::Serialize;
 
 use crate::args::Script;
+use crate::away::Away;
 use crate::machine::Killed;
 
 /// Fewer acknowledgements prove little.
@@ -43,6 +44,9 @@ pub(crate) struct Report {
     pub(crate) raft_leader: Option<String>,
     /// From nothing to three healthy instances.
     pub(crate) up_ms: u64,
+    /// What became of the standby that was stopped before; absent where none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) away: Option<Away>,
     /// The machine's load averages at the end, over 1, 5 and 15 minutes.
     pub(crate) load: Vec<f64>,
     /// What else is wrong with the rows, by the ledger's verdict, or with the old primary.
@@ -142,6 +146,9 @@ impl Report {
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = vec![String::new(), format!("writes stood still for {} ms:", self.outage_ms)];
         lines.extend(self.phases.lines());
+        if let Some(away) = &self.away {
+            lines.push(away.line());
+        }
         lines.push(format!(
             "{} is primary of epoch {}, {} was before",
             self.new_primary, self.epoch, self.old_primary
@@ -152,7 +159,7 @@ impl Report {
             if self.new_primary == self.old_primary { "was elected again" } else { "streams again" },
             self.rejoined_ms,
             match self.script {
-                "kill-primary" => "its machine was started again",
+                "kill-primary" | "stopped-standby" => "its machine was started again",
                 _ => "its postmaster was killed",
             }
         ));
@@ -213,6 +220,7 @@ mod tests {
             raft_leader_killed: true,
             raft_leader: Some("n1".to_owned()),
             up_ms: 9_000,
+            away: None,
             load: vec![0.5],
             findings: Vec::new(),
         }

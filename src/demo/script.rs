@@ -6,6 +6,7 @@ use interrex_cluster::status::ClusterStatus;
 use interrex_ledger::{LedgerFile, Verdict, monotonic_ms, verify};
 
 use crate::args::{RaftLeader, Script};
+use crate::away::{self, Away};
 use crate::cluster_up::Cluster;
 use crate::patience::Patience;
 use crate::report::{ENOUGH, Phases, Report, load};
@@ -35,7 +36,14 @@ pub(crate) async fn play(
     write_enough(&mut writer).await?;
     voice.tell(&format!("a writer has {} acknowledgements", writer.acknowledged()?));
 
-    let struck = strike(cluster, script, wish).await?;
+    let (status, away) = match script {
+        Script::StoppedStandby => {
+            let (status, away) = away::stop_a_standby(cluster, &mut writer, voice).await?;
+            (status, Some(away))
+        }
+        _ => (cluster.whole(PATIENCE).await?, None),
+    };
+    let struck = strike(cluster, &status, script, wish).await?;
     voice.tell(&in_words(&struck));
     let goes_on = goes_on(cluster, &mut writer, &struck).await?;
     voice.tell(&format!("{} takes writes in epoch {}", goes_on.new_primary, goes_on.epoch));
@@ -43,11 +51,14 @@ pub(crate) async fn play(
 
     let rejoined_ms = come_back(cluster, &struck, voice).await?;
     voice.tell(&format!("{} {}", struck.old_primary, back(&struck, &goes_on)));
+    if let Some(away) = &away {
+        cluster.machine(&away.standby)?.start()?;
+    }
     let status = cluster.whole(PATIENCE).await?;
     let file = writer.stop().await?;
     let verdict = verify(&file, &cluster.hosts(), &cluster.login, COMPARING).await?;
     voice.tell("every instance was compared with the ledger");
-    let (struck, run) = (&struck, Run { up_ms, rejoined_ms, status, goes_on });
+    let (struck, run) = (&struck, Run { up_ms, rejoined_ms, status, goes_on, away });
     report(cluster, struck, run, &file, &verdict).await
 }
 
@@ -62,6 +73,7 @@ struct Run {
     rejoined_ms: u64,
     status: ClusterStatus,
     goes_on: GoesOn,
+    away: Option<Away>,
 }
 
 async fn write_enough(writer: &mut Writer) -> anyhow::Result<()> {
@@ -78,7 +90,7 @@ async fn write_enough(writer: &mut Writer) -> anyhow::Result<()> {
 async fn come_back(cluster: &mut Cluster, struck: &Struck, voice: &Voice) -> anyhow::Result<u64> {
     let since = match struck.script {
         Script::KillPostmaster | Script::Switchover => struck.killed.mono_ms,
-        Script::KillPrimary => {
+        Script::KillPrimary | Script::StoppedStandby => {
             let since = monotonic_ms();
             cluster.machine(&struck.old_primary)?.start()?;
             voice.tell(&format!("{} was started again", struck.old_primary));
@@ -94,10 +106,12 @@ pub(crate) fn in_words(struck: &Struck) -> String {
     match struck.script {
         Script::KillPostmaster => format!("the postmaster of {name} was killed"),
         Script::Switchover => format!("{name} was asked to hand over"),
-        Script::KillPrimary if struck.leader_killed() => {
+        Script::KillPrimary | Script::StoppedStandby if struck.leader_killed() => {
             format!("all {count} processes on {name} were killed, the coordinators' leader among them")
         }
-        Script::KillPrimary => format!("all {count} processes on {name} were killed"),
+        Script::KillPrimary | Script::StoppedStandby => {
+            format!("all {count} processes on {name} were killed")
+        }
     }
 }
 
@@ -132,6 +146,7 @@ async fn report(
         raft_leader_killed: struck.leader_killed(),
         raft_leader: struck.leader.clone(),
         up_ms: run.up_ms,
+        away: run.away,
         load: load(),
         findings: findings(verdict),
     })

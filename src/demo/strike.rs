@@ -1,5 +1,5 @@
-//! A kill, or a planned change, and what follows: where the coordinators' leader is to be, what dies, when writes go on, and when the old
-//! primary streams again. Used by the scripts and by the menu alike.
+//! A kill, or a planned change, and what follows: where the coordinators' leader is to be, what dies, when writes go
+//! on, and when the old primary streams again. Used by the scripts and by the menu alike.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ pub(crate) struct Struck {
 impl Struck {
     /// The coordinators' leader died along.
     pub(crate) fn leader_killed(&self) -> bool {
-        self.script == Script::KillPrimary && self.leader.as_ref() == Some(&self.old_primary)
+        self.script.kills_the_machine() && self.leader.as_ref() == Some(&self.old_primary)
     }
 }
 
@@ -49,18 +49,21 @@ pub(crate) struct GoesOn {
     pub(crate) gap: Gap,
 }
 
-/// Kills the primary of a whole cluster, or has it hand over, with the coordinators' leader where it is wanted.
+/// Kills the primary of a cluster that was just seen as `status` says, or has it hand over, with the coordinators'
+/// leader where it is wanted.
 pub(crate) async fn strike(
     cluster: &mut Cluster,
+    status: &ClusterStatus,
     script: Script,
     wish: RaftLeader,
 ) -> anyhow::Result<Struck> {
-    let status = cluster.whole(FAILING_OVER).await?;
-    let old_primary = status.primary.as_ref().context("a whole cluster has a primary")?.to_string();
+    let old_primary = status.primary.as_ref().context("there is no primary to strike")?.to_string();
     let leader = place_leader(cluster, wish, &old_primary).await?;
     let (dir, mut traces) = (cluster.dir.clone(), std::mem::take(&mut cluster.traces));
     let killed = match script {
-        Script::KillPrimary => cluster.machine(&old_primary)?.kill(&dir, &mut traces).await,
+        Script::KillPrimary | Script::StoppedStandby => {
+            cluster.machine(&old_primary)?.kill(&dir, &mut traces).await
+        }
         Script::KillPostmaster => cluster.machine(&old_primary)?.kill_postmaster(&dir, &mut traces),
         Script::Switchover => hand_over(cluster).await,
     };

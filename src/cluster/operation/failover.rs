@@ -232,7 +232,11 @@ fn acks_for(
 ) -> u32 {
     let spec = &view.record.spec;
     let stopped = failover.seals.get(winner).is_some_and(|seal| seal.stopped);
-    let reachable = view.whole_and_fresh().filter(|name| *name != winner).count();
+    // The old primary, silent for as long as it takes to be failed over, is not expected back in a moment.
+    let gone = |name: &InstanceName| {
+        failover.from.as_ref() == Some(name) && view.silence(name) >= view.policy.suspect_after
+    };
+    let reachable = view.whole_and_fresh().filter(|name| *name != winner && !gone(name)).count();
     let able = u32::try_from(standbys.len().max(reachable)).unwrap_or(u32::MAX);
     if able == 0 && (stopped || !spec.may_be_asynchronous()) {
         return spec.acks;
