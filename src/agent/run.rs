@@ -1,7 +1,7 @@
 //! What the agent knows of its server since that was started, and nothing else could tell: which settings it wrote and
 //! saw in force, what it made, when it last answered. Forgotten with the process, found out anew by idempotent steps.
 
-use crate::postgres::{Clients, Role};
+use crate::postgres::{Clients, Existing, Role};
 use crate::session::now;
 use interrex_cluster::ids::{Epoch, Incarnation, InstanceName};
 use interrex_cluster::instance::observed::{Data, EarlyEnds, End};
@@ -109,8 +109,19 @@ pub(crate) struct Known {
     pub(crate) too_low: Vec<Unfit>,
     /// Since when the goal has had `k = 0`.
     pub(crate) async_since: Option<Instant>,
-    /// What lies in a directory that is to be adopted, and when it was looked at.
-    pub(crate) found: Option<(Instant, Found)>,
+    /// What lies in a directory that is to be adopted.
+    pub(crate) found: Option<Looked>,
+}
+
+/// A look at a directory that is to be adopted.
+#[derive(Debug, Clone)]
+pub(crate) struct Looked {
+    /// When.
+    pub(crate) at: Instant,
+    /// What is told of it.
+    pub(crate) found: Found,
+    /// All that was seen.
+    pub(crate) existing: Existing,
 }
 
 impl Run {

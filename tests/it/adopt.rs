@@ -121,6 +121,41 @@ async fn a_server_that_runs_goes_on_running_until_it_may_be_taken_over() {
     assert_eq!((again.code, again.err), (1, line));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crashed_primary_of_a_later_timeline_is_taken_in_although_its_machine_dies_meanwhile() {
+    let mut town = Town::without_a_cluster(2).await;
+    let old = Existing::primary(&town.machines[0]).await;
+    old.sql("postgres", "create role interrex nologin").await;
+    old.sql("postgres", "alter system set max_wal_senders = 33").await;
+    old.promoted().await;
+    old.sql(CLUSTER, "insert into books values ('not in the last checkpoint')").await;
+    old.crash();
+
+    town.machines.iter_mut().for_each(Machine::start);
+    adopt(&town, &["--instances", "2"]).await;
+    town.eventually("the directory to be adopted", async || {
+        (!town.told("adopted", 0).await.is_empty()).then_some(())
+    })
+    .await;
+    town.machine("n1").kill();
+    town.machine("n1").start();
+    let status = town.healthy("what was taken in by a machine that died").await;
+    assert_eq!(primary(&status), "n1");
+    assert!(status.epoch.0 >= 3, "timeline 2 was there: {status:#?}");
+    for name in ["n1", "n2"] {
+        town.eventually("every row on every copy", async || {
+            let books = town.sql(name, "select count(*)::text from books").await.ok()?;
+            (books == ["101"]).then_some(())
+        })
+        .await;
+        let senders = town.sql(name, "select current_setting('max_wal_senders')").await.unwrap();
+        assert_eq!(senders, ["33"], "replay demands no less on {name}");
+    }
+    let notes = town.told("adoption-note", 0).await;
+    assert!(notes.iter().any(|note| note.contains("max_wal_senders = '33' gives way")), "{notes:?}");
+    assert!(!old.file("postgresql.auto.conf").contains("max_wal_senders"));
+}
+
 /// First lines of postmaster.pid.
 fn town_postmasters(servers: &[&Existing]) -> Vec<String> {
     servers

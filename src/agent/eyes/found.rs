@@ -2,8 +2,9 @@
 //! agent's memory first: only a directory that was offered is ever taken in.
 
 use crate::instance::Instance;
-use crate::postgres::DataDir;
+use crate::postgres::{DataDir, Existing};
 use crate::process::leftovers;
+use crate::run::Looked;
 use crate::session::now;
 use interrex_cluster::goal::Goal;
 use interrex_cluster::ids::Incarnation;
@@ -21,22 +22,22 @@ impl Instance {
             return None;
         };
         let kept = self.known().found.clone();
-        if let Some((_, found)) = kept.filter(|(at, _)| now().since(*at) < LOOK_EVERY) {
-            return Some(found);
-        }
-        // Nobody but its operator changes it meanwhile, and he does as he likes.
-        self.known().data = None;
-        let found = self.examine().await?;
+        let (found, existing) = match kept {
+            Some(Looked { at, found, .. }) if now().since(at) < LOOK_EVERY => return Some(found),
+            kept => self.examine(kept.map(|kept| kept.existing)).await?,
+        };
         let offered = self.offer(*incarnation, &found).await;
         if let Err(error) = offered {
             tracing::warn!(cluster = %self.config.cluster, "what is to be adopted cannot be written down: {error}");
             return None;
         }
-        self.known().found = Some((now(), found.clone()));
+        self.known().found = Some(Looked { at: now(), found: found.clone(), existing });
         Some(found)
     }
 
-    async fn examine(&self) -> Option<Found> {
+    async fn examine(&self, before: Option<Existing>) -> Option<(Found, Existing)> {
+        // Nobody but its operator changes it meanwhile, and he does as he likes.
+        self.known().data = None;
         match self.server.has_data().await {
             Ok(DataDir::Postgres { .. }) => {}
             Ok(DataDir::Missing | DataDir::Empty | DataDir::Foreign { .. }) | Err(_) => return None,
@@ -49,7 +50,7 @@ impl Instance {
             }
             Err(error) => (None, Some(error.to_string())),
         };
-        let existing = match self.server.existing(running.is_some() || hidden.is_some()).await {
+        let existing = match self.server.existing(running.is_some() || hidden.is_some(), before).await {
             Ok(existing) => existing,
             Err(error) => {
                 tracing::warn!(cluster = %self.config.cluster, "cannot look at what is to be adopted: {error}");
@@ -64,15 +65,16 @@ impl Instance {
                 self.rooms.own.display()
             )
         });
-        Some(Found {
+        let found = Found {
             system: existing.system,
             standby: existing.standby,
             running,
-            end: existing.end,
+            end: existing.end.clone().and_then(Result::ok),
             highest: existing.highest,
-            refused: hidden.or(used).or(existing.refused),
-            notes: existing.notes,
-        })
+            refused: hidden.or(used).or_else(|| existing.refused.clone()),
+            notes: existing.notes.clone(),
+        };
+        Some((found, existing))
     }
 
     /// Written down before it is told, and only of a directory that stands still.

@@ -5,9 +5,9 @@ use super::configured::Configured;
 use super::control_data::ControlData;
 use super::error::{Error, Result};
 use super::files::blocking;
-use super::history::{HistoryFile, IDENTITY};
+use super::history::{HistoryFile, IDENTITY, history_name};
 use super::server::{Server, TOOL_PATIENCE};
-use super::settings::{Role, SyncText};
+use super::settings::{AUTO, Role, SyncText};
 use super::settings_table::{KEYS, table};
 use super::tool::Tool;
 use super::wal_end::Held;
@@ -35,22 +35,25 @@ pub struct Existing {
     pub system: SystemId,
     /// It has `standby.signal` or `recovery.signal`.
     pub standby: bool,
-    /// Where its WAL ends, and how it came there; absent while a server runs on it, or where its files do not tell.
-    pub end: Option<(Position, History)>,
+    /// Where its WAL ends, and how it came there; or why that cannot be told. Absent while a server runs on it.
+    pub end: Option<Result<(Position, History), String>>,
     /// The highest timeline number that it knows of.
     pub highest: TimelineId,
     /// Why it cannot be taken in, and the way out.
     pub refused: Option<String>,
     /// What its operator should know.
     pub notes: Vec<String>,
+    control: ControlData,
+    histories: BTreeMap<TimelineId, HistoryFile>,
 }
 
 impl Server {
-    /// Looks at a directory that is not ours. `running`: a server works on it, so its end is not looked for.
+    /// Looks at a directory that is not ours. `running`: a server works on it, so its end is not looked for. `before`: what
+    /// was seen at the last look; while pg_control is the same no server has run, and WAL is not read once more.
     ///
     /// # Errors
     /// It cannot be read, or is of another version.
-    pub async fn existing(&self, running: bool) -> Result<Existing> {
+    pub async fn existing(&self, running: bool, before: Option<Existing>) -> Result<Existing> {
         let control = self.control_data().await?;
         let histories = self.histories().await?;
         let (server, state) = (self.clone(), control.state);
@@ -67,12 +70,17 @@ impl Server {
             None => self.unreadable().await,
             refused => refused,
         };
-        let (end, unknown) =
-            if running { (None, None) } else { self.existing_end(&control, &histories).await };
-        let highest = histories.keys().chain([&control.timeline]).max().copied().unwrap_or_default();
+        let same = |before: &Existing| before.control == control && before.histories == histories;
+        let end = match (running, before.filter(same).and_then(|before| before.end)) {
+            (true, _) => None,
+            (false, Some(end)) => Some(end),
+            (false, None) => Some(self.existing_end(&control, &histories).await),
+        };
         // Of a standby nothing hangs on it: it is judged again before it follows, and cloned if need be.
-        let refused = refused.or(unknown.filter(|_| !standby));
-        Ok(Existing { system: control.system, standby, end, highest, refused, notes })
+        let unknown = end.as_ref().and_then(|end| end.as_ref().err()).filter(|_| !standby);
+        let refused = refused.or(unknown.cloned());
+        let highest = histories.keys().chain([&control.timeline]).max().copied().unwrap_or_default();
+        Ok(Existing { system: control.system, standby, end, highest, refused, notes, control, histories })
     }
 
     /// Where it ends; or why that cannot be told.
@@ -80,34 +88,25 @@ impl Server {
         &self,
         control: &ControlData,
         histories: &BTreeMap<TimelineId, HistoryFile>,
-    ) -> (Option<(Position, History)>, Option<String>) {
+    ) -> Result<(Position, History), String> {
         let held = Held { replayed: None, received: None };
-        let position = match self.find_wal_end(held, None, false).await {
-            Ok(position) => position,
-            Err(error) => {
-                return (
-                    None,
-                    Some(format!("{error}; start it and stop it once, with what started it so far")),
-                );
-            }
-        };
-        let line = match (position.timeline, histories.get(&position.timeline)) {
-            (_, Some(HistoryFile::Real(line))) => Some(line.clone()),
-            (TimelineId(1), None) => Some(History { timeline: TimelineId(1), ancestors: Vec::new() }),
+        let position = self
+            .find_wal_end(held, None, false)
+            .await
+            .map_err(|error| format!("{error}; start it and stop it once, with what started it so far"))?;
+        let timeline = position.timeline.max(control.timeline);
+        let line = match histories.get(&timeline) {
+            Some(HistoryFile::Real(line)) => Some(line.clone()),
+            None if timeline == TimelineId(1) => Some(History { timeline, ancestors: Vec::new() }),
             _ => None,
         };
-        match line {
-            Some(line) => (Some((position, line)), None),
-            None => {
-                let name = super::history::history_name(position.timeline.max(control.timeline));
-                let why = format!(
-                    "it is on timeline {} and pg_wal has no whole {name}, which tells where that branched off; restore the \
-                     file from the archive",
-                    position.timeline
-                );
-                (None, Some(why))
-            }
-        }
+        line.map(|line| (Position { timeline, ..position }, line)).ok_or_else(|| {
+            format!(
+                "it is on timeline {timeline} and pg_wal has no whole {}, which tells where that branched off; restore the \
+                 file from the archive",
+                history_name(timeline)
+            )
+        })
     }
 
     fn refusal(&self, dir: &Path, standby: bool, configured: &Configured) -> Result<Option<String>> {
@@ -127,6 +126,15 @@ impl Server {
                     )));
                 }
                 Err(_) => return Ok(Some(format!("there is no {name} in {shown}; {IN_PLACE}"))),
+            }
+        }
+        for name in ["postgresql.conf", "pg_hba.conf", AUTO] {
+            let contents = fs::read(dir.join(name)).unwrap_or_default();
+            if String::from_utf8(contents).is_err() {
+                return Ok(Some(format!(
+                    "{shown}/{name} holds bytes that are no UTF-8, which would not survive a line being added; convert it \
+                     with iconv"
+                )));
             }
         }
         let own = [("data_directory", ""), ("hba_file", "pg_hba.conf"), ("ident_file", "pg_ident.conf")];
@@ -290,6 +298,10 @@ mod tests {
         assert_eq!(judged(&[("postgresql.conf", "hba_file = 'pg_hba.conf'")], false), None);
         let (_dir, server) = directory(&[]);
         let pgdata = server.layout().pgdata.clone();
+        fs::write(pgdata.join("postgresql.conf"), b"# gr\xfcn\n").unwrap();
+        let refused = server.refusal(&pgdata, false, &Configured::default()).unwrap().unwrap();
+        assert!(refused.contains("no UTF-8"), "{refused}");
+        fs::write(pgdata.join("postgresql.conf"), "").unwrap();
         fs::remove_file(pgdata.join("pg_hba.conf")).unwrap();
         let refused = server.refusal(&pgdata, false, &Configured::default()).unwrap().unwrap();
         assert!(refused.contains("no pg_hba.conf") && refused.contains("/etc/postgresql"), "{refused}");

@@ -41,7 +41,16 @@ impl Server {
         let databases = session.rows(databases, PATIENCE).await?;
         session.close().await;
         for database in databases.iter().filter_map(|row| row.first()?.as_deref()) {
-            self.revoke_cancel(database).await?;
+            match self.revoke_cancel(database).await {
+                // Whom it refuses although he is a superuser (damage, a locale that the system lost), it refuses to all.
+                Err(error @ Error::Sql { .. }) => {
+                    tracing::warn!(
+                        database,
+                        "EXECUTE on pg_cancel_backend is not taken from PUBLIC there: {error}"
+                    );
+                }
+                other => other?,
+            }
         }
         Ok(())
     }

@@ -315,6 +315,46 @@ async fn a_winner_that_ends_before_its_promotion_starts_again_and_takes_its_numb
     assert_eq!(rows(&a).await, "1");
 }
 
+/// As somebody else left it: a primary's, that never wrote what a standby needs, with a role of our name.
+#[tokio::test]
+async fn a_directory_of_somebody_else_gets_our_roles_without_a_server_and_comes_up_as_a_standby() {
+    let house = House::new();
+    let mut a = house.node("a");
+    a.initdb().await.unwrap();
+    let pgdata = a.layout().pgdata.clone();
+    fs::remove_file(pgdata.join("standby.signal")).unwrap();
+    let theirs = |prepared: u32| {
+        let conf =
+            format!("wal_level = minimal\nmax_wal_senders = 0\nmax_prepared_transactions = {prepared}\n");
+        fs::write(pgdata.join("postgresql.conf"), conf).unwrap();
+    };
+    theirs(7);
+    let credentials =
+        Credentials { superuser: "an'other \\ one".to_owned(), replication: "r;epl".to_owned(), owner: None };
+    a.known_by(credentials);
+    assert_eq!(a.make_roles_offline().await.unwrap(), ["interrex"], "initdb ran under that name");
+    theirs(0);
+    assert_eq!(a.make_roles_offline().await.unwrap(), ["interrex", "interrex_repl"], "done twice");
+    let control = a.control_data().await.unwrap();
+    assert_eq!(control.state, ControlState::ShutDown);
+    assert_eq!(control.parameters["max_prepared_transactions"], 7, "what replay demands does not sink");
+
+    let existing = a.existing(false, None).await.unwrap();
+    assert_eq!((existing.standby, existing.highest), (false, TimelineId(1)));
+    let (end, line) = existing.end.clone().unwrap().unwrap();
+    assert!(end.lsn > control.checkpoint && line.ancestors.is_empty(), "{end}");
+    assert_eq!(a.existing(false, Some(existing.clone())).await.unwrap(), existing);
+
+    a.put_standby_signal().await.unwrap();
+    theirs(7);
+    a.write_settings(&Settings { role: Role::Sealed }).await.unwrap();
+    a.start().await;
+    assert!(a.in_recovery().await.unwrap(), "it lets our superuser in by the new password");
+    let roles = "select string_agg(rolname || rolsuper::text || rolreplication::text, ' ' order by rolname) from pg_roles
+                 where rolname like 'interrex%'";
+    assert_eq!(a.value(roles).await, "interrextruetrue interrex_replfalsetrue");
+}
+
 #[tokio::test]
 async fn a_cancelled_wait_is_no_proof_and_a_stopped_walsender_no_witness() {
     let house = House::new();

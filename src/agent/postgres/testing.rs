@@ -156,6 +156,11 @@ impl Node {
         }
     }
 
+    /// From now on the handle knows these passwords.
+    pub(super) fn known_by(&mut self, credentials: Credentials) {
+        self.server = Server::new(self.layout().clone(), credentials);
+    }
+
     /// What the server wrote to its log.
     pub(super) fn log(&self) -> String {
         fs::read_to_string(&self.layout().log).unwrap_or_default()

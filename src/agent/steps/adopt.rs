@@ -29,7 +29,16 @@ impl Instance {
         Ok(())
     }
 
+    /// What keeps it from being taken in is told where operators look first.
     pub(super) async fn take_in(&self, stamp: Stamp) -> Done {
+        let done = self.make_ours(stamp).await;
+        if let Err(error) = &done {
+            self.doing(Some(format!("the existing data directory is not taken in yet: {error}")));
+        }
+        done
+    }
+
+    async fn make_ours(&self, stamp: Stamp) -> Done {
         let Some(offered) = self.memory().offered else {
             return Err(StepError::NotYet("no directory was offered for adoption".to_owned()));
         };

@@ -104,7 +104,12 @@ fn stranded(goal: &StandbyGoal, seen: &Observed) -> bool {
 
 /// A copy that was adopted lets its agent in once it has replayed the roles of Interrex, which it has to receive first.
 fn astray(goal: &StandbyGoal, seen: &Observed) -> bool {
-    goal.line.is_some() && seen.told_upstream != Upstream::Of(wanted(goal))
+    let elsewhere = match &seen.told_upstream {
+        Upstream::Nobody => true,
+        Upstream::Of(told) => *told != wanted(goal),
+        Upstream::Other => false,
+    };
+    goal.line.is_some() && elsewhere
 }
 
 /// A stopped server would replay everything that it holds: its durable end decides.

@@ -91,9 +91,28 @@ impl Existing {
     }
 
     pub(crate) fn stop(&self) {
+        self.end("fast");
+    }
+
+    /// Without a checkpoint: the next start recovers.
+    pub(crate) fn crash(&self) {
+        self.end("immediate");
+    }
+
+    fn end(&self, mode: &str) {
         as_postgres("pg_ctl", |command| {
-            command.args(["-w", "-t", "60", "-m", "fast", "-D"]).arg(&self.pgdata).arg("stop")
+            command.args(["-w", "-t", "60", "-m", mode, "-D"]).arg(&self.pgdata).arg("stop")
         });
+    }
+
+    /// As after a failover by hand: the primary of the next timeline.
+    pub(crate) async fn promoted(&self) {
+        self.stop();
+        fs::write(self.pgdata.join("standby.signal"), "").unwrap();
+        self.give_away("standby.signal");
+        self.start();
+        let promoted = self.sql("postgres", "select pg_promote()::text").await;
+        assert_eq!(promoted, ["true"]);
     }
 
     /// One of its files.
