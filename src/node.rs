@@ -58,6 +58,7 @@ async fn serve(
                 .machine(node.name.clone())
                 .listen(config.listen)
                 .members(members)
+                .join(config.join)
                 .data_dir(data_dir.path())
                 .yield_to_primary(config.yield_to_primary);
             if let Some(tls) = &world.tls {

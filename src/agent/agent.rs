@@ -9,6 +9,7 @@ use crate::knock::knock_forever;
 use crate::postgres::{self, Credentials, DataDir, Server};
 use crate::process::{FindError, LeftoverError, Running, find, leftovers, stop_unguarded};
 use crate::reconcile::reconcile;
+use crate::roster::Coordinators;
 use crate::serial::Serials;
 use crate::session::Lines;
 use crate::state::{Owner, State, StateError};
@@ -158,10 +159,13 @@ impl Agent {
             )?);
         }
         let serials = Arc::new(Serials::begin(&self.config.data_dir).map_err(AgentError::Random)?);
+        let written = self.config.coordinators.clone();
+        let coordinators = Arc::new(Coordinators::begin(&self.config.data_dir, written));
         let (stop, stopping) = watch::channel(false);
         let mut instances = JoinSet::new();
         for config in self.instances {
-            instances.spawn(tend(self.config.clone(), config, serials.clone(), stopping.clone()));
+            let line = (serials.clone(), coordinators.clone());
+            instances.spawn(tend(self.config.clone(), config, line, stopping.clone()));
         }
         let shutdown = async {
             shutdown.await;
@@ -196,7 +200,7 @@ impl Agent {
 pub(crate) async fn run_instance(
     agent: Arc<AgentConfig>,
     config: InstanceConfig,
-    serials: Arc<Serials>,
+    (serials, coordinators): (Arc<Serials>, Arc<Coordinators>),
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), AgentError> {
     let name = format!("{} of {}", config.name, config.cluster);
@@ -222,8 +226,8 @@ pub(crate) async fn run_instance(
     let report = watch::Sender::new(None);
     let told = watch::Sender::new(Told::default());
     let (grants, granted) = mpsc::channel(16);
-    let lines =
-        Lines::new(&agent, config.cluster.clone(), report.subscribe(), told.clone(), grants, serials)?;
+    let (cluster, to_tell) = (config.cluster.clone(), report.subscribe());
+    let lines = Lines::new(&agent, coordinators.clone(), cluster, to_tell, told.clone(), grants, serials);
     let registration = registration(&name, &agent, &config, &unregistered, &state).await?;
     let welcome = tokio::select! {
         welcome = lines.register(registration) => welcome,
@@ -242,6 +246,7 @@ pub(crate) async fn run_instance(
     let told = told.subscribe();
     let instance = Arc::new(Instance::new(Parts {
         agent,
+        coordinators,
         config,
         rooms,
         server,

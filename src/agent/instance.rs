@@ -8,6 +8,7 @@ use crate::knock::Knocked;
 use crate::postgres::Server;
 use crate::process::Running;
 use crate::receipts::Receipts;
+use crate::roster::Coordinators;
 use crate::run::{Known, Run};
 use crate::state::{State, StateError};
 use crate::steps::StepError;
@@ -24,6 +25,7 @@ use tokio::sync::{Notify, watch};
 /// One instance after its registration.
 pub(crate) struct Instance {
     pub(crate) agent: Arc<AgentConfig>,
+    pub(crate) coordinators: Arc<Coordinators>,
     pub(crate) config: InstanceConfig,
     pub(crate) rooms: Rooms,
     pub(crate) server: Server,
@@ -57,6 +59,7 @@ pub(crate) struct Instance {
 /// What an instance is made of.
 pub(crate) struct Parts {
     pub(crate) agent: Arc<AgentConfig>,
+    pub(crate) coordinators: Arc<Coordinators>,
     pub(crate) config: InstanceConfig,
     pub(crate) rooms: Rooms,
     pub(crate) server: Server,
@@ -86,6 +89,7 @@ impl Instance {
         Self {
             keeper: Keeper::new(&parts.agent.policy),
             agent: parts.agent,
+            coordinators: parts.coordinators,
             config: parts.config,
             rooms: parts.rooms,
             server: parts.server,

@@ -33,6 +33,7 @@ pub mod postgres;
 pub mod process;
 mod receipts;
 mod reconcile;
+mod roster;
 mod run;
 mod serial;
 mod session;

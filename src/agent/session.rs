@@ -5,6 +5,8 @@
 //! is tried again for ever. Nothing is decided here.
 
 use crate::config::AgentConfig;
+use crate::instance::lock;
+use crate::roster::Coordinators;
 use crate::serial::Serials;
 use crate::told::{Granted, Outgoing, Told};
 use interrex_api::client::{ClientError, ClientOptions, SessionClient};
@@ -12,9 +14,11 @@ use interrex_api::session::{RegisterRequest, Registered, ReportRequest, WatchReq
 use interrex_cluster::command::Registration;
 use interrex_cluster::ids::ClusterName;
 use interrex_cluster::time::Instant;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
 /// A report that is not answered within this is given up: a newer one is waiting.
@@ -27,7 +31,10 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// The lines of one instance.
 #[derive(Debug, Clone)]
 pub(crate) struct Lines {
-    clients: Vec<SessionClient>,
+    coordinators: Arc<Coordinators>,
+    options: ClientOptions,
+    /// Made when first spoken to.
+    clients: Arc<Mutex<BTreeMap<String, SessionClient>>>,
     cluster: ClusterName,
     /// Newest first-hand news for the coordinators.
     report: watch::Receiver<Option<Outgoing>>,
@@ -39,15 +46,16 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// Lines to each of the agent's coordinators. Nothing is dialled yet.
+    /// Lines to each of the coordinators, as they come and go. Nothing is dialled yet.
     pub(crate) fn new(
         agent: &AgentConfig,
+        coordinators: Arc<Coordinators>,
         cluster: ClusterName,
         report: watch::Receiver<Option<Outgoing>>,
         told: watch::Sender<Told>,
         grants: mpsc::Sender<Granted>,
         serials: Arc<Serials>,
-    ) -> Result<Self, ClientError> {
+    ) -> Self {
         let options = ClientOptions {
             call: REPORT_WITHIN,
             overall: Duration::from_secs(2),
@@ -56,9 +64,19 @@ impl Lines {
             ..ClientOptions::default()
         };
         let heartbeat = agent.policy.heartbeat;
-        let clients = agent.coordinators.iter().map(|address| SessionClient::new(address, options.clone()));
-        let clients = clients.collect::<Result<_, _>>()?;
-        Ok(Self { clients, cluster, report, told, grants, heartbeat, serials })
+        let clients = Arc::default();
+        Self { coordinators, options, clients, cluster, report, told, grants, heartbeat, serials }
+    }
+
+    /// The client to one coordinator.
+    fn client(&self, address: &str) -> Result<SessionClient, ClientError> {
+        let mut clients = lock(&self.clients);
+        if let Some(client) = clients.get(address) {
+            return Ok(client.clone());
+        }
+        let client = SessionClient::new(address, self.options.clone())?;
+        clients.insert(address.to_owned(), client.clone());
+        Ok(client)
     }
 
     /// Registers, through whichever coordinator answers, until it is a member. Logs once what it waits for.
@@ -66,7 +84,9 @@ impl Lines {
         let mut logged = String::new();
         loop {
             let mut problem = None;
-            for client in &self.clients {
+            for address in self.coordinators.addresses() {
+                // One that cannot be dialled at all is told where reports go out.
+                let Ok(client) = self.client(&address) else { continue };
                 let (cluster, registration) = (self.cluster.clone(), registration.clone());
                 let request = RegisterRequest { cluster, registration, serial: self.serials.next() };
                 match client.register(&request).await {
@@ -95,20 +115,58 @@ impl Lines {
 
     /// Everything after registration, for ever: reports, goals and leases on every line.
     pub(crate) async fn keep(self, watch: WatchRequest) {
-        let lines = self.clients.iter().map(|client| {
+        let line = |client: SessionClient| {
             let reports = self.clone().report_on(client.clone());
-            let goals = self.clone().watch_on(client.clone(), watch.clone());
+            let goals = self.clone().watch_on(client, watch.clone());
             async move {
                 tokio::join!(reports, goals);
             }
-        });
-        futures::future::join_all(lines).await;
+        };
+        self.open(line).await;
     }
 
     /// Reports alone, on every line, for ever: of an instance that cannot go on, and so has nothing to be told.
     pub(crate) async fn speak(self) {
-        let lines = self.clients.iter().map(|client| self.clone().report_on(client.clone()));
-        futures::future::join_all(lines).await;
+        self.open(|client| self.clone().report_on(client)).await;
+    }
+
+    /// Keeps a line to each coordinator that there is, for ever.
+    async fn open<F>(&self, line: impl Fn(SessionClient) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut changes = self.coordinators.follow();
+        // Its lines end with this future, however that ends.
+        let mut lines = JoinSet::new();
+        let mut open: BTreeMap<String, AbortHandle> = BTreeMap::new();
+        loop {
+            changes.mark_unchanged();
+            let wanted = self.coordinators.addresses();
+            open.retain(|address, line| {
+                let stays = wanted.contains(address);
+                if !stays {
+                    line.abort();
+                }
+                stays
+            });
+            for address in
+                wanted.into_iter().filter(|address| !open.contains_key(address)).collect::<Vec<_>>()
+            {
+                match self.client(&address) {
+                    Ok(client) => drop(open.insert(address, lines.spawn(line(client)))),
+                    Err(error) => tracing::warn!("coordinator {address} cannot be reported to: {error}"),
+                }
+            }
+            tokio::select! {
+                _ = changes.changed() => {}
+                Some(ended) = lines.join_next() => {
+                    // A line never ends by itself, unless the instance is gone, and then this goes with it.
+                    if let Some(panic) = ended.err().filter(JoinError::is_panic) {
+                        std::panic::resume_unwind(panic.into_panic());
+                    }
+                }
+            }
+        }
     }
 
     async fn report_on(mut self, client: SessionClient) {
@@ -119,10 +177,14 @@ impl Lines {
                 // The lease counts from before the request left.
                 let sent = now();
                 let (cluster, serial, age) = (self.cluster.clone(), self.serials.next(), sent.since(seen));
-                let request = ReportRequest { cluster, report, wants_lease, serial, age };
+                let knows = self.coordinators.knows();
+                let request = ReportRequest { cluster, report, wants_lease, serial, age, knows };
                 match client.report(&request).await {
                     Ok(reported) => {
                         talks.well();
+                        if let Some(roster) = reported.roster {
+                            self.coordinators.take(roster);
+                        }
                         if let Some(lease) = reported.lease {
                             let _ = self.grants.send(Granted { lease, sent }).await;
                         }

@@ -8,6 +8,7 @@
 
 use crate::agent::{AgentError, run_instance, stopped};
 use crate::config::{AgentConfig, InstanceConfig};
+use crate::roster::Coordinators;
 use crate::serial::Serials;
 use crate::session::{Lines, now};
 use crate::told::{Outgoing, Told};
@@ -34,14 +35,14 @@ const WELL_AFTER: Duration = Duration::from_secs(60);
 pub(crate) async fn tend(
     agent: Arc<AgentConfig>,
     config: InstanceConfig,
-    serials: Arc<Serials>,
+    line: (Arc<Serials>, Arc<Coordinators>),
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), AgentError> {
     let mut trouble: Option<(String, Instant)> = None;
     let mut patience = FIRST_PATIENCE;
     loop {
         let began = now();
-        let run = run_instance(agent.clone(), config.clone(), serials.clone(), stopping.clone());
+        let run = run_instance(agent.clone(), config.clone(), line.clone(), stopping.clone());
         // Its tasks end with it, so that nothing half changed is seen by the next try; what lasts is on disk.
         let ended = AssertUnwindSafe(run).catch_unwind().await;
         let error = match ended {
@@ -68,7 +69,7 @@ pub(crate) async fn tend(
         }
         let since = trouble.map_or(began, |(_, since)| since);
         tokio::select! {
-            () = complain(&agent, &config, &serials, &why, since) => {}
+            () = complain(&agent, &config, &line, &why, since) => {}
             () = sleep(patience) => {}
             () = stopped(&mut stopping) => return Err(error),
         }
@@ -81,7 +82,7 @@ pub(crate) async fn tend(
 async fn complain(
     agent: &AgentConfig,
     config: &InstanceConfig,
-    serials: &Arc<Serials>,
+    (serials, coordinators): &(Arc<Serials>, Arc<Coordinators>),
     why: &str,
     since: Instant,
 ) {
@@ -89,6 +90,7 @@ async fn complain(
         let for_ms = u64::try_from(now().since(since).as_millis()).unwrap_or(u64::MAX);
         let report = Report {
             doing: Some(format!("not tended: {why}")),
+            stale_coordinators: coordinators.stale(),
             ..Report::of(config.name.clone(), agent.directory.clone(), Server::Silent { for_ms })
         };
         Some(Outgoing { report, wants_lease: None, seen: now() })
@@ -97,14 +99,13 @@ async fn complain(
     let (grants, _none) = mpsc::channel(1);
     let lines = Lines::new(
         agent,
+        coordinators.clone(),
         config.cluster.clone(),
         report.subscribe(),
         watch::Sender::new(Told::default()),
         grants,
         serials.clone(),
     );
-    // Addresses were checked before anything began.
-    let Ok(lines) = lines else { return std::future::pending().await };
     let refresh = async {
         loop {
             sleep(agent.policy.heartbeat).await;

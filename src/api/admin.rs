@@ -190,4 +190,35 @@ pub struct Coordinator {
     pub leader: bool,
     /// Milliseconds since the leader last heard of it; absent: unknown, or it is the leader.
     pub heard_ms: Option<u64>,
+    /// The highest level of log entries that its build reads; absent: not told to the one that answers.
+    pub reads_level: Option<u32>,
+}
+
+/// A change of the group of coordinators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CoordinatorChange {
+    /// The machine is to vote.
+    Add {
+        /// Its name.
+        machine: MachineName,
+        /// `host:port` where its coordinator runs, with an empty directory.
+        address: String,
+    },
+    /// The machine is not to belong to the group any more.
+    Remove {
+        /// Its name.
+        machine: MachineName,
+    },
+}
+
+/// How far a change of the group is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChangeProgress {
+    /// Under way, in words; it goes on by itself.
+    Doing(String),
+    /// It is so, whoever did it.
+    Done {
+        /// The machines that vote now.
+        voters: Vec<MachineName>,
+    },
 }

@@ -77,6 +77,26 @@ pub struct ReportRequest {
     pub serial: Serial,
     /// How long ago the agent last looked when it sent this, by its own boot clock. Whole milliseconds on the wire.
     pub age: Duration,
+    /// The newest list of coordinators that it was told; absent: none.
+    pub knows: Option<RosterId>,
+}
+
+/// Which list of coordinators: a later one of the same group has a higher index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RosterId {
+    /// Id of the group.
+    pub group: u64,
+    /// Where the list stands in the group's log.
+    pub index: u64,
+}
+
+/// The coordinators: whom to report to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Roster {
+    /// Which list this is.
+    pub id: RosterId,
+    /// `host:port` of each, by machine; those that still learn among them.
+    pub coordinators: BTreeMap<MachineName, String>,
 }
 
 /// What a coordinator says to that.
@@ -86,6 +106,8 @@ pub struct Reported {
     pub leader: Option<LeaderHint>,
     /// A lease, when it was wanted and granted. Absence says nothing about one that still runs.
     pub lease: Option<LeaseGrant>,
+    /// A newer list of coordinators than the agent's, or that of another group, from its leader; absent: no news.
+    pub roster: Option<Roster>,
 }
 
 /// Leave to serve.

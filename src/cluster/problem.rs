@@ -99,6 +99,11 @@ pub enum ProblemKind {
         /// Which.
         instance: InstanceName,
     },
+    /// Node files name other coordinators than there are.
+    StaleCoordinators {
+        /// On which instance's machine.
+        instance: InstanceName,
+    },
     /// A position lies below one that the same copy reported before: a rolled-back volume, or lost state.
     RolledBack {
         /// Which.
@@ -126,6 +131,7 @@ impl ProblemKind {
             Self::NotPromotable { .. } => "not-promotable",
             Self::Impostor { .. } => "impostor",
             Self::DoesNotStart { .. } => "does-not-start",
+            Self::StaleCoordinators { .. } => "stale-coordinators",
             Self::RolledBack { .. } => "rolled-back",
             Self::AdoptionRefused => "adoption-refused",
         }
@@ -139,6 +145,7 @@ impl ProblemKind {
             | Self::CopyNotWhole { .. }
             | Self::FewerAcks { .. }
             | Self::DoesNotStart { .. }
+            | Self::StaleCoordinators { .. }
             | Self::NotPromotable { .. } => Severity::Warning,
             _ => Severity::Critical,
         }
@@ -166,6 +173,9 @@ impl fmt::Display for ProblemKind {
                 write!(f, "another data directory speaks under the name {instance}")
             }
             Self::DoesNotStart { instance } => write!(f, "PostgreSQL on {instance} does not start"),
+            Self::StaleCoordinators { instance } => {
+                write!(f, "the node file of {instance} does not list the coordinators as they are")
+            }
             Self::RolledBack { instance } => {
                 write!(f, "the copy on {instance} was rolled back and counts for nothing")
             }

@@ -54,6 +54,9 @@ pub struct Report {
     pub lease_left_ms: Option<u64>,
     /// The data directory that was there before Interrex; absent: there is none, or it is not asked for.
     pub found: Option<Found>,
+    /// What its machine's node file has wrong about the coordinators, a few words each: for people. Empty: nothing, or
+    /// nothing that its agent knows.
+    pub stale_coordinators: Vec<String>,
 }
 
 /// A data directory that was there before Interrex, as its agent found it. Told while its adoption is wanted, and nothing
@@ -96,6 +99,7 @@ impl Report {
             failing: None,
             lease_left_ms: None,
             found: None,
+            stale_coordinators: Vec::new(),
         }
     }
 }

@@ -55,8 +55,12 @@ pub enum LogFormat {
 pub struct Coordinator {
     /// Where gRPC is served.
     pub listen: SocketAddr,
-    /// The group at first start: 1, 3 or 5 members, this machine among them; all addresses differ.
+    /// The group at first start: 1, 3 or 5 members, this machine among them; all addresses differ. With `join`: any
+    /// number of them from 2 on.
     pub members: BTreeMap<MachineName, Address>,
+    /// `join`: at first start, wait to be added to the group of the others instead of forming one. False unless written
+    /// otherwise.
+    pub join: bool,
     /// `yield_to_primary`: whether leadership is handed away from a machine that hosts a primary to one that hosts
     /// none, so that one death rarely costs both. True unless written otherwise.
     pub yield_to_primary: bool,

@@ -3,6 +3,7 @@
 use crate::raft::Timing;
 use crate::{Coordinator, OpenError};
 use interrex_api::admin::{CreateCluster, NewOwner};
+use interrex_api::log::LEVEL;
 use interrex_cluster::ids::{ClusterName, MachineName};
 use interrex_cluster::policy::Policy;
 use interrex_cluster::spec::Spec;
@@ -20,6 +21,8 @@ pub struct Builder {
     pub(crate) listener: Option<std::net::TcpListener>,
     pub(crate) advertise: Option<String>,
     pub(crate) members: BTreeMap<MachineName, String>,
+    pub(crate) join: bool,
+    pub(crate) reads_level: u32,
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) policy: Policy,
     pub(crate) timing: Timing,
@@ -40,6 +43,8 @@ impl Default for Builder {
             listener: None,
             advertise: None,
             members: BTreeMap::new(),
+            join: false,
+            reads_level: LEVEL,
             data_dir: None,
             policy: Policy::default(),
             timing: Timing::default(),
@@ -88,6 +93,14 @@ impl Builder {
     #[must_use]
     pub fn members(mut self, members: BTreeMap<MachineName, String>) -> Self {
         self.members = members;
+        self
+    }
+
+    /// Whether this machine is to be added to the group of the other `members` by an operator, instead of forming one
+    /// with them; then `members` may be any number. Counts at the first start. Default: false.
+    #[must_use]
+    pub fn join(mut self, join: bool) -> Self {
+        self.join = join;
         self
     }
 

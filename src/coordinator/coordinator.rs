@@ -99,6 +99,8 @@ impl Coordinator {
         let members = builder.members.iter().map(|(name, at)| (name.to_string(), at.clone())).collect();
         let mut config = raft::Config::new(machine.as_str(), members, data_dir.join("raft"), &advertise);
         config.timing = builder.timing;
+        config.join = builder.join;
+        config.reads_level = builder.reads_level;
         let (tls, token) = (builder.tls, builder.admin_token);
         if tls.as_ref().is_some_and(|tls| tls.server().is_none()) {
             return Err(missing("own certificate, not only those of others"));

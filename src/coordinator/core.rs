@@ -9,7 +9,7 @@ use crate::raft::{Peer, ProposeError, RaftNode};
 use crate::reports::{Reports, Room};
 use interrex_api::log::encode_entry;
 use interrex_api::refused::Refused;
-use interrex_api::session::LeaderHint;
+use interrex_api::session::{LeaderHint, Roster, RosterId};
 use interrex_cluster::command::{Command, Entry};
 use interrex_cluster::decide::{Decision, decide};
 use interrex_cluster::ids::{ClusterName, MachineName};
@@ -150,6 +150,21 @@ impl Core {
     /// Who leads, as far as this coordinator knows.
     pub(crate) fn leader(&self) -> Option<LeaderHint> {
         self.node.leadership().borrow().leader.as_ref().and_then(hint)
+    }
+
+    /// Which coordinators there are, for an agent that knows such a list; `None` when that is as good. Any member tells
+    /// its own group's newer list, for a newcomer may come to lead before any agent reports to it; the list of another
+    /// group than the agent's is a leader's to tell.
+    pub(crate) fn roster(&self, known: Option<RosterId>) -> Option<Roster> {
+        let (index, members) = self.node.roster();
+        let one = |(machine, addr): (String, String)| Some((machine.parse().ok()?, addr));
+        let id = RosterId { group: self.node.group_id(), index };
+        let news = match known {
+            Some(known) if known.group == id.group => known.index < id.index,
+            Some(_) => self.reign().is_some(),
+            None => !members.is_empty(),
+        };
+        news.then(|| Roster { id, coordinators: members.into_iter().filter_map(one).collect() })
     }
 
     /// The present reign of this coordinator; `None` while it does not lead.

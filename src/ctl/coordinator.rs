@@ -1,9 +1,12 @@
-//! `coordinator list|transfer`: the coordinators themselves.
+//! `coordinator list|transfer|add|remove`: the coordinators themselves.
 
 use crate::render::{ms, table, text};
 use crate::{CtlError, Output, Session};
 use clap::Subcommand;
-use interrex_api::admin::Coordinator as Member;
+use interrex_api::admin::{ChangeProgress, Coordinator as Member, CoordinatorChange};
+use interrex_api::client::ClientError;
+use interrex_api::dial::Target;
+use interrex_api::refused::Refused;
 use interrex_cluster::ids::MachineName;
 
 /// What can be asked of the coordinators about themselves.
@@ -16,6 +19,18 @@ pub enum Coordinator {
         /// To which machine; without it, whichever is best.
         #[arg(long)]
         to: Option<MachineName>,
+    },
+    /// Let one more machine vote: its node runs already, with join = true in its [coordinator].
+    Add {
+        /// The machine's name, and where its coordinator is reached: n4=10.0.0.4:7400.
+        #[arg(value_name = "NAME=HOST:PORT", value_parser = newcomer)]
+        newcomer: (MachineName, String),
+    },
+    /// Take a machine out of the group, dead or alive; the leader hands leadership over first.
+    Remove {
+        /// The machine's name.
+        #[arg(value_name = "NAME")]
+        machine: MachineName,
     },
 }
 
@@ -36,21 +51,83 @@ impl Coordinator {
                     Output::Table => writeln!(session.out, "{leader} leads now")?,
                 }
             }
+            Coordinator::Add { newcomer: (machine, address) } => {
+                let (machine, address) = (machine.clone(), address.clone());
+                change(session, CoordinatorChange::Add { machine, address }).await?;
+            }
+            Coordinator::Remove { machine } => {
+                change(session, CoordinatorChange::Remove { machine: machine.clone() }).await?;
+            }
         }
         Ok(())
     }
 }
 
+/// `NAME=HOST:PORT`.
+fn newcomer(text: &str) -> Result<(MachineName, String), String> {
+    let example = "expected NAME=HOST:PORT, such as n4=10.0.0.4:7400";
+    let (name, address) = text.split_once('=').ok_or_else(|| example.to_owned())?;
+    let machine = name.parse().map_err(|why| format!("{why}; {example}"))?;
+    Target::of(address, Some(name)).map_err(|_| format!("'{address}' is no host:port; {example}"))?;
+    Ok((machine, address.to_owned()))
+}
+
+/// Asks until it is done, and tells of each stage. Whoever answers takes a moment before it says that it is not.
+async fn change(session: &mut Session<'_>, change: CoordinatorChange) -> Result<(), CtlError> {
+    let mut told = String::new();
+    let voters = loop {
+        match session.client.change_coordinators(&change).await {
+            Ok(ChangeProgress::Done { voters }) => break voters,
+            Ok(ChangeProgress::Doing(stage)) => {
+                if stage != told && session.output == Output::Table {
+                    writeln!(session.out, "{stage}")?;
+                }
+                told = stage;
+            }
+            // Gone while it was waited for: the leader that began it was replaced, and it was done all the same.
+            Err(ClientError::Refused { refused: Refused::NotFound(_), .. }) if !told.is_empty() => {
+                let members = session.client.list_coordinators().await?;
+                break members.into_iter().filter(|m| m.voter).map(|m| m.machine).collect();
+            }
+            Err(why) => return Err(why.into()),
+        }
+    };
+    match session.output {
+        Output::Json => session.json(&serde_json::json!({ "voters": voters }))?,
+        Output::Table => {
+            let names = voters.iter().map(MachineName::as_str).collect::<Vec<_>>().join(", ");
+            writeln!(session.out, "coordinators: {names}; {}", bears(voters.len()))?;
+        }
+    }
+    Ok(())
+}
+
+/// What so many voters mean.
+fn bears(voters: usize) -> String {
+    let losses = voters.saturating_sub(1) / 2;
+    let bears = match losses {
+        0 => "no loss is borne".to_owned(),
+        1 => "the loss of one is borne".to_owned(),
+        n => format!("the loss of {n} is borne"),
+    };
+    match voters {
+        1 => bears,
+        n if n % 2 == 0 => format!("{bears}, no more than with {}: add one more, or remove one", n - 1),
+        _ => bears,
+    }
+}
+
 /// The coordinators as a table.
 pub(crate) fn rows(members: &[Member]) -> String {
-    let mut rows = table(["COORDINATOR", "ADDRESS", "ROLE", "HEARD"]);
+    let mut rows = table(["COORDINATOR", "ADDRESS", "ROLE", "HEARD", "LEVEL"]);
     for member in members {
         let role = match (member.leader, member.voter) {
             (true, _) => "leader",
             (false, true) => "voter",
             (false, false) => "catching up",
         };
-        rows.add_row([member.machine.as_str(), &member.address, role, &ms(member.heard_ms)]);
+        let level = member.reads_level.map_or_else(|| "-".to_owned(), |level| level.to_string());
+        rows.add_row([member.machine.as_str(), &member.address, role, &ms(member.heard_ms), &level]);
     }
     text(&rows)
 }
@@ -60,6 +137,7 @@ pub(crate) fn json(members: &[Member]) -> serde_json::Value {
     let one = |m: &Member| {
         serde_json::json!({
             "machine": m.machine, "address": m.address, "voter": m.voter, "leader": m.leader, "heard_ms": m.heard_ms,
+            "reads_level": m.reads_level,
         })
     };
     members.iter().map(one).collect()

@@ -74,7 +74,7 @@ async fn tables_say_what_a_person_wants_to_know(town: &Town, primary: &str) {
         &town.ctl(&["show", CLUSTER, "--with-password"]).await,
         "connect postgresql://app:an-application-s-secret@",
     );
-    said(&all, "COORDINATOR ADDRESS ROLE HEARD");
+    said(&all, "COORDINATOR ADDRESS ROLE HEARD LEVEL");
     said(&all, &format!("{} {} leader", town.leader().await, address_of_leader(town).await));
 
     let explain = town.ctl(&["explain", CLUSTER]).await;

@@ -2,7 +2,6 @@
 //! many, and takes a machine back that lost its log.
 
 use crate::support::{Machine, Town};
-use serde_json::Value;
 use std::fs;
 
 const NAMES: [&str; 5] = ["n1", "n2", "n3", "n4", "n5"];
@@ -11,7 +10,7 @@ const NAMES: [&str; 5] = ["n1", "n2", "n3", "n4", "n5"];
 async fn five_coordinators_bear_two_deaths_and_say_what_a_third_means() {
     let mut town = Town::of_coordinators(&NAMES).await;
     town.machines.iter_mut().for_each(Machine::start);
-    town.voters("five that vote", |voters| voters.len() == 5).await;
+    town.voters("five that vote", 5).await;
 
     let leader = town.leader().await;
     let follower = other_than(&[&leader]);
@@ -43,7 +42,7 @@ async fn five_coordinators_bear_two_deaths_and_say_what_a_third_means() {
     for name in [&leader, &third] {
         town.machine(name).start();
     }
-    town.voters("five that vote again, each of them heard", |voters| voters.len() == 5).await;
+    town.voters("five that vote again, each of them heard", 5).await;
     let asked = town.machine(&follower).log().lines().filter(|line| line.contains(" raft: ")).count();
     assert!(asked < 20, "{}", town.machine(&follower).log());
     // Without two others it counts.
@@ -68,24 +67,5 @@ impl Town {
             dead.iter().all(|dead| **dead != leader).then_some(leader)
         })
         .await
-    }
-
-    /// Waits for voters of which `hold` is true. A member that does not vote yet is none, nor one that the leader does
-    /// not hear: a lost log is still listed, until the new one takes its place.
-    async fn voters(&self, what: &str, hold: impl Fn(&[String]) -> bool) {
-        self.eventually(what, async || {
-            let answer = self.ctl(&["coordinator", "list", "--output", "json"]).await;
-            if answer.code != 0 {
-                return None;
-            }
-            let members = answer.json().as_array()?.clone();
-            let heard =
-                |m: &Value| m["leader"] == true || m["heard_ms"].as_u64().is_some_and(|ms| ms < 1_500);
-            let votes = |member: &&Value| member["voter"] == true && heard(member);
-            let voters = members.iter().filter(votes).filter_map(|member| member["machine"].as_str());
-            let voters: Vec<String> = voters.map(str::to_owned).collect();
-            (voters.len() == members.len() && hold(&voters)).then_some(())
-        })
-        .await;
     }
 }

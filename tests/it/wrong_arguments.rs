@@ -50,6 +50,16 @@ async fn wrong_arguments_are_refused_with_exit_2_and_one_line_that_says_which() 
             &["failover", "orders", "--dry-run", "--accept-loss"],
             "error: the argument '--dry-run' cannot be used with '--accept-loss'",
         ),
+        (&["coordinator", "add"], "error: the following required arguments were not provided:"),
+        (
+            &["coordinator", "add", "n4"],
+            "error: invalid value 'n4' for '<NAME=HOST:PORT>': expected NAME=HOST:PORT, such as n4=10.0.0.4:7400",
+        ),
+        (
+            &["coordinator", "add", "n4=10.0.0.4"],
+            "error: invalid value 'n4=10.0.0.4' for '<NAME=HOST:PORT>': '10.0.0.4' is no host:port; expected NAME=HOST:PORT, such as n4=10.0.0.4:7400",
+        ),
+        (&["coordinator", "remove"], "error: the following required arguments were not provided:"),
         (&["coordinator", "depose"], "error: unrecognized subcommand 'depose'"),
         (&["raft-log"], "error: the following required arguments were not provided:"),
         (
@@ -88,6 +98,8 @@ async fn without_a_coordinator_every_command_says_so_in_one_line() {
         &["create", "orders"],
         &["coordinator", "list"],
         &["coordinator", "transfer"],
+        &["coordinator", "add", "n4=127.0.0.1:1"],
+        &["coordinator", "remove", "n3"],
     ];
     for args in commands {
         for output in ["table", "json"] {

@@ -219,6 +219,7 @@ impl World {
             },
             failing: None,
             pending_restart: Vec::new(),
+            stale_coordinators: Vec::new(),
             doing: agent.known.doing.clone(),
             lease_left_ms: seen.deadline.map(|deadline| millis(deadline.since(clock))),
             found: None,

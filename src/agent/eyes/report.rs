@@ -60,6 +60,7 @@ impl Instance {
                 clones: seen.memory.in_vain,
                 lines: known.last_lines,
             }),
+            stale_coordinators: self.coordinators.stale(),
             lease_left_ms: left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
             found: seen.found.clone(),
         }

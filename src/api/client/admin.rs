@@ -4,8 +4,8 @@ use super::error::ClientError;
 use super::events::EventStream;
 use super::leader::{Client, Repeat};
 use crate::admin::{
-    ConnectionInfo, Coordinator, CreateCluster, Created, EventsRequest, Explanation, FailoverReply,
-    FailoverRequest, SetSpecReply, SetSpecRequest, SwitchoverRequest,
+    ChangeProgress, ConnectionInfo, Coordinator, CoordinatorChange, CreateCluster, Created, EventsRequest,
+    Explanation, FailoverReply, FailoverRequest, SetSpecReply, SetSpecRequest, SwitchoverRequest,
 };
 use crate::convert::ids::name;
 use crate::convert::{BadMessage, Wire, each};
@@ -179,6 +179,20 @@ impl Client {
         let message = pb::TransferLeadershipRequest { to: to.map(ToString::to_string) };
         let (address, reply) = self.ask(Repeat::Never, message, call).await?;
         read((address, name(reply.leader, "leader")))
+    }
+
+    /// Changes the group of coordinators, or tells how far that is: to be asked again until it is done.
+    ///
+    /// # Errors
+    /// [`crate::refused::Refused::Rejected`] with the way out, before anything was changed;
+    /// [`crate::refused::Refused::NotFound`] for the removal of one that is none.
+    pub async fn change_coordinators(
+        &self,
+        change: &CoordinatorChange,
+    ) -> Result<ChangeProgress, ClientError> {
+        let call = async |mut to: Admin, request| to.change_coordinators(request).await;
+        let (address, reply) = self.ask(Repeat::Freely, change.to_pb(), call).await?;
+        read((address, ChangeProgress::from_pb(reply)))
     }
 }
 

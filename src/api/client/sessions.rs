@@ -25,6 +25,7 @@ fn report() -> ReportRequest {
         wants_lease: Some(Epoch(8)),
         serial: Serial::default(),
         age: Duration::ZERO,
+        knows: None,
     }
 }
 

@@ -1,8 +1,8 @@
 //! Coordinators for scenes: real servers on loopback that say what the scene wants them to say.
 
 use crate::admin::{
-    ConnectionInfo, Coordinator, CreateCluster, Created, EventsRequest, Explanation, FailoverReply,
-    FailoverRequest, SetSpecReply, SetSpecRequest, SwitchoverRequest,
+    ChangeProgress, ConnectionInfo, Coordinator, CoordinatorChange, CreateCluster, Created, EventsRequest,
+    Explanation, FailoverReply, FailoverRequest, SetSpecReply, SetSpecRequest, SwitchoverRequest,
 };
 use crate::convert::samples;
 use crate::refused::Refused;
@@ -219,6 +219,15 @@ impl AdminHandler for Script {
         self.turn(&caller)?;
         to.ok_or_else(|| Refused::Rejected("there is nobody else".to_owned()))
     }
+
+    async fn change_coordinators(
+        &self,
+        caller: Caller,
+        _: CoordinatorChange,
+    ) -> Result<ChangeProgress, Refused> {
+        self.turn(&caller)?;
+        Ok(ChangeProgress::Done { voters: Vec::new() })
+    }
 }
 
 #[tonic::async_trait]
@@ -231,7 +240,11 @@ impl SessionHandler for Script {
     async fn report(&self, caller: Caller, request: ReportRequest) -> Result<Reported, Refused> {
         self.turn(&caller)?;
         let ttl = Duration::from_secs(3);
-        Ok(Reported { leader: None, lease: request.wants_lease.map(|epoch| LeaseGrant { epoch, ttl }) })
+        Ok(Reported {
+            leader: None,
+            roster: None,
+            lease: request.wants_lease.map(|epoch| LeaseGrant { epoch, ttl }),
+        })
     }
 
     async fn watch(&self, caller: Caller, _: WatchRequest) -> Result<Answers<GoalUpdate>, Refused> {

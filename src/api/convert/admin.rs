@@ -213,6 +213,7 @@ impl Wire for Coordinator {
             voter: self.voter,
             leader: self.leader,
             heard_ms: self.heard_ms,
+            reads_level: self.reads_level,
         }
     }
 
@@ -224,6 +225,7 @@ impl Wire for Coordinator {
             voter: pb.voter,
             leader: pb.leader,
             heard_ms: pb.heard_ms,
+            reads_level: pb.reads_level,
         })
     }
 }

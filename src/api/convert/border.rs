@@ -3,13 +3,13 @@
 use super::samples::{self, address, instance};
 use super::{BadMessage, Wire};
 use crate::admin::{
-    Adopting, ConnectionInfo, Coordinator, CreateCluster, Created, EventsRequest, Explanation, FailoverReply,
-    FailoverRequest, NewOwner,
+    Adopting, ChangeProgress, ConnectionInfo, Coordinator, CoordinatorChange, CreateCluster, Created,
+    EventsRequest, Explanation, FailoverReply, FailoverRequest, NewOwner,
 };
 use crate::pb;
 use crate::session::{
     GoalUpdate, LeaderHint, LeaseGrant, PrimaryPlace, RegisterRequest, Registered, ReportRequest, Reported,
-    Serial, WatchRequest, Welcome,
+    Roster, RosterId, Serial, WatchRequest, Welcome,
 };
 use interrex_cluster::goal::StampedGoal;
 use interrex_cluster::ids::{ClusterId, DirectoryId, Epoch, Incarnation, Stamp};
@@ -79,10 +79,22 @@ fn what_agents_and_coordinators_say_comes_back_as_it_went() {
         wants_lease,
         serial,
         age: Duration::from_millis(1_250),
+        knows: wants_lease.map(|_| RosterId { group: u64::MAX, index: 9 }),
     }));
+    let coordinators = BTreeMap::from([("n4".parse().unwrap(), "10.0.0.4:7400".to_owned())]);
+    let roster = Roster { id: RosterId { group: 7, index: 30 }, coordinators };
     let leader = LeaderHint { machine: "host-1".parse().unwrap(), address: "10.0.0.1:7400".to_owned() };
     let lease = LeaseGrant { epoch: Epoch(8), ttl: Duration::from_millis(3_000) };
-    comes_back([Reported { leader: Some(leader), lease: Some(lease) }, Reported::default()]);
+    comes_back([
+        Reported { leader: Some(leader), lease: Some(lease), roster: Some(roster) },
+        Reported::default(),
+    ]);
+    let machine = || "n4".parse().unwrap();
+    comes_back([
+        CoordinatorChange::Add { machine: machine(), address: "10.0.0.4:7400".to_owned() },
+        CoordinatorChange::Remove { machine: machine() },
+    ]);
+    comes_back([ChangeProgress::Doing("half".to_owned()), ChangeProgress::Done { voters: vec![machine()] }]);
     comes_back([WatchRequest {
         cluster: cluster(),
         instance: instance("n1"),
@@ -146,6 +158,7 @@ fn what_operators_ask_and_hear_comes_back_as_it_went() {
         voter: true,
         leader: true,
         heard_ms,
+        reads_level: heard_ms.map(|_| 3),
     };
     comes_back([coordinator(None), coordinator(Some(0))]);
 }

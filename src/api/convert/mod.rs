@@ -9,6 +9,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod command;
+pub(crate) mod coordinators;
 pub(crate) mod event;
 pub(crate) mod goal;
 pub(crate) mod ids;

@@ -32,6 +32,7 @@ impl Wire for Report {
             doubt: self.doubt.clone(),
             failing: self.failing.as_ref().map(Wire::to_pb),
             found: self.found.as_ref().map(Wire::to_pb),
+            stale_coordinators: self.stale_coordinators.clone(),
         }
     }
 
@@ -53,6 +54,7 @@ impl Wire for Report {
             doubt: pb.doubt,
             failing: maybe(pb.failing, "failing")?,
             found: maybe(pb.found, "found")?,
+            stale_coordinators: pb.stale_coordinators,
         })
     }
 }

@@ -5,10 +5,10 @@ use super::{BadMessage, Wire, maybe, need, set, unique};
 use crate::pb;
 use crate::session::{
     GoalUpdate, LeaderHint, LeaseGrant, PrimaryPlace, RegisterRequest, Registered, ReportRequest, Reported,
-    Serial, WatchRequest, Welcome,
+    Roster, RosterId, Serial, WatchRequest, Welcome,
 };
 use interrex_cluster::command::Registration;
-use interrex_cluster::ids::{ClusterId, DirectoryId, Epoch, Incarnation, InstanceName};
+use interrex_cluster::ids::{ClusterId, DirectoryId, Epoch, Incarnation, InstanceName, MachineName};
 use interrex_cluster::record::Address;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -129,6 +129,7 @@ impl Wire for ReportRequest {
             wants_lease: self.wants_lease.map(|epoch| epoch.0),
             serial: Some(self.serial.to_pb()),
             age_ms: u64::try_from(self.age.as_millis()).unwrap_or(u64::MAX),
+            knows: self.knows.as_ref().map(Wire::to_pb),
         }
     }
 
@@ -139,6 +140,7 @@ impl Wire for ReportRequest {
             wants_lease: pb.wants_lease.map(Epoch),
             serial: need(pb.serial, "serial")?,
             age: Duration::from_millis(pb.age_ms),
+            knows: maybe(pb.knows, "knows")?,
         })
     }
 }
@@ -150,11 +152,47 @@ impl Wire for Reported {
         pb::ReportReply {
             leader: self.leader.as_ref().map(Wire::to_pb),
             lease: self.lease.as_ref().map(Wire::to_pb),
+            roster: self.roster.as_ref().map(Wire::to_pb),
         }
     }
 
     fn from_pb(pb: pb::ReportReply) -> Result<Self, BadMessage> {
-        Ok(Reported { leader: maybe(pb.leader, "leader")?, lease: maybe(pb.lease, "lease")? })
+        Ok(Reported {
+            leader: maybe(pb.leader, "leader")?,
+            lease: maybe(pb.lease, "lease")?,
+            roster: maybe(pb.roster, "roster")?,
+        })
+    }
+}
+
+impl Wire for RosterId {
+    type Pb = pb::RosterId;
+
+    fn to_pb(&self) -> pb::RosterId {
+        pb::RosterId { group: self.group, index: self.index }
+    }
+
+    fn from_pb(pb: pb::RosterId) -> Result<Self, BadMessage> {
+        Ok(RosterId { group: pb.group, index: pb.index })
+    }
+}
+
+impl Wire for Roster {
+    type Pb = pb::Roster;
+
+    fn to_pb(&self) -> pb::Roster {
+        let one = |(machine, address): (&MachineName, &String)| pb::LeaderHint {
+            machine: machine.to_string(),
+            address: address.clone(),
+        };
+        let coordinators = self.coordinators.iter().map(one).collect();
+        pb::Roster { id: Some(self.id.to_pb()), coordinators }
+    }
+
+    fn from_pb(pb: pb::Roster) -> Result<Self, BadMessage> {
+        let one = |at: pb::LeaderHint| Ok((name(at.machine, "coordinators.machine")?, at.address));
+        let coordinators = pb.coordinators.into_iter().map(one).collect::<Result<Vec<_>, BadMessage>>()?;
+        Ok(Roster { id: need(pb.id, "id")?, coordinators: unique(coordinators, "coordinators")? })
     }
 }
 

@@ -3,8 +3,8 @@
 use super::alive::with_signs;
 use super::{Answers, Caller};
 use crate::admin::{
-    ConnectionInfo, Coordinator, CreateCluster, Created, EventsRequest, Explanation, FailoverReply,
-    FailoverRequest, SetSpecReply, SetSpecRequest, SwitchoverRequest,
+    ChangeProgress, ConnectionInfo, Coordinator, CoordinatorChange, CreateCluster, Created, EventsRequest,
+    Explanation, FailoverReply, FailoverRequest, SetSpecReply, SetSpecRequest, SwitchoverRequest,
 };
 use crate::convert::ids::{maybe_name, name};
 use crate::convert::{Wire, all, need};
@@ -80,6 +80,13 @@ pub trait AdminHandler: Send + Sync + 'static {
         caller: Caller,
         to: Option<MachineName>,
     ) -> Result<MachineName, Refused>;
+
+    /// Changes the group of coordinators, or tells how far that is. Leader.
+    async fn change_coordinators(
+        &self,
+        caller: Caller,
+        change: CoordinatorChange,
+    ) -> Result<ChangeProgress, Refused>;
 }
 
 /// The service as tonic's server takes it.
@@ -244,5 +251,14 @@ impl<H: AdminHandler> pb::admin_server::Admin for AdminBorder<H> {
         let to = maybe_name(request.into_inner().to, "to").map_err(Refused::from)?;
         let leader = self.handler.transfer_leadership(caller, to).await?;
         Ok(Response::new(pb::TransferLeadershipReply { leader: leader.to_string() }))
+    }
+
+    async fn change_coordinators(
+        &self,
+        request: Request<pb::ChangeCoordinatorsRequest>,
+    ) -> Result<Response<pb::ChangeCoordinatorsReply>, Status> {
+        let caller = Caller::of(&request);
+        let change = CoordinatorChange::from_pb(request.into_inner()).map_err(Refused::from)?;
+        Ok(Response::new(self.handler.change_coordinators(caller, change).await?.to_pb()))
     }
 }

@@ -2,6 +2,7 @@
 //! to do about it.
 
 pub mod adoption;
+pub mod coordinators;
 pub mod copies;
 pub mod primary;
 pub mod standby;
@@ -18,6 +19,7 @@ pub fn diagnose(view: &View<'_>, memory: &Memory) -> Vec<Problem> {
     problems.extend(copies::ask(view));
     problems.extend(standby::ask(view, memory));
     problems.extend(sync::ask(view, memory));
+    problems.extend(coordinators::ask(view));
     problems.sort_by_key(|problem| std::cmp::Reverse(problem.kind.severity()));
     problems
 }

@@ -68,9 +68,15 @@ impl File<'_, '_> {
             ),
             Some(_) => {}
         }
-        if !matches!(members.len(), 1 | 3 | 5) {
+        if coordinator.join {
+            if members.len() == 1 && members.contains_key(name) {
+                let why = "names nobody but this machine, and join = true; write the members of the group to be joined, too";
+                self.refuse("coordinator.members", why.to_owned());
+            }
+        } else if !matches!(members.len(), 1 | 3 | 5) {
             let why = format!(
-                "{} members; a group has 1, 3 or 5 (an even one bears no more losses than one less)",
+                "{} members; a group has 1, 3 or 5 (an even one bears no more losses than one less); a machine that is to be \
+                 added to one writes join = true",
                 members.len()
             );
             self.refuse("coordinator.members", why);

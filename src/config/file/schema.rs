@@ -21,7 +21,7 @@ pub(super) const SECTIONS: &[(&str, &[&str])] = &[
             "endpoint",
         ],
     ),
-    ("coordinator", &["listen", "members", "yield_to_primary", "admin_token_file"]),
+    ("coordinator", &["listen", "members", "join", "yield_to_primary", "admin_token_file"]),
     ("agent", &["coordinators"]),
     (
         "instance",

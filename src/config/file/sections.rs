@@ -63,10 +63,11 @@ fn coordinator(section: &Section<'_, '_>) -> Option<Coordinator> {
             Err(why) => field.refuse(why),
         }
     }
+    let join = section.get("join").map_or(Some(false), |f| f.boolean("true or false"));
     let yields = section.get("yield_to_primary").map_or(Some(true), |f| f.boolean("true or false"));
     let token = "\"/etc/interrex/admin.token\"";
     let admin_token_file = section.get("admin_token_file").and_then(|f| f.path(token));
-    Some(Coordinator { listen: listen?, members, yield_to_primary: yields?, admin_token_file })
+    Some(Coordinator { listen: listen?, members, join: join?, yield_to_primary: yields?, admin_token_file })
 }
 
 /// The agent's coordinators are those of `[agent]`, else the members of the group that this machine is in.

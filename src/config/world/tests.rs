@@ -408,6 +408,7 @@ fn certificates_and_a_token_that_do_not_fit_are_told_with_their_keys() {
     let coordinator = crate::Coordinator {
         listen: format!("127.0.0.1:{}", free_port()).parse().unwrap(),
         members: BTreeMap::new(),
+        join: false,
         yield_to_primary: true,
         admin_token_file: Some(machine.at("token")),
     };

@@ -5,11 +5,12 @@
 //! lost), the machines that its node file lists, for somebody has to tell it. A raft id that this log does not know yet
 //! is that of a directory which came back empty, or of a member that this one has not heard of for long: it is believed
 //! as the machine that its certificate names, if that machine belongs to the group. So a member that lags is never cut
-//! off by a machine's new log. A machine of another *name* has to be in the log before it calls: whoever makes adding
-//! one a command has to wait until every voter has that entry, else a voter that lags refuses the newcomer as its leader
-//! until somebody whom it knows leads again.
+//! off by a machine's new log. A machine of another *name* has to be in the log before it calls, so a newcomer votes only
+//! once every voter has the entry that lists it ([`super::transition`]). A directory that is not of the group yet asks
+//! the members that it knows, who prove their names, and believes whom they list.
 
 use std::collections::BTreeSet;
+use std::sync::PoisonError;
 
 use interrex_tls::{Peer, Proof};
 use tonic::Request;
@@ -24,6 +25,9 @@ pub(crate) enum Claim<'a> {
     Id(u64),
     /// The machine of this name.
     Machine(&'a str),
+    /// The machine of this name, which only asks who is who: it need not belong to the group. One that is to be added
+    /// has to learn so, and one that was removed.
+    Asker(&'a str),
 }
 
 /// What the connection of a request proved.
@@ -47,11 +51,17 @@ impl<M: Machine> RaftNode<M> {
         };
         let membership = self.membership();
         let mut group: BTreeSet<&str> = membership.nodes().map(|(_, peer)| peer.machine.as_str()).collect();
+        let vouched = self.inner.vouched.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if group.is_empty() {
-            group.extend(config.group_members.keys().map(String::as_str));
+            group.extend(config.group_members.keys().chain(&vouched).map(String::as_str));
+        }
+        if let Claim::Asker(machine) = claim
+            && names.has(machine)
+        {
+            return Ok(());
         }
         let claimed = match claim {
-            Claim::Machine(machine) => Some(machine),
+            Claim::Machine(machine) | Claim::Asker(machine) => Some(machine),
             Claim::Id(id) => membership.get_node(&id).map(|peer| peer.machine.as_str()),
         };
         let believed =

@@ -16,6 +16,11 @@ pub struct Config {
     /// The machines that form the group at its first start, with the `host:port` of each coordinator: 1, 3 or 5.
     /// Later the log knows the members, and this is only where to ask for them.
     pub group_members: BTreeMap<String, String>,
+    /// A group that exists takes this machine in: an empty directory never forms one, and `group_members` are those of
+    /// that group, any number of them, and this machine.
+    pub join: bool,
+    /// The highest level of entries that this build reads; told to the others. 0: none is told.
+    pub reads_level: u32,
     /// The directory for log and snapshots, of this node alone (`<data_dir>/raft`). Created when missing.
     pub dir: PathBuf,
     /// `host:port` under which the other members reach this one.
@@ -41,6 +46,8 @@ impl Config {
         Self {
             machine_name: machine_name.to_owned(),
             group_members,
+            join: false,
+            reads_level: 0,
             dir,
             advertise: advertise.to_owned(),
             timing: Timing::default(),
@@ -119,7 +126,13 @@ pub enum OpenError {
 pub(crate) fn check(config: &Config) -> Result<openraft::Config, OpenError> {
     let wrong = |line: String| OpenError::Config(line);
     let size = config.group_members.len();
-    if ![1, 3, 5].contains(&size) {
+    if config.join && size < 2 {
+        return Err(wrong(
+            "coordinator.members lists nobody else to join: write the members of the group and this machine"
+                .to_owned(),
+        ));
+    }
+    if !config.join && ![1, 3, 5].contains(&size) {
         return Err(wrong(format!("coordinator.members lists {size} machines: a group has 1, 3 or 5")));
     }
     for (machine, addr) in &config.group_members {

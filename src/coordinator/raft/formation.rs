@@ -1,10 +1,15 @@
-//! From an empty directory to a member: the group's first start, and the return of a directory that lost its log.
+//! From an empty directory to a member: the group's first start, an operator's newcomer, and the return of a directory
+//! that lost its log; and out again, for a member that was removed.
 //!
 //! A group is formed only when *every* machine listed answers that it is pristine, by the one whose name sorts first.
 //! So a machine whose log was lost can never form a second group beside the first: somebody remembers, or nobody
-//! answers, and then it waits. Whom it waits for is said in one line, when that changes.
+//! answers, and then it waits. Whom it waits for is said in one line, when that changes. One that is to join never forms
+//! a group. A voter that no leader calls any more asks the others whether it still belongs to them; one that does not
+//! stands for no election and says what to do.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use interrex_api::pb;
@@ -22,6 +27,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// The leader answers once this machine votes.
 const JOIN: Duration = Duration::from_secs(60);
 
+/// A voter that leads nothing and that no leader called for so long asks whether it still belongs to the group. Several
+/// elections would have come and gone.
+const UNCALLED: Duration = Duration::from_secs(4);
+/// Between two looks of a voter at that, and of a removed one at whether it was taken in again.
+const LOOK: Duration = Duration::from_secs(1);
+
 type Answers = BTreeMap<String, Result<pb::RaftIdentifyResponse, String>>;
 
 /// What one round of questions amounts to.
@@ -35,8 +46,70 @@ enum Next {
     Wait(String),
 }
 
-/// Works until this node votes.
+/// Works until the node ends: into the group, and, once it was removed, quietly beside it.
 pub(crate) async fn form<M: Machine>(node: RaftNode<M>) {
+    let stopped = || node.inner.stopped.borrow().is_some();
+    while !stopped() {
+        come_to_vote(&node).await;
+        let Some(line) = until_removed(&node).await else { return };
+        let removed_at = index(&node);
+        node.inner.raft.runtime_config().elect(false);
+        tracing::warn!("raft: {line}");
+        node.inner.waiting.send_replace(Some(line));
+        node.inner.removed.store(true, Relaxed);
+        while !(stopped() || (index(&node) > removed_at && listed(&node))) {
+            sleep(LOOK).await;
+        }
+        node.inner.removed.store(false, Relaxed);
+        node.inner.raft.runtime_config().elect(true);
+    }
+}
+
+/// Where the present membership stands in the log.
+fn index<M: Machine>(node: &RaftNode<M>) -> u64 {
+    node.membership_at().map_or(0, |id| id.index())
+}
+
+fn listed<M: Machine>(node: &RaftNode<M>) -> bool {
+    node.membership().get_node(&node.raft_id()).is_some()
+}
+
+/// Waits until this voter does not belong to the group any more, and says so in words; `None`: the node has stopped.
+async fn until_removed<M: Machine>(node: &RaftNode<M>) -> Option<String> {
+    let me = &node.inner.config.machine_name;
+    loop {
+        sleep(LOOK).await;
+        if node.inner.stopped.borrow().is_some() {
+            return None;
+        }
+        let called = *node.inner.called.lock().unwrap_or_else(PoisonError::into_inner);
+        let uncalled = called.is_none_or(|at| at.elapsed() >= UNCALLED);
+        if node.leadership().borrow().mine || !uncalled {
+            continue;
+        }
+        let (group, own) = (node.group_id(), index(node));
+        let answers = ask(node).await;
+        // Who knows a newer membership than this log, or the very one that this log ends with, and is led.
+        let knows_better = |a: &&pb::RaftIdentifyResponse| {
+            let lists_me = a.members.iter().any(|member| member.raft_id == node.raft_id());
+            a.group_id == group
+                && a.leader != 0
+                && !lists_me
+                && (a.membership_index > own || (a.membership_index == own && !listed(node)))
+        };
+        let heard = answers.values().filter_map(|answer| answer.as_ref().ok());
+        if let Some(witness) = heard.into_iter().find(knows_better) {
+            return Some(format!(
+                "{me} was removed from the group of {}: it votes no more and stands for no election; stop this node, or \
+                 take [coordinator] out of its file; to take it in again: `interrex coordinator add {me}={}`",
+                witness.machine, node.inner.config.advertise
+            ));
+        }
+    }
+}
+
+/// Works until this node votes.
+async fn come_to_vote<M: Machine>(node: &RaftNode<M>) {
     let me = node.raft_id();
     let mut asked = None;
     loop {
@@ -44,18 +117,15 @@ pub(crate) async fn form<M: Machine>(node: RaftNode<M>) {
             node.inner.waiting.send_replace(None);
             return;
         }
-        let answers = ask(&node).await;
-        let outcome = match judge(&node, &answers) {
-            Next::Initialise => initialise(&node, &answers).await,
+        let answers = ask(node).await;
+        let outcome = match judge(node, &answers) {
+            Next::Initialise => initialise(node, &answers).await,
             Next::Join(leader) => {
                 // Told once for each leader: its refusals follow one another quickly, and are told as they change.
                 if asked.as_ref() != Some(&leader) {
-                    say(
-                        &node,
-                        format!("asking {leader} to count this directory's raft log among the voters"),
-                    );
+                    say(node, format!("asking {leader} to count this directory's raft log among the voters"));
                 }
-                let outcome = join(&node, &leader).await;
+                let outcome = join(node, &leader).await;
                 asked = Some(leader);
                 if outcome.is_err() {
                     sleep(PAUSE).await;
@@ -65,7 +135,7 @@ pub(crate) async fn form<M: Machine>(node: RaftNode<M>) {
             Next::Wait(line) => Err(line),
         };
         if let Err(line) = outcome {
-            say(&node, line);
+            say(node, line);
         }
         let mut metrics = node.inner.raft.metrics();
         // Either somebody called (a leader, a candidate), or it is time to ask again.
@@ -104,7 +174,12 @@ async fn ask<M: Machine>(node: &RaftNode<M>) -> Answers {
             });
         (machine, answer)
     });
-    futures::future::join_all(asked).await.into_iter().collect()
+    let answers: Answers = futures::future::join_all(asked).await.into_iter().collect();
+    // Whoever answered proved its name; whom it names as a member is believed on its word.
+    let named = answers.values().filter_map(|a| a.as_ref().ok()).flat_map(|a| &a.members);
+    let named = named.filter_map(|member| Some(member.peer.as_ref()?.machine.clone()));
+    node.inner.vouched.lock().unwrap_or_else(PoisonError::into_inner).extend(named);
+    answers
 }
 
 fn judge<M: Machine>(node: &RaftNode<M>, answers: &Answers) -> Next {
@@ -114,7 +189,13 @@ fn judge<M: Machine>(node: &RaftNode<M>, answers: &Answers) -> Next {
         answers.iter().filter_map(|(machine, a)| Some((machine, a.as_ref().ok()?))).collect();
     // Whoever has members knows a group; one that knows its leader knows best.
     if let Some(group) = heard.values().filter(|a| !a.members.is_empty()).max_by_key(|a| a.leader != 0) {
-        return rejoin(me, node.raft_id(), group, &heard);
+        return rejoin((me, &config.advertise), node.raft_id(), group, &heard);
+    }
+    if config.join && pristine {
+        let unheard: Vec<&str> = answers.values().filter_map(|a| Some(a.as_ref().err()?.as_str())).collect();
+        let unheard =
+            if unheard.is_empty() { "none of them belongs to one".to_owned() } else { unheard.join("; ") };
+        return Next::Wait(format!("join = true, but no member of a group answers: {unheard}"));
     }
     let missing: Vec<&str> = answers.values().filter_map(|a| Some(a.as_ref().err()?.as_str())).collect();
     if !missing.is_empty() {
@@ -144,7 +225,7 @@ fn judge<M: Machine>(node: &RaftNode<M>, answers: &Answers) -> Next {
 
 /// `group` knows a group: is this machine one of it, and who could take it back?
 fn rejoin(
-    me: &str,
+    (me, at): (&str, &str),
     my_id: u64,
     group: &pb::RaftIdentifyResponse,
     heard: &BTreeMap<&String, &pb::RaftIdentifyResponse>,
@@ -155,7 +236,7 @@ fn rejoin(
         members.iter().map(|(_, p)| p.machine.as_str()).collect();
     if !machines.contains(me) {
         return Next::Wait(format!(
-            "the group of {} does not list this machine: `interrex coordinator add {me} ADDRESS`",
+            "the group of {} does not list this machine, {me}: `interrex coordinator add {me}={at}`",
             group.machine
         ));
     }

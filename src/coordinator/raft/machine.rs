@@ -111,6 +111,11 @@ impl<M: Machine> MachineStore<M> {
         self.state().last
     }
 
+    /// Who belongs to the group as of the newest entry applied.
+    pub(crate) fn membership(&self) -> StoredMembership {
+        self.state().membership.clone()
+    }
+
     fn apply_one(&self, entry: super::types::Entry) -> io::Result<Reply> {
         let mut state = self.state_mut();
         let index = entry.log_id.index();

@@ -4,11 +4,12 @@
 //! loss of a minority of directories. Leaves to others: what an entry means ([`Machine`]), and the gRPC server that
 //! [`RaftNode::service`] is mounted on. Entries and replies are opaque bytes; no cluster is known here.
 //!
-//! To read: `node` (the API), `formation` and `members` (who belongs), `believe` (who
+//! To read: `node` (the API), `formation`, `members`, `change` and `transition` (who belongs, and how that changes), `believe` (who
 //! proves it), `leadership` and `confirm` (who leads), `log`
 //! (what is on disk), `network` and `server` (the wire).
 
 mod believe;
+mod change;
 mod config;
 mod confirm;
 mod formation;
@@ -20,12 +21,14 @@ mod network;
 mod node;
 mod server;
 mod snapshot;
+mod transition;
 mod types;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
+pub use change::{Progress, Wish};
 pub use config::{Config, Limits, OpenError, Timing};
 pub use confirm::ConfirmError;
 pub use leadership::Leadership;

@@ -48,12 +48,19 @@ struct PeersInner {
     channels: Mutex<BTreeMap<Peer, Channel>>,
     /// What each member last refused, so that each refusal is logged once.
     refusals: Mutex<BTreeMap<u64, String>>,
+    /// The highest level of entries that each member's build reads, as its last answer told.
+    levels: Mutex<BTreeMap<u64, u32>>,
 }
 
 impl Peers {
     pub(crate) fn new(log: LogStore, tls: Option<Tls>, append_deadline: Duration) -> Self {
-        let (channels, refusals) = Default::default();
-        Self { inner: Arc::new(PeersInner { log, tls, append_deadline, channels, refusals }) }
+        let (channels, refusals, levels) = Default::default();
+        Self { inner: Arc::new(PeersInner { log, tls, append_deadline, channels, refusals, levels }) }
+    }
+
+    /// The highest level of entries that a member's build reads, if it told this node; 0: a build that does not tell.
+    pub(crate) fn reads_level(&self, id: u64) -> Option<u32> {
+        self.inner.levels.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied()
     }
 
     /// A client for whoever answers at a peer's address.
@@ -205,6 +212,8 @@ impl RaftNetworkV2<Types> for PeerClient {
             commit: rpc.leader_commit.as_ref().map(wire::log_id_out),
         };
         let answer = self.call(within, |mut c| async move { c.append(request).await }).await?;
+        let told = answer.reads_level;
+        self.peers.inner.levels.lock().unwrap_or_else(PoisonError::into_inner).insert(self.target, told);
         match answer.outcome() {
             Outcome::Success => Ok(AppendEntriesResponse::Success),
             Outcome::Partial => {

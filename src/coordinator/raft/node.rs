@@ -1,14 +1,16 @@
 //! The node: what the rest of the coordinator holds in its hands.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openraft::errors::{ClientWriteError, RaftError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::change::UnderWay;
 use super::config::{Config, OpenError, check};
 use super::confirm::{ConfirmError, Confirmations};
 use super::leadership::{Leadership, Told, follow};
@@ -18,7 +20,7 @@ use super::members::MemberError;
 use super::network::Peers;
 use super::server::{RaftServer, service};
 use super::snapshot::SnapshotDir;
-use super::types::{Command, Peer, Types};
+use super::types::{Command, Peer, StoredMembership, Types};
 
 /// The largest entry, in bytes. A coordinator's commands are below 1 kB.
 pub const MAX_ENTRY: usize = 1 << 20;
@@ -61,9 +63,16 @@ pub(crate) struct Inner<M: Machine> {
     pub(crate) peers: Peers,
     /// Held while the members change: one change at a time.
     pub(crate) changes: tokio::sync::Mutex<()>,
+    /// The operator's change that this node carries out, or carried out last.
+    pub(crate) under_way: Mutex<Option<UnderWay>>,
     /// What formation waits for; `None`: this node votes.
     pub(crate) waiting: watch::Sender<Option<String>>,
     pub(crate) stopped: watch::Receiver<Option<String>>,
+    /// When a leader of the group last called, and whom answers of members named as members ([`super::believe`]).
+    pub(crate) called: Mutex<Option<Instant>>,
+    pub(crate) vouched: Mutex<BTreeSet<String>>,
+    /// An operator removed this node; `waiting` says so in words.
+    pub(crate) removed: AtomicBool,
     machine: MachineStore<M>,
     leadership: watch::Receiver<Leadership>,
     confirmations: Arc<Confirmations>,
@@ -104,8 +113,12 @@ impl<M: Machine> RaftNode<M> {
             log,
             peers,
             changes: tokio::sync::Mutex::default(),
+            under_way: Mutex::default(),
             waiting: watch::Sender::new(None),
             stopped,
+            called: Mutex::default(),
+            vouched: Mutex::default(),
+            removed: AtomicBool::new(false),
             machine: store,
             leadership,
             confirmations,
@@ -113,10 +126,11 @@ impl<M: Machine> RaftNode<M> {
         };
         let node = Self { inner: Arc::new(inner) };
         node.tasks().spawn(super::formation::form(node.clone()));
+        node.tasks().spawn(super::transition::end_what_was_begun(node.clone()));
         Ok(node)
     }
 
-    fn tasks(&self) -> std::sync::MutexGuard<'_, JoinSet<()>> {
+    pub(crate) fn tasks(&self) -> std::sync::MutexGuard<'_, JoinSet<()>> {
         self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -176,6 +190,10 @@ impl<M: Machine> RaftNode<M> {
     #[must_use]
     pub fn applied(&self) -> watch::Receiver<u64> {
         self.inner.machine.applied()
+    }
+
+    pub(crate) fn applied_membership(&self) -> StoredMembership {
+        self.inner.machine.membership()
     }
 
     /// Looks at the machine. Short: it holds off `apply`.

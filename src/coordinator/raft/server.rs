@@ -6,6 +6,7 @@
 //! whether the caller is who it claims to be ([`super::believe`]).
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use interrex_api::pb::{self, raft_append_response::Outcome, raft_server};
 use interrex_tls::Proof;
@@ -87,7 +88,7 @@ impl<M: Machine> RaftService<M> {
     fn believe(&self, proof: &Proof, claim: Claim<'_>) -> Result<(), Status> {
         let from = match claim {
             Claim::Id(id) => id,
-            Claim::Machine(_) => 0,
+            Claim::Machine(_) | Claim::Asker(_) => 0,
         };
         let believed = self.node.believe(proof, claim);
         believed.map_err(|line| Status::permission_denied(self.refuse(from, line)))
@@ -139,8 +140,13 @@ impl<M: Machine> raft_server::Raft for RaftService<M> {
             entries: request.entries.into_iter().map(wire::entry_in).collect::<Result<_, _>>()?,
             leader_commit: request.commit.as_ref().map(wire::log_id_in),
         };
-        let answer = self.node.inner.raft.append_entries(rpc).await.map_err(gone)?;
-        let mut response = pb::RaftAppendResponse::default();
+        let inner = &self.node.inner;
+        let answer = inner.raft.append_entries(rpc).await.map_err(gone)?;
+        if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
+            *inner.called.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+        let mut response =
+            pb::RaftAppendResponse { reads_level: inner.config.reads_level, ..Default::default() };
         let outcome = match &answer {
             AppendEntriesResponse::Success => Outcome::Success,
             AppendEntriesResponse::PartialSuccess(matching) => {
@@ -219,7 +225,7 @@ impl<M: Machine> raft_server::Raft for RaftService<M> {
         &self,
         request: Request<pb::RaftIdentifyRequest>,
     ) -> Result<Response<pb::RaftIdentifyResponse>, Status> {
-        self.believe(&proof(&request), Claim::Machine(&request.get_ref().machine))?;
+        self.believe(&proof(&request), Claim::Asker(&request.get_ref().machine))?;
         let inner = &self.node.inner;
         let (raft_id, group_id, pristine) =
             inner.log.look(|c| (c.start.raft_id, c.start.group_id, c.pristine()));
@@ -234,6 +240,8 @@ impl<M: Machine> raft_server::Raft for RaftService<M> {
             members: members.nodes().map(|(id, peer)| wire::node_out(*id, peer)).collect(),
             leader: metrics.current_leader.unwrap_or(0),
             configured: inner.config.group_members.keys().cloned().collect(),
+            membership_index: metrics.membership_config.log_id().map_or(0, |id| id.index()),
+            reads_level: inner.config.reads_level,
         }))
     }
 
@@ -247,7 +255,7 @@ impl<M: Machine> raft_server::Raft for RaftService<M> {
         self.node.take_back(peer, request.raft_id).await.map_err(|e| match e {
             MemberError::Stopped(why) => gone(why),
             MemberError::Unfinished(_) => Status::unavailable(e.to_string()),
-            MemberError::NotLeader { .. } | MemberError::Refused(_) => {
+            MemberError::NotLeader { .. } | MemberError::Refused(_) | MemberError::Unknown(_) => {
                 Status::failed_precondition(e.to_string())
             }
         })?;

@@ -1,5 +1,6 @@
 //! Groups of nodes in one process, over real gRPC on loopback.
 
+mod changes;
 mod group;
 mod of_five;
 mod scenes;

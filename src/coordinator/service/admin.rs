@@ -2,12 +2,12 @@
 //! do.
 
 use super::relay::{Answerer, Relays, refused};
-use super::{create, events, failover, switchover, unchanged, wishes};
+use super::{create, events, failover, group, switchover, unchanged, wishes};
 use crate::core::{Core, Look};
 use crate::yielding::best_successor;
 use interrex_api::admin::{
-    ConnectionInfo, Coordinator, CreateCluster, Created, EventsRequest, Explanation, FailoverReply,
-    FailoverRequest, SetSpecReply, SetSpecRequest, SwitchoverRequest,
+    ChangeProgress, ConnectionInfo, Coordinator, CoordinatorChange, CreateCluster, Created, EventsRequest,
+    Explanation, FailoverReply, FailoverRequest, SetSpecReply, SetSpecRequest, SwitchoverRequest,
 };
 use interrex_api::refused::Refused;
 use interrex_api::serve::{AdminHandler, Answers, Caller};
@@ -156,20 +156,18 @@ impl AdminHandler for Admin {
         {
             return Ok(told);
         }
-        let leader = self.core.leader();
-        let coordinator = |member: crate::raft::MemberInfo| {
-            let machine: MachineName = member.machine.parse().ok()?;
-            let leads = leader.as_ref().is_some_and(|leader| leader.machine == machine);
-            Some(Coordinator {
-                leader: leads && member.voter,
-                machine,
-                address: member.addr,
-                raft_id: member.raft_id,
-                voter: member.voter,
-                heard_ms: member.heard.map(|ago| u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)),
-            })
-        };
-        Ok(self.core.node.members().into_iter().filter_map(coordinator).collect())
+        group::list(&self.core)
+    }
+
+    async fn change_coordinators(
+        &self,
+        caller: Caller,
+        change: CoordinatorChange,
+    ) -> Result<ChangeProgress, Refused> {
+        match self.answerer(&caller)? {
+            Answerer::Here => group::change(&self.core, change).await,
+            Answerer::There(leader) => leader.change_coordinators(&change).await.map_err(refused),
+        }
     }
 
     async fn transfer_leadership(

@@ -8,6 +8,7 @@ mod events;
 mod failover;
 pub(crate) mod gate;
 mod goals;
+mod group;
 pub(crate) mod relay;
 mod server;
 pub(crate) mod session;
@@ -40,6 +41,7 @@ fn unchanged(why: MemberError) -> Refused {
     match why {
         MemberError::NotLeader { leader } => Refused::NotLeader(leader.as_ref().and_then(hint)),
         MemberError::Refused(_) => Refused::Rejected(why.to_string()),
+        MemberError::Unknown(_) => Refused::NotFound(why.to_string()),
         MemberError::Unfinished(_) => Refused::Unavailable(why.to_string()),
         MemberError::Stopped(_) => Refused::Internal(why.to_string()),
     }

@@ -119,7 +119,8 @@ impl SessionHandler for Session {
             }
             None => None,
         };
-        Ok(Reported { leader: core.leader(), lease })
+        let roster = core.roster(request.knows);
+        Ok(Reported { leader: core.leader(), lease, roster })
     }
 
     async fn watch(&self, caller: Caller, request: WatchRequest) -> Result<Answers<GoalUpdate>, Refused> {

@@ -103,7 +103,7 @@ impl Who {
     pub(crate) async fn report(&self, to: usize, report: Report, wants: Option<Epoch>) -> Option<LeaseGrant> {
         let (serial, age) = (self.serial(), Duration::ZERO);
         let cluster = self.cluster.clone();
-        let request = ReportRequest { cluster, report, wants_lease: wants, serial, age };
+        let request = ReportRequest { cluster, report, wants_lease: wants, serial, age, knows: None };
         self.coordinators[to].report(&request).await.ok()?.lease
     }
 

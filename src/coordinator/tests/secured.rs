@@ -38,7 +38,7 @@ fn report(who: &Who) -> ReportRequest {
         ..Report::of(who.name.clone(), who.directory.clone(), Server::NoData)
     };
     let (cluster, serial) = (who.cluster.clone(), who.serial());
-    ReportRequest { cluster, report, wants_lease: None, serial, age: Default::default() }
+    ReportRequest { cluster, report, wants_lease: None, serial, age: Default::default(), knows: None }
 }
 
 async fn refusal(client: &Client) -> String {

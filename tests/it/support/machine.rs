@@ -60,6 +60,11 @@ impl Machine {
         self.dir.join("node.toml")
     }
 
+    /// Whether its node file names an instance.
+    pub(crate) fn has_postgres(&self) -> bool {
+        fs::read_to_string(self.file()).is_ok_and(|text| text.contains("[[instance]]"))
+    }
+
     /// What its node said so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.join("node.log")).unwrap_or_default()

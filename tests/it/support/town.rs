@@ -83,6 +83,15 @@ impl Town {
         Self::with(names, |machine, all, _| coordinator_file(machine, all)).await
     }
 
+    /// Two machines with PostgreSQL, and a third that only votes; nothing runs.
+    pub(crate) async fn of_two_and_a_vote() -> Self {
+        Self::with(&["n1", "n2", "n3"], |machine, all, password| match machine.name.as_str() {
+            "n3" => coordinator_file(machine, all),
+            _ => node_file(machine, all, password).replace("instances = 3", "instances = 2"),
+        })
+        .await
+    }
+
     /// Three machines that speak TLS, and the authority of their certificates; nothing runs. The town's own client is
     /// an operator with a certificate.
     pub(crate) async fn secured() -> (Self, Authority) {
@@ -131,7 +140,7 @@ impl Town {
 
     /// Every PostgreSQL of the town.
     pub(crate) fn hosts(&self) -> Vec<HostSpec> {
-        self.machines.iter().map(Machine::host).collect()
+        self.machines.iter().filter(|machine| machine.has_postgres()).map(Machine::host).collect()
     }
 
     /// As whom an application connects.
@@ -208,6 +217,32 @@ impl Town {
         self.eventually(&format!("leadership to leave {machine}"), leader).await
     }
 
+    /// One machine more, with a coordinator alone that is to join the others' group; it runs.
+    pub(crate) fn join(&mut self, name: &str) {
+        let mut machine = Machine::new(self.dir(), name);
+        let all = self.machines.iter().chain([&machine]);
+        fs::write(machine.file(), coordinator_file(&machine, all) + "join = true\n").unwrap();
+        machine.start();
+        self.machines.push(machine);
+    }
+
+    /// Waits until so many vote, and the leader hears each of them.
+    pub(crate) async fn voters(&self, what: &str, count: usize) {
+        self.eventually(what, async || {
+            let members = self.client.list_coordinators().await.ok()?;
+            let heard =
+                members.iter().filter(|m| m.voter && (m.leader || m.heard_ms.is_some_and(|ms| ms < 1_500)));
+            (heard.count() == count && members.len() == count).then_some(())
+        })
+        .await;
+    }
+
+    /// Runs `interrex` again and again until it says something else than `not_yet`.
+    pub(crate) async fn ctl_until(&self, args: &[&str], not_yet: impl Fn(&Answer) -> bool) -> Answer {
+        let what = format!("interrex {} to say something else", args.join(" "));
+        self.eventually(&what, async || Some(self.ctl(args).await).filter(|answer| !not_yet(answer))).await
+    }
+
     /// The machine whose coordinator leads.
     pub(crate) async fn leader(&self) -> String {
         let leader = async || {
@@ -274,8 +309,9 @@ fn name() -> ClusterName {
     CLUSTER.parse().expect("a name")
 }
 
-fn coordinator_file(machine: &Machine, all: &[Machine]) -> String {
-    let members: Vec<String> = all.iter().map(|m| format!("{} = \"{}\"", m.name, m.coordinator())).collect();
+fn coordinator_file<'m>(machine: &Machine, all: impl IntoIterator<Item = &'m Machine>) -> String {
+    let members: Vec<String> =
+        all.into_iter().map(|m| format!("{} = \"{}\"", m.name, m.coordinator())).collect();
     format!(
         r#"name = "{name}"
 zone = "zone-of-{name}"

@@ -51,6 +51,8 @@ pub(crate) struct Running {
 pub(crate) struct Group {
     dir: tempfile::TempDir,
     addrs: BTreeMap<String, SocketAddr>,
+    /// Who came later: the others' files do not name them.
+    newcomers: Vec<String>,
     listeners: BTreeMap<String, std::net::TcpListener>,
     pub(crate) running: BTreeMap<String, Running>,
     pub(crate) limits: Limits,
@@ -71,7 +73,8 @@ impl Group {
             listeners.insert(format!("n{i}"), listener);
         }
         let dir = tempfile::tempdir().expect("a directory");
-        Self { dir, addrs, listeners, running: BTreeMap::new(), limits: Limits::default(), authority: None }
+        let (running, limits, newcomers) = Default::default();
+        Self { dir, addrs, newcomers, listeners, running, limits, authority: None }
     }
 
     /// The same, over TLS.
@@ -94,7 +97,9 @@ impl Group {
     }
 
     pub(crate) fn config(&self, name: &str) -> Config {
-        let members = self.addrs.iter().map(|(n, a)| (n.clone(), a.to_string())).collect();
+        let listed = |other: &String| other == name || !self.newcomers.contains(other);
+        let members = self.addrs.iter().filter(|(other, _)| listed(other));
+        let members = members.map(|(n, a)| (n.clone(), a.to_string())).collect();
         let mut config = Config::new(name, members, self.dir(name), &self.addr(name));
         config.limits = self.limits;
         config.tls = self.authority.as_ref().map(|authority| authority.machine(name));
@@ -212,10 +217,52 @@ impl Group {
             .unwrap_or_else(|_| panic!("{name} votes under its new id"));
     }
 
-    /// Takes over the address that another group's only machine had reserved.
-    pub(crate) fn adopt(&mut self, name: &str, mut other: Group) {
-        self.addrs.insert(name.to_owned(), other.addrs["n1"]);
-        self.listeners.extend(other.listeners.remove("n1").map(|l| (name.to_owned(), l)));
+    /// One machine more, with a free port and an empty directory, that is to join; not started.
+    pub(crate) fn newcomer(&mut self, name: &str) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        self.addrs.insert(name.to_owned(), listener.local_addr().expect("an address"));
+        self.listeners.insert(name.to_owned(), listener);
+        self.newcomers.push(name.to_owned());
+    }
+
+    /// Starts a machine that is to join.
+    pub(crate) async fn start_to_join(&mut self, name: &str) {
+        let config = Config { join: true, ..self.config(name) };
+        self.start_with(name, config).await;
+    }
+
+    pub(crate) fn adding(&self, name: &str) -> Wish {
+        Wish::Add(Peer { machine: name.to_owned(), addr: self.addr(name) })
+    }
+
+    /// Asks whoever leads, again and again, until it is done or refused; gives the voters.
+    pub(crate) async fn change(&self, wish: &Wish) -> Result<Vec<String>, MemberError> {
+        let began = Instant::now();
+        loop {
+            assert!(began.elapsed() < PATIENCE, "{wish:?} was never done");
+            let leader = self.leader().await;
+            match self.node(&leader).change_members(wish.clone()).await {
+                Ok(Progress::Done { voters }) => return Ok(voters),
+                Ok(Progress::Doing(_)) | Err(MemberError::NotLeader { .. }) => {}
+                Err(why) => return Err(why),
+            }
+        }
+    }
+
+    /// Why the group does not change so.
+    pub(crate) async fn refusal(&self, wish: &Wish) -> String {
+        match self.change(wish).await {
+            Err(MemberError::Refused(why) | MemberError::Unknown(why)) => why,
+            other => panic!("{wish:?}: {other:?}"),
+        }
+    }
+
+    /// Waits until a machine waits for something, and gives its words.
+    pub(crate) async fn waits_for(&self, name: &str, words: &str) -> String {
+        let mut waiting = self.node(name).waiting();
+        let says = waiting.wait_for(|line| line.as_ref().is_some_and(|line| line.contains(words)));
+        let line = tokio::time::timeout(PATIENCE, says).await.unwrap_or_else(|_| panic!("{name}: {words}"));
+        line.expect("it runs").clone().expect("a line")
     }
 
     /// Waits until a leader's heartbeats were answered by a quorum so many times more.

@@ -209,35 +209,6 @@ async fn an_entry_that_this_build_does_not_know_stops_the_node_and_nothing_after
     group.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_machine_is_added_and_removed_and_the_group_goes_on() {
-    let mut group = Group::of(3);
-    let four = Group::of(1);
-    group.start_all().await;
-    group.propose("entry 1").await;
-    let leader = group.leader().await;
-    let refused = group.node(&leader).add_voter("n4", &four.addr("n1")).await;
-    assert!(matches!(refused, Err(MemberError::Refused(_))), "nobody answers there: {refused:?}");
-
-    let mut config = group.config("n1");
-    (config.machine_name, config.advertise, config.dir) = ("n4".into(), four.addr("n1"), group.dir("n4"));
-    group.adopt("n4", four);
-    group.start_with("n4", config).await;
-    group.node(&leader).add_voter("n4", &group.addr("n4")).await.expect("added");
-    assert_eq!(group.node(&leader).members().iter().filter(|m| m.voter).count(), 4);
-    group.propose("entry 2").await;
-    group.everywhere(&entries(2)).await;
-
-    let gone = if leader == "n1" { "n2" } else { "n1" };
-    group.node(&leader).remove_voter(gone).await.expect("removed");
-    group.kill(gone).await;
-    let left: Vec<String> = group.node(&leader).members().into_iter().map(|m| m.machine).collect();
-    assert!(left.len() == 3 && !left.contains(&gone.to_owned()), "{left:?}");
-    group.propose("entry 3").await;
-    group.everywhere(&entries(3)).await;
-    group.stop().await;
-}
-
 #[tokio::test]
 async fn a_directory_in_use_or_half_gone_and_a_group_of_two_are_refused_in_one_line() {
     let mut group = Group::of(1);

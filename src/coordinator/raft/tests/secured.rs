@@ -54,9 +54,11 @@ async fn nobody_calls_in_another_machine_s_name() {
         assert!(status.message().contains(words), "{status:?}");
     };
 
-    // A certificate of the CA, for a machine that is no member.
+    // A certificate of the CA, for a machine that is no member: it may ask who is who, as a newcomer has to.
     let stranger = authority.machine("n9");
-    let status = dial(&group, "n1", Some(&stranger)).identify(asks("n9")).await.unwrap_err();
+    assert!(dial(&group, "n1", Some(&stranger)).identify(asks("n9")).await.is_ok());
+    let join = RaftJoinRequest { machine: "n9".to_owned(), addr: group.addr("n2"), raft_id: 7 };
+    let status = dial(&group, "n1", Some(&stranger)).join(join).await.unwrap_err();
     refused(
         status,
         "a call in the name of n9 came with a certificate for n9; n1 knows the members n1, n2, n3",

@@ -1,0 +1,228 @@
+//! Machines that come and go: what is done, what is refused before anything is written, and what is left when somebody
+//! dies in between.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use openraft::EntryPayload;
+use openraft::async_runtime::watch::WatchReceiver as _;
+
+use super::super::types::Membership;
+use super::super::*;
+use super::group::{Group, PATIENCE, entries};
+
+fn removing(name: &str) -> Wish {
+    Wish::Remove(name.to_owned())
+}
+
+/// A group of three whose leader is known, with an entry in its log.
+async fn three(mut group: Group) -> (Group, String) {
+    group.start_all().await;
+    group.propose("entry 1").await;
+    group.everywhere(&entries(1)).await;
+    let leader = group.leader().await;
+    (group, leader)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_join_a_group_of_three_and_its_leader_and_a_dead_one_leave_it() {
+    let (mut group, leader) = three(Group::of(3)).await;
+    for name in ["n4", "n5"] {
+        group.newcomer(name);
+        group.start_to_join(name).await;
+        group.waits_for(name, &format!("`interrex coordinator add {name}={}`", group.addr(name))).await;
+        let voters = group.change(&group.adding(name)).await.expect("added");
+        assert!(voters.contains(&name.to_owned()), "{voters:?}");
+        // Asked again, it is as it is.
+        assert_eq!(group.change(&group.adding(name)).await, Ok(voters));
+    }
+    group.propose("entry 2").await;
+    group.everywhere(&entries(2)).await;
+
+    let voters = group.change(&removing(&leader)).await.expect("removed");
+    assert_eq!((voters.len(), voters.contains(&leader)), (4, false), "{voters:?}");
+    assert_ne!(group.leader().await, leader);
+    let line = group.waits_for(&leader, "was removed from the group").await;
+    assert!(line.contains(&format!("`interrex coordinator add {leader}=")), "{line}");
+    assert_eq!(group.node(&leader).removed(), Some(line));
+
+    let second = group.leader().await;
+    let dead = group.names().into_iter().find(|n| *n != leader && *n != second).expect("a follower");
+    group.kill(&dead).await;
+    let voters = group.change(&removing(&dead)).await.expect("removed");
+    assert_eq!(voters.len(), 3, "{voters:?}");
+    let unknown = group.refusal(&removing(&dead)).await;
+    assert!(unknown.starts_with(&format!("{dead} is no coordinator of this group (")), "{unknown}");
+
+    // Whoever was removed is taken in again with the log that it has.
+    group.change(&group.adding(&leader)).await.expect("added again");
+    group.propose("entry 3").await;
+    group.everywhere(&entries(3)).await;
+    let mut waiting = group.node(&leader).waiting();
+    let votes = waiting.wait_for(Option::is_none);
+    tokio::time::timeout(PATIENCE, votes).await.expect("it votes").expect("it runs");
+    assert_eq!(group.node(&leader).removed(), None);
+    group.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removed_machine_disturbs_no_election_and_the_group_goes_on_without_it() {
+    let (mut group, leader) = three(Group::of(3)).await;
+    let gone = group.names().into_iter().find(|n| *n != leader).expect("a follower");
+    group.change(&removing(&gone)).await.expect("removed");
+    group.waits_for(&gone, "was removed from the group").await;
+    let term = group.node(&leader).leadership().borrow().term;
+    group.heartbeats(&leader, 30).await;
+    let now = group.node(&leader).leadership().borrow().clone();
+    assert!(now.mine && now.term == term, "{now:?}");
+    // Started again it knows no better, asks, and is quiet.
+    group.kill(&gone).await;
+    group.start(&gone).await;
+    group.waits_for(&gone, "was removed from the group").await;
+    assert_eq!(group.node(&leader).leadership().borrow().term, term);
+    group.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_must_not_be_is_refused_in_one_line_before_anything_is_written() {
+    let (mut group, leader) = three(Group::of(3)).await;
+    group.newcomer("n4");
+    let before = group.on_disk();
+    let adding = |name: &str, addr: String| Wish::Add(Peer { machine: name.to_owned(), addr });
+    let nobody = group.refusal(&group.adding("n4")).await;
+    assert!(
+        nobody.contains("does not answer as a coordinator") && nobody.contains("join = true"),
+        "{nobody}"
+    );
+    let taken = group.refusal(&adding("n4", group.addr("n1"))).await;
+    assert_eq!(taken, format!("{} is the address of n1: name the one of n4", group.addr("n1")));
+    let moved = group.refusal(&adding("n2", "127.0.0.1:1".to_owned())).await;
+    assert!(moved.starts_with("n2 belongs to the group already, at "), "{moved}");
+    let unknown = group.refusal(&removing("n9")).await;
+    assert_eq!(unknown, "n9 is no coordinator of this group (n1, n2, n3)");
+
+    // Another group's machine, under its own name and under a wrong one.
+    let mut other = Group::of(1);
+    other.start("n1").await;
+    other.propose("elsewhere").await;
+    let foreign = group.refusal(&adding("n7", other.addr("n1"))).await;
+    assert!(foreign.starts_with(&format!("n1 answers at {}, not n7", other.addr("n1"))), "{foreign}");
+    other.stop().await;
+    assert_eq!(group.on_disk(), before);
+
+    // With one silent, another voter would only raise the quorum; and without a second, nobody could agree.
+    let mut followers = group.names().into_iter().filter(|n| *n != leader && n != "n4");
+    let (dead, alive) = (followers.next().expect("a follower"), followers.next().expect("another"));
+    let dead_id = group.node(&dead).raft_id();
+    group.kill(&dead).await;
+    group.start_to_join("n4").await;
+    let unheard = async {
+        let node = group.node(&leader);
+        let mut metrics = node.inner.raft.metrics();
+        while node.heard_within(dead_id, change::ALIVE) {
+            metrics.changed().await.expect("it runs");
+        }
+    };
+    tokio::time::timeout(PATIENCE, unheard).await.expect("it falls silent");
+    let silent = group.refusal(&group.adding("n4")).await;
+    assert!(silent.starts_with(&format!("{dead} is not heard, ")), "{silent}");
+    let broken = group.refusal(&removing(&alive)).await;
+    assert!(
+        broken.starts_with(&format!("without {alive} 2 of 2 voters have to agree, and only 1")),
+        "{broken}"
+    );
+    // The dead one may go, and then the last is the only one.
+    group.change(&removing(&dead)).await.expect("removed");
+    group.change(&removing(&alive)).await.expect("removed");
+    let last = group.refusal(&removing(&leader)).await;
+    assert!(last.starts_with(&format!("{leader} is the only coordinator: ")), "{last}");
+    group.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_of_another_group_is_not_taken_and_one_that_is_to_join_forms_none() {
+    let (mut group, _) = three(Group::of(3)).await;
+    group.newcomer("n4");
+    // Its file names nobody but itself, and no join: it is a group of its own.
+    let alone = BTreeMap::from([("n4".to_owned(), group.addr("n4"))]);
+    let config = Config { group_members: alone, ..group.config("n4") };
+    group.start_with("n4", config).await;
+    let mut leads = group.node("n4").leadership();
+    let formed = leads.wait_for(|l| l.mine);
+    tokio::time::timeout(PATIENCE, formed).await.expect("it leads itself").expect("it runs");
+    let n4 = group.running.remove("n4").expect("it runs");
+    let foreign = group.refusal(&group.adding("n4")).await;
+    assert!(foreign.starts_with("n4 belongs to another group ("), "{foreign}");
+    assert!(foreign.contains("empty the directory 'raft' below its data_dir"), "{foreign}");
+    group.running.insert("n4".to_owned(), n4);
+    group.kill("n4").await;
+    group.wipe("n4");
+
+    // Nobody else is there: it waits, and makes nothing.
+    for name in ["n1", "n2", "n3"] {
+        group.kill(name).await;
+    }
+    group.start_to_join("n4").await;
+    group.waits_for("n4", "join = true, but no member of a group answers").await;
+    assert_eq!(group.node("n4").group_id(), 0);
+    for name in ["n1", "n2", "n3"] {
+        group.start(name).await;
+    }
+    group.change(&group.adding("n4")).await.expect("added");
+    group.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_leader_left_half_done_is_ended_by_the_next_and_by_asking_again() {
+    let (mut group, leader) = three(Group::of(3)).await;
+    group.newcomer("n4");
+    group.start_to_join("n4").await;
+    let id = group.node("n4").raft_id();
+    let peer = Peer { machine: "n4".to_owned(), addr: group.addr("n4") };
+    // The newcomer learns; its leader dies before it may vote, and has left the group between two sets of members.
+    let node = group.node(&leader).clone();
+    node.inner.raft.add_learner(id, peer, true).await.expect("it learns");
+    let old: BTreeSet<u64> = node.membership().voter_ids().collect();
+    let new: BTreeSet<u64> = old.iter().copied().chain([id]).collect();
+    let nodes: BTreeMap<u64, Peer> =
+        node.membership().nodes().map(|(id, peer)| (*id, peer.clone())).collect();
+    let between = Membership::new(vec![old, new], nodes).expect("a membership");
+    let left = node.inner.raft.append_membership(between, EntryPayload::Blank, []).await;
+    // The newcomer may have asked to vote by itself meanwhile, and then there is nothing half done.
+    drop((left, node));
+    group.kill(&leader).await;
+    let voters = group.change(&group.adding("n4")).await;
+    group.start(&leader).await;
+    let voters = match voters {
+        Ok(voters) => voters,
+        Err(_) => group.change(&group.adding("n4")).await.expect("added"),
+    };
+    assert_eq!(voters, ["n1", "n2", "n3", "n4"]);
+    let next = group.leader().await;
+    assert_eq!(group.node(&next).membership().get_joint_config().len(), 1);
+    group.propose("entry 2").await;
+    group.everywhere(&entries(2)).await;
+    group.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_tls_a_newcomer_is_believed_as_a_leader_by_everybody() {
+    let (mut group, leader) = three(Group::secured(3)).await;
+    group.newcomer("n4");
+    group.start_to_join("n4").await;
+    group.waits_for("n4", "does not list this machine").await;
+    group.change(&group.adding("n4")).await.expect("added");
+    group.node(&leader).transfer_leader("n4").await.expect("it takes over");
+    assert_eq!(group.leader().await, "n4");
+    // A log that is lost meanwhile is taken back by a leader whom its node file does not name.
+    let lost = group.names().into_iter().find(|n| n != "n4" && *n != leader).expect("a follower");
+    group.kill(&lost).await;
+    group.wipe(&lost);
+    group.start(&lost).await;
+    group.votes_under_its_new_id(&lost).await;
+    group.propose("entry 2").await;
+    group.everywhere(&entries(2)).await;
+    // Who was removed learns so, although nobody takes its word for a member's any more.
+    group.change(&removing(&lost)).await.expect("removed");
+    group.waits_for(&lost, "was removed from the group").await;
+    group.stop().await;
+}
