@@ -2,10 +2,16 @@
 //! acknowledges nothing that the newer does not hold. (A standby's word that it flushed may be on its way while that
 //! standby is sealed, and reach a primary that was stopped meanwhile: what it lets through is held.) A timeline bears
 //! the number of its epoch.
+//!
+//! What waits for nobody is kept apart by leases ([`crate::leases`]) and ends with them, but for the moment that it takes to
+//! kill a server: a machine that was suspended past its lease wakes up with commits that it had begun.
 
 use crate::{Fact, Property};
 use interrex_cluster::ids::InstanceName;
 use interrex_cluster::wal::TimelineId;
+
+/// Past its lease a server is killed within this.
+const KILLED_WITHIN_MS: u64 = 20;
 
 /// The newest timeline on which a commit was acknowledged, and by whom.
 #[derive(Default)]
@@ -24,9 +30,13 @@ impl Property for OneAcknowledges {
         if let Fact::Overridden { epoch, by_operator: true } = fact {
             self.overridden = epoch.0;
         }
-        let Fact::Acknowledged { by, timeline, commit, held } = fact else { return Ok(()) };
+        let Fact::Acknowledged { by, timeline, commit, held, alone } = fact else { return Ok(()) };
         match &self.newest {
             _ if timeline.0 < self.overridden => Ok(()),
+            _ if alone.is_some_and(|late| late > KILLED_WITHIN_MS) => {
+                Err(format!("{by} acknowledged commit {commit} alone, long after its lease was over"))
+            }
+            Some((newest, _)) if timeline < newest && alone.is_some_and(|late| late > 0) => Ok(()),
             Some((newest, _)) if timeline < newest && *held => Ok(()),
             Some((newest, who)) if timeline < newest => Err(format!(
                 "{by} acknowledged commit {commit} on timeline {timeline} after {who} had on timeline {newest}"

@@ -12,18 +12,35 @@ mod copies;
 mod epochs;
 mod goals;
 mod healing;
+mod leases;
+mod losses;
 mod promotions;
+mod reads;
+mod refusals;
 mod routes;
+mod rules;
 mod timelines;
 
 use interrex_cluster::command::Command;
 use interrex_cluster::ids::{Epoch, InstanceName};
+use interrex_cluster::problem::Wait;
 use interrex_cluster::record::Cluster;
 use interrex_cluster::wal::{Lsn, Position, TimelineId};
 use std::fmt;
 
 /// A commit, numbered by whoever made it.
 pub type CommitId = u64;
+
+/// A lease that has not run out, of a server that could acknowledge something under it.
+#[derive(Debug, Clone, Copy)]
+pub struct RunningLease<'a> {
+    /// Whose.
+    pub by: &'a InstanceName,
+    /// Of which epoch.
+    pub epoch: Epoch,
+    /// True when it acknowledges without any standby.
+    pub asynchronous: bool,
+}
 
 /// Something that happened, and that a property may judge.
 #[derive(Clone, Copy)]
@@ -78,6 +95,9 @@ pub enum Fact<'a> {
         commit: CommitId,
         /// True when the newest primary that has acknowledged anything holds it: it was flushed where that began.
         held: bool,
+        /// It waited for no standby: for how long the lease had been over by then, in milliseconds in which the machine
+        /// ran. Absent: it waited.
+        alone: Option<u64>,
     },
     /// A primary lets clients in.
     Serves {
@@ -94,6 +114,25 @@ pub enum Fact<'a> {
         epoch: Epoch,
         /// False when it was the cluster's own policy on asynchronous commits: then older leases have run out.
         by_operator: bool,
+    },
+    /// The leases that run at this moment, where there is more than one.
+    Leases {
+        /// All of them.
+        running: &'a [RunningLease<'a>],
+    },
+    /// A client that was routed to the primary read there.
+    Read {
+        /// From which instance.
+        by: &'a InstanceName,
+        /// The newest commit that it saw.
+        commit: CommitId,
+    },
+    /// A coordinator that leads decided to wait.
+    Refused {
+        /// The record that it decided upon.
+        record: &'a Cluster,
+        /// What for.
+        waits: &'a [Wait],
     },
     /// From here on nothing fails: any change of primary is needless.
     Calm,
@@ -157,6 +196,10 @@ impl Default for Checks {
                 Box::new(timelines::TimelinesAsRecorded::default()),
                 Box::new(goals::StampsOrderGoals::default()),
                 Box::new(copies::SoundCopiesCount),
+                Box::new(leases::OneRunningLease::default()),
+                Box::new(losses::NoLossBeyondPolicy),
+                Box::new(refusals::RefusalsNameWhatIsMissing),
+                Box::new(reads::NothingReadIsLost::default()),
                 Box::new(routes::RoutesAreTruthful),
                 Box::new(calm::NoNeedlessChange::default()),
                 Box::new(healing::Heals),

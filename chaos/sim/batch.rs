@@ -1,7 +1,8 @@
 //! Runs of seeds: one, with or without its play, or many, with what they found.
 
 use crate::plan::{Plan, Shape};
-use crate::reach::Reach;
+use crate::reach::{Danger, Reach};
+use crate::theme::Theme;
 use crate::trace::Trace;
 use crate::world::World;
 use interrex_check::Violation;
@@ -25,6 +26,12 @@ pub struct Outcome {
     /// Simulated time, in milliseconds.
     pub simulated_ms: u64,
     reach: Reach,
+}
+
+impl Outcome {
+    pub(crate) fn reached(&self, danger: Danger) -> bool {
+        self.reach.has(danger)
+    }
 }
 
 /// What came of many.
@@ -99,6 +106,13 @@ pub fn run(seed: u64) -> Outcome {
     run_plan(plan(seed))
 }
 
+/// Runs one seed of a primary that is asynchronous and cut off, with a clock that is off by far more than leases allow
+/// for.
+pub fn run_beyond_the_margin(seed: u64) -> Outcome {
+    let theme = Some(Theme::Deposed);
+    run_plan(Plan::of(seed, Shape { theme, beyond_margin: true, ..Shape::default() }))
+}
+
 /// Runs one seed and keeps its play, a line an event.
 pub fn play(seed: u64) -> (Outcome, Vec<String>) {
     play_plan(plan(seed))
@@ -106,7 +120,7 @@ pub fn play(seed: u64) -> (Outcome, Vec<String>) {
 
 pub(crate) fn play_plan(plan: Plan) -> (Outcome, Vec<String>) {
     let mut trace = Trace::kept();
-    trace.say(0, || format!("{plan:?}"));
+    plan.lines().into_iter().for_each(|line| trace.say(0, || line));
     let mut world = World::new(plan, trace);
     world.run();
     let outcome = outcome(&world);

@@ -33,6 +33,8 @@ pub(crate) enum Event {
     Healed,
     Calm,
     Client { client: usize },
+    Read,
+    Route { state: usize },
     GivesUp { client: usize, turn: u32 },
     // coordinators
     RaftTick,
@@ -110,6 +112,8 @@ impl Event {
             | Event::Healed
             | Event::Calm
             | Event::Client { .. }
+            | Event::Read
+            | Event::Route { .. }
             | Event::GivesUp { .. }
             | Event::RaftTick => None,
         }

@@ -13,6 +13,8 @@ impl World {
             Event::Healed => self.healed(),
             Event::Calm => self.fact(&Fact::Calm),
             Event::Client { client } => self.client(client),
+            Event::Read => self.read(),
+            Event::Route { state } => self.route(state),
             Event::GivesUp { client, turn } => self.gives_up(client, turn),
             Event::RaftTick => self.raft_tick(),
             Event::Commit { c, run, id } => self.commit(c, run, id),

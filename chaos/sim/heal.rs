@@ -4,6 +4,7 @@
 use crate::coordinator::Wish;
 use crate::event::Event;
 use crate::faults::Mend;
+use crate::reach::Danger;
 use crate::world::{MS, S, Time, World};
 use interrex_check::Fact;
 use interrex_cluster::record::Copy;
@@ -27,6 +28,9 @@ impl World {
             self.servers[i].slow_disk = 1;
             self.servers[i].full = false;
             self.agents[i].paused_until = self.agents[i].paused_until.min(now);
+        }
+        if self.plan.leaves_dead {
+            self.leave_one_dead();
         }
         for machine in 0..self.machines.len() {
             self.machines[machine].paused_until = self.machines[machine].paused_until.min(now);
@@ -55,6 +59,9 @@ impl World {
         match (missing, self.faults.whole_since) {
             (None, None) => {
                 self.say(|| "the cluster is whole".to_owned());
+                if self.faults.dead.contains(&true) {
+                    self.reach.note(Danger::WholeWithoutTheDead);
+                }
                 self.faults.whole_since = Some(self.now);
                 self.fact(&Fact::Calm);
             }
@@ -68,6 +75,14 @@ impl World {
             }
             (None, Some(_)) => {}
             (Some(_), Some(_)) => {}
+            (Some(_), None)
+                if self.now - self.faults.healing_since > HEALS_WITHIN && self.is_rightly_stuck() =>
+            {
+                self.say(|| "the living may not go on without the dead, and say so".to_owned());
+                self.reach.note(Danger::StuckRightly);
+                self.over = true;
+                return;
+            }
             (Some(missing), None) if self.now - self.faults.healing_since > HEALS_WITHIN => {
                 let tableau = if self.trace.on() { self.tableau() } else { String::new() };
                 self.say(|| tableau);
@@ -80,7 +95,7 @@ impl World {
         self.after(250 * MS, Event::Healed);
     }
 
-    /// What keeps the cluster from being whole, in words.
+    /// What keeps the living from being whole, in words.
     fn missing(&self) -> Option<String> {
         let Some(record) = self.record() else { return Some("there is no record".to_owned()) };
         let Some(reign) = record.primary.as_ref().filter(|reign| reign.open) else {
@@ -90,11 +105,15 @@ impl World {
         if !self.takes_clients(primary) {
             return Some(format!("{} lets no clients in", reign.instance));
         }
-        let wanted = record.spec.acks.min(record.instances.len() as u32 - 1);
-        for (name, member) in record.instances.iter().filter(|(name, _)| **name != reign.instance) {
+        let living = record.instances.keys().filter(|name| !self.is_dead(name));
+        let able = living.clone().filter(|name| **name != reign.instance).count() as u32;
+        let spec = &record.spec;
+        let wanted = spec.acks.min(able.max(spec.min_acks));
+        for name in living.filter(|name| **name != reign.instance) {
             let i = self.index(name);
-            if member.copy != Copy::Whole {
-                return Some(format!("the copy on {name} is not whole: {:?}", member.copy));
+            let copy = record.instances.get(name).map(|member| &member.copy);
+            if copy != Some(&Copy::Whole) {
+                return Some(format!("the copy on {name} is not whole: {copy:?}"));
             }
             let streams = self.servers[primary]
                 .proc

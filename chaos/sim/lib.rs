@@ -11,12 +11,15 @@ mod batch;
 mod begin;
 mod client;
 mod coordinator;
+mod dead;
+mod endpoint;
 mod event;
 mod faults;
 mod happen;
 mod heal;
 mod mutants;
 mod network;
+mod pinned;
 mod plan;
 mod postgres;
 mod reach;
@@ -28,8 +31,9 @@ mod trace;
 mod wal;
 mod world;
 
-pub use batch::{Batch, Outcome, batch, play, play_hash, run, shorten};
+pub use batch::{Batch, Outcome, batch, play, play_hash, run, run_beyond_the_margin, shorten};
 pub use interrex_check::Violation;
+pub use pinned::{PINNED, Pinned};
 
 #[cfg(feature = "mutants")]
 pub use interrex_cluster::mutants::Mutant;

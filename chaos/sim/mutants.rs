@@ -30,18 +30,18 @@ mod missed {
 
     /// Every rule that can be switched off.
     pub const MUTANTS: &[Missed] = &[
-        missed(Mutant::HistoryPreWrite, Theme::Superseded, "promoted-once-in-an-epoch", 20),
-        missed(Mutant::Seal, Theme::TakenOver, LOST, 100),
-        missed(Mutant::JointRules, Theme::Acknowledgers, LOST, 100),
-        missed(Mutant::Barrier, Theme::Acknowledgers, LOST, 200),
-        missed(Mutant::RetireOrder, Theme::Acknowledgers, LOST, 100),
-        missed(Mutant::GoalOrder, Theme::Acknowledgers, LOST, 200),
-        missed(Mutant::RestartGate, Theme::Superseded, "promoted-once-in-an-epoch", 100),
-        missed(Mutant::PositionByEpoch, Theme::Ahead, LOST, 100),
-        missed(Mutant::CloneCounts, Theme::HalfMade, "only-sound-copies-count", 200),
-        missed(Mutant::LeaseConfirmation, Theme::Deposed, "one-acknowledging-primary", 50),
-        missed(Mutant::EpochPersistence, Theme::Forgetful, "one-acknowledging-primary", 200),
-        missed(Mutant::HandOverSeal, Theme::HandOver, LOST, 300),
+        missed(Mutant::HistoryPreWrite, Theme::Superseded, "promoted-once-in-an-epoch", 50),
+        missed(Mutant::Seal, Theme::TakenOver, LOST, 50),
+        missed(Mutant::JointRules, Theme::Acknowledgers, LOST, 50),
+        missed(Mutant::Barrier, Theme::Acknowledgers, LOST, 50),
+        missed(Mutant::RetireOrder, Theme::Acknowledgers, LOST, 50),
+        missed(Mutant::GoalOrder, Theme::Acknowledgers, LOST, 50),
+        missed(Mutant::RestartGate, Theme::Superseded, "promoted-once-in-an-epoch", 50),
+        missed(Mutant::PositionByEpoch, Theme::Ahead, LOST, 50),
+        missed(Mutant::CloneCounts, Theme::HalfMade, "only-sound-copies-count", 50),
+        missed(Mutant::LeaseConfirmation, Theme::Deposed, "one-running-lease", 50),
+        missed(Mutant::EpochPersistence, Theme::Forgetful, "one-acknowledging-primary", 50),
+        missed(Mutant::HandOverSeal, Theme::HandOver, LOST, 100),
     ];
 
     const fn missed(mutant: Mutant, theme: Theme, property: &'static str, within: u64) -> Missed {

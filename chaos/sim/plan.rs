@@ -56,6 +56,8 @@ pub(crate) struct Plan {
     pub(crate) slow_promotions: u64,
     /// Between so much and so much every promotion has to replay; absent: as usual.
     pub(crate) promotions_ms: Option<(u64, u64)>,
+    /// Between so late and so late every startup process reads new settings; absent: as usual.
+    pub(crate) startups_ms: Option<(u64, u64)>,
     /// From here on things happen.
     pub(crate) begin_ms: u64,
     /// So long things fail.
@@ -163,6 +165,7 @@ impl Plan {
             slow_reloads: 3,
             slow_promotions: 10,
             promotions_ms: None,
+            startups_ms: None,
             begin_ms: if start == Start::Empty { 22_000 } else { 13_000 },
             faults_ms: 0,
             calm: false,
@@ -231,6 +234,37 @@ impl Plan {
             self.strikes.push(Planned { when: When::At { ms: at }, strike });
         }
         self.faults_ms = at + 6_000;
+    }
+
+    /// What it is, in a few lines: how the play begins.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let spec = self.spec.changes_since(&Spec::default()).join(" ");
+        let head = format!(
+            "seed {}: {} instances, {} coordinators, {} zones, begins {:?}; {spec}",
+            self.seed, self.instances, self.coordinators, self.zones, self.start
+        );
+        let world = format!(
+            "{} clients think {} ms; never promoted {:?}; drift {:?}; loss {} %, replays {} %; a leader believes for {} ms; \
+             laggard {:?} by {} ms; slow reloads {} %, promotions {} % {:?}; faults end at {} ms; one stays dead: {}",
+            self.clients,
+            self.think_ms,
+            self.never.map(|i| i + 1),
+            self.drift,
+            self.loss,
+            self.replays,
+            self.belief_ms,
+            self.laggard.map(|c| c + 1),
+            self.lag_ms,
+            self.slow_reloads,
+            self.slow_promotions,
+            self.promotions_ms,
+            self.faults_ms,
+            self.leaves_dead
+        );
+        let strikes = self.strikes.iter().enumerate();
+        let strikes =
+            strikes.map(|(n, planned)| format!("strike {n}: {:?}: {:?}", planned.when, planned.strike));
+        [head, world].into_iter().chain(strikes).collect()
     }
 
     /// Promotion preference of an instance; absent: never.

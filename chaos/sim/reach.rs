@@ -72,6 +72,22 @@ dangers! {
     SwitchoverAbandoned = "a switchover was given up",
     /// An operator accepted a loss.
     LossAccepted = "a failover went on by an operator's override",
+    /// A standby's WAL was thrown away before it had it.
+    SlotLost = "WAL that a standby had yet to receive was thrown away",
+    /// A disk was full.
+    DiskFull = "a server ended because its disk was full",
+    /// What waited was cancelled.
+    WaitsCancelled = "commits that waited for standbys were cancelled",
+    /// A machine never came back, and the others were whole without it.
+    WholeWithoutTheDead = "a cluster became whole although a machine stayed dead",
+    /// A machine never came back, and the others had to wait for it.
+    StuckRightly = "a cluster waited, rightly, for a machine that stayed dead",
+    /// An instance left.
+    Left = "an instance left the cluster",
+    /// A copy was made anew because somebody asked for that.
+    MadeAnew = "a copy was made anew on request",
+    /// A standby was restarted because somebody asked for that.
+    RestartedOnRequest = "a standby was restarted on request",
     /// A change of primary began while another was not finished.
     FailoverInFailover = "a failover began before the last one was open",
 }
@@ -87,13 +103,17 @@ impl Reach {
         self.bits |= 1 << danger as u64;
     }
 
+    pub(crate) fn has(self, danger: Danger) -> bool {
+        self.bits & (1 << danger as u64) != 0
+    }
+
     pub(crate) fn join(&mut self, other: Reach) {
         self.bits |= other.bits;
     }
 
     /// What a batch never reached, in words.
     pub(crate) fn missing(self) -> Vec<&'static str> {
-        let missing = |danger: &&Danger| self.bits & (1 << (**danger as u64)) == 0;
+        let missing = |danger: &&Danger| !self.has(**danger);
         Danger::ALL.iter().filter(missing).map(|danger| danger.text()).collect()
     }
 
@@ -137,6 +157,15 @@ impl World {
             Command::BeginHandOver { .. } => self.reach.note(Danger::HandedOver),
             Command::AbandonSwitchover { .. } => self.reach.note(Danger::SwitchoverAbandoned),
             Command::AcceptLoss { .. } => self.reach.note(Danger::LossAccepted),
+            Command::Remove { .. } => self.reach.note(Danger::Left),
+            Command::EndRestart { .. } => self.reach.note(Danger::RestartedOnRequest),
+            Command::EndRebuild { instance, .. } => {
+                use interrex_cluster::record::Asked;
+                let asked = before.instances.get(instance).and_then(|member| member.asked.as_ref());
+                if matches!(asked, Some(Asked::Reinit { .. })) {
+                    self.reach.note(Danger::MadeAnew);
+                }
+            }
             Command::ChangeRule { k: 0, .. } => self.reach.note(Danger::WentAlone),
             Command::MarkWhole { instance, .. } => {
                 let copy = before.instances.get(instance).map(|member| &member.copy);

@@ -29,11 +29,11 @@ pub(crate) enum Theme {
     TakenOver,
 }
 
-fn at(ms: u64) -> When {
+pub(crate) fn at(ms: u64) -> When {
     When::At { ms }
 }
 
-fn on(moment: Moment, nth: u32, after_ms: u64) -> When {
+pub(crate) fn on(moment: Moment, nth: u32, after_ms: u64) -> When {
     When::On { moment, nth, after_ms }
 }
 
@@ -51,7 +51,7 @@ impl Theme {
 }
 
 impl Plan {
-    fn add(&mut self, when: When, strike: Strike) {
+    pub(crate) fn add(&mut self, when: When, strike: Strike) {
         self.strikes.push(Planned { when, strike });
     }
 
@@ -95,9 +95,12 @@ impl Plan {
         let (leaves, slow) = (Target::Standby(k), Target::Standby(1 - k));
         self.add(at(begin), Strike::KillAgent { target: leaves, ms: 9_000 });
         self.add(at(begin), Strike::SlowDisk { target: slow, times: rng.range(100, 400), ms: 9_000 });
-        self.add(at(begin + rng.range(20, 200)), Strike::Asks(Wish::Reinit { of: leaves }));
+        let variant = rng.below(3);
+        // An old goal is to be the newest for a while: only once the agent has been silent for long is no rebuild granted.
+        let after = if variant == 2 { rng.range(1_600, 1_900) } else { rng.range(20, 200) };
+        self.add(at(begin + after), Strike::Asks(Wish::Reinit { of: leaves }));
         let primary = Target::Primary;
-        let fall = match rng.below(3) {
+        let fall = match variant {
             0 => {
                 self.add(on(Moment::RuleChanging, 1, 0), Strike::PauseAgent { target: primary, ms: 5_000 });
                 on(Moment::RuleChanging, 1, rng.range(150, 400))

@@ -7,6 +7,7 @@
 use crate::agent::Agent;
 use crate::client::Client;
 use crate::coordinator::{Coordinator, Log};
+use crate::endpoint::Endpoint;
 use crate::event::{Event, Scheduled};
 use crate::faults::Faults;
 use crate::network::Network;
@@ -67,6 +68,7 @@ pub(crate) struct World {
     pub(crate) agents: Vec<Agent>,
     pub(crate) servers: Vec<Postgres>,
     pub(crate) clients: Vec<Client>,
+    pub(crate) endpoint: Endpoint,
     pub(crate) archive: Archive,
     /// Where each commit lies.
     pub(crate) commits: Vec<Place>,
@@ -106,6 +108,7 @@ impl World {
             agents: names.iter().map(|name| Agent::new(name.clone(), plan.coordinators)).collect(),
             servers: names.iter().map(|_| Postgres::default()).collect(),
             clients: (0..plan.clients).map(|_| Client::default()).collect(),
+            endpoint: Endpoint::default(),
             archive: Archive::default(),
             commits: Vec::new(),
             newest: None,
@@ -141,6 +144,7 @@ impl World {
             let wait = self.rng.below(500 * MS);
             self.after(wait, Event::Client { client });
         }
+        self.after(S, Event::Read);
         self.plan_strikes();
         if self.plan.calm {
             // What was started a moment ago has to find itself first.

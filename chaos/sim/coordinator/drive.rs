@@ -3,6 +3,7 @@
 use super::log::Waits;
 use crate::event::Event;
 use crate::world::{MS, Time, World};
+use interrex_check::Fact;
 use interrex_cluster::apply::apply;
 use interrex_cluster::command::{Command, Entry};
 use interrex_cluster::decide::{Decision, decide};
@@ -89,6 +90,10 @@ impl World {
         }
         for wait in &decision.waits {
             self.reach.wait(wait);
+        }
+        self.coordinators[c].waits = !decision.waits.is_empty();
+        if !decision.waits.is_empty() {
+            self.fact(&Fact::Refused { record, waits: &decision.waits });
         }
         decision
     }

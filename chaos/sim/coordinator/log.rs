@@ -143,14 +143,16 @@ impl World {
         if self.log.leader == Some(winner) && self.coordinators[winner].leads == Some(self.log.term) {
             return;
         }
+        let before = self.log.term;
         self.log.term += 1;
         self.log.leader = Some(winner);
         self.log.leaderless_since = None;
         let term = self.log.term;
         self.say(|| format!("coordinator {} leads in term {term}", winner + 1));
-        // What an earlier leader had written to some is committed now, or never was.
+        // What the leader before had written to some is committed now, or never was. What one wrote that had been deposed
+        // by then is on no log that could win.
         let old = std::mem::take(&mut self.log.pending);
-        for pending in old {
+        for pending in old.into_iter().filter(|pending| pending.term == before) {
             if self.rng.percent(50) {
                 self.reach.note(Danger::OrphanEntry);
                 self.append(&pending.command);
@@ -360,6 +362,7 @@ impl World {
         }
         self.coordinators[c].applied = upto;
         self.tell_watchers(c);
+        self.tell_endpoint(c);
         if self.coordinators[c].leads.is_some() {
             self.look_soon(c, MS / 5);
         }

@@ -59,6 +59,8 @@ pub(crate) struct Coordinator {
     /// A proposal of the driver's is under way.
     pub(crate) proposing: Option<u64>,
     pub(crate) changed: bool,
+    /// Its last decision was to wait for something, or said so besides.
+    pub(crate) waits: bool,
     /// When it lost its quorum, as far as it knows itself to lead.
     pub(crate) lonely_since: Option<u64>,
 }

@@ -5,6 +5,7 @@
 
 use super::{Phase, Postgres, Proc};
 use crate::event::Event;
+use crate::reach::Danger;
 use crate::wal::Place;
 use crate::world::{MS, Time, World};
 use interrex_check::Fact;
@@ -76,6 +77,7 @@ impl World {
             return self.at(stalled_until, Event::Flush { i, life });
         }
         if self.servers[i].full {
+            self.reach.note(Danger::DiskFull);
             return self.kill_server(i, "could not write to its WAL: No space left on device");
         }
         let server = &mut self.servers[i];
@@ -134,7 +136,22 @@ impl World {
         self.acknowledge(i, through);
     }
 
+    /// For how long the lease had been over, in milliseconds and at least 1 once it is, while the machine ran.
+    fn past_its_lease(&self, i: usize) -> u64 {
+        let deadline = self.servers[i].proc.as_ref().and_then(|proc| proc.deadline);
+        let Some((_, deadline)) = deadline.filter(|(_, deadline)| self.clock(i) >= *deadline) else {
+            return 0;
+        };
+        let since = self.when(i, deadline).max(self.machines[i].paused_until.min(self.now));
+        1 + self.now.saturating_sub(since) / MS
+    }
+
     fn acknowledge(&mut self, i: usize, through: Vec<Waiter>) {
+        let waits = self.servers[i].proc.as_ref().is_some_and(|proc| proc.waits);
+        let alone = (!waits).then(|| self.past_its_lease(i));
+        if let (Some(last), Some(proc)) = (through.last(), self.servers[i].proc.as_mut()) {
+            proc.visible = proc.visible.max(Some(last.commit as u64));
+        }
         for waiter in through {
             match waiter.by {
                 By::Client(client, turn) if self.clients[client].turn != turn => {
@@ -153,7 +170,7 @@ impl World {
                         &mut self.checks,
                         &mut self.trace,
                         self.now,
-                        &Fact::Acknowledged { by, timeline, commit, held },
+                        &Fact::Acknowledged { by, timeline, commit, held, alone },
                     );
                     self.over |= !self.checks.violations().is_empty();
                     self.figures.acknowledged += 1;
@@ -180,7 +197,10 @@ impl World {
     /// What waits for standbys is cancelled: committed here, and the answer is a warning (F2). Whoever hears that knows
     /// nothing, and a beat proves nothing.
     pub(crate) fn cancel_waits(&mut self, i: usize) {
-        let Some(proc) = self.servers[i].proc.as_mut() else { return };
+        let Some(proc) = self.servers[i].proc.as_mut().filter(|proc| !proc.waiters.is_empty()) else {
+            return;
+        };
+        self.reach.note(Danger::WaitsCancelled);
         for waiter in std::mem::take(&mut proc.waiters) {
             self.unanswered_by(i, waiter.by);
         }
@@ -231,6 +251,11 @@ impl World {
         if !elected {
             return;
         }
+        let shown = self.shows(dir.end);
+        if let Some(proc) = self.servers[i].proc.as_mut().filter(|proc| proc.visible.is_none()) {
+            proc.visible = shown;
+        }
+        let Some(dir) = &self.servers[i].dir else { return };
         let (archive, commits, end, torn) = (&self.archive, &self.commits, dir.end, dir.torn);
         let holds = |commit: u64| {
             !torn && commits.get(commit as usize).is_some_and(|place| archive.includes(end, *place))

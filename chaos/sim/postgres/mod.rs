@@ -152,6 +152,8 @@ pub(crate) struct Proc {
     pub(crate) waiters: VecDeque<commit::Waiter>,
     /// Released up to here.
     pub(crate) released: u64,
+    /// The newest commit that shows.
+    pub(crate) visible: Option<u64>,
     pub(crate) receiver: Option<Receiver>,
     pub(crate) tries: bool,
     pub(crate) senders: Vec<Sender>,

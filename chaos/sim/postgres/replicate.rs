@@ -6,6 +6,7 @@
 
 use super::{Part, Phase, Receiver, Role, Sender};
 use crate::event::Event;
+use crate::reach::Danger;
 use crate::wal::Place;
 use crate::world::{MS, S, Time, World};
 use std::rc::Rc;
@@ -109,6 +110,7 @@ impl World {
             self.end_sender(upstream, link);
         }
         if self.thrown_away(i, upstream) {
+            self.reach.note(Danger::SlotLost);
             self.agents[i].miss_wal();
             return self.end_receiver(i);
         }
@@ -384,7 +386,10 @@ impl World {
                 Part::Checkpointer | Part::Sender(_) if slow => 3 * S,
                 Part::Checkpointer | Part::Sender(_) => 40 * MS,
             };
-            let wait = self.takes(i, MS / 2, most);
+            let wait = match self.plan.startups_ms.filter(|_| part == Part::Startup) {
+                Some((low, high)) => self.rng.range(low * MS, high * MS),
+                None => self.takes(i, MS / 2, most),
+            };
             self.after(wait, Event::Conf { i, life, part });
         }
     }

@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::reach::Danger;
 use crate::wal::Place;
 use crate::world::{MS, Time, World};
-use interrex_check::Fact;
+use interrex_check::{Fact, RunningLease};
 use interrex_cluster::ids::Epoch;
 use interrex_cluster::time::Instant;
 use interrex_cluster::wal::{Lsn, TimelineId};
@@ -41,6 +41,7 @@ impl World {
             unflushed: VecDeque::new(),
             waiters: VecDeque::new(),
             released: 0,
+            visible: None,
             receiver: None,
             tries: false,
             senders: Vec::new(),
@@ -301,5 +302,25 @@ impl World {
             proc.deadline = Some((epoch, until));
         }
         self.set_guard(i);
+        self.tell_leases();
+    }
+
+    /// Tells the properties which leases run, where there is more than one.
+    fn tell_leases(&mut self) {
+        let running = |i: usize| {
+            let proc = self.servers[i].proc.as_ref().filter(|proc| !proc.stopping)?;
+            let (epoch, _) = proc.deadline.filter(|(_, until)| self.clock(i) < *until)?;
+            let asynchronous = proc.phase == Phase::Primary && !proc.waits;
+            Some((i, epoch, asynchronous))
+        };
+        let running: Vec<_> = (0..self.servers.len()).filter_map(running).collect();
+        if running.len() > 1 {
+            let names = &self.names;
+            let told = |(i, epoch, asynchronous)| RunningLease { by: &names[i], epoch, asynchronous };
+            let running: Vec<RunningLease<'_>> = running.into_iter().map(told).collect();
+            let fact = Fact::Leases { running: &running };
+            crate::world::see(&mut self.checks, &mut self.trace, self.now, &fact);
+            self.over |= !self.checks.violations().is_empty();
+        }
     }
 }

@@ -39,3 +39,29 @@ fn a_play_that_is_not_kept_is_the_same_run() {
         assert_eq!((kept.events, kept.acknowledged), (run.events, run.acknowledged), "seed {seed}");
     }
 }
+
+/// Where the hashes of three plays stand: written anew with `UPDATE_GOLDEN=1 cargo test -p interrex-sim --test seeds`.
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden.txt");
+
+#[test]
+fn three_plays_are_what_they_were_on_every_machine_that_ever_ran_them() {
+    let told: String =
+        [7, 42, 1107].map(|seed| format!("{seed} {:016x}\n", interrex_sim::play_hash(seed))).concat();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(GOLDEN, &told).unwrap();
+    }
+    let golden = std::fs::read_to_string(GOLDEN).unwrap();
+    assert_eq!(
+        told, golden,
+        "the same seed plays differently: expected after a change of the rules or of the model, and a fault without one"
+    );
+}
+
+#[test]
+fn a_clock_beyond_the_margin_lets_two_leases_run_at_once() {
+    let broken = (0..20).filter(|seed| {
+        let violations = interrex_sim::run_beyond_the_margin(*seed).violations;
+        violations.first().is_some_and(|broken| broken.property == "one-running-lease")
+    });
+    assert!(broken.count() > 10, "leases are counted by clocks, and nobody noticed one that is half as fast");
+}

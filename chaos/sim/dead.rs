@@ -1,0 +1,89 @@
+//! Machines that are never mended. The rest of the cluster has to become whole without them; but for where the dead may
+//! hold what nobody else does: then it has to wait, and to say so.
+
+use crate::world::World;
+use interrex_cluster::ids::InstanceName;
+use interrex_cluster::record::{Cluster, CommitRule, Copy, Operation};
+use interrex_cluster::report::Seal;
+use std::collections::BTreeMap;
+
+/// So long a machine that stays dead would be off.
+const FOR_EVER_MS: u64 = 1_000_000_000;
+
+impl World {
+    pub(crate) fn is_dead(&self, name: &InstanceName) -> bool {
+        self.faults.dead[self.index(name)]
+    }
+
+    /// One machine stays dead, if the coordinators keep their majority and somebody is left to acknowledge.
+    pub(crate) fn leave_one_dead(&mut self) {
+        let Some(record) = self.record() else { return };
+        let members = record.instances.len();
+        let room = members >= 3 && record.spec.min_acks as usize + 2 <= members;
+        let may_die = |machine: &usize| {
+            let voter = *machine < self.coordinators.len() && self.coordinators.len() < 3;
+            let instance = *machine < self.names.len() && !room;
+            !voter && !instance
+        };
+        let mortal: Vec<usize> = (0..self.machines.len()).filter(may_die).collect();
+        if mortal.is_empty() {
+            return;
+        }
+        let machine = mortal[self.rng.index(mortal.len())];
+        self.say(|| format!("machine {} stays dead", machine + 1));
+        self.power_off(machine, FOR_EVER_MS);
+        self.faults.dead[machine] = true;
+    }
+
+    /// Whether nobody among the living may be promoted, or nobody may acknowledge, and the leader says what it waits for.
+    pub(crate) fn is_rightly_stuck(&self) -> bool {
+        let Some(record) = self.record().filter(|_| self.faults.dead.contains(&true)) else { return false };
+        let says_so = self.log.leader.is_some_and(|leader| self.coordinators[leader].waits);
+        let primary = record.primary.as_ref().map(|reign| &reign.instance);
+        let living = record.instances.keys().filter(|name| !self.is_dead(name)).count();
+        let short = record.spec.min_acks as usize >= living;
+        match primary {
+            // Writes wait for more than are left.
+            Some(primary) if !self.is_dead(primary) => short,
+            _ => says_so && !record.instances.keys().any(|name| self.could_win(record, name)),
+        }
+    }
+
+    /// Whether everybody who is left, sealed, would make the election of this one lawful.
+    fn could_win(&self, record: &Cluster, winner: &InstanceName) -> bool {
+        let seals = self.all_seals(record);
+        let whole =
+            |name: &InstanceName| record.instances.get(name).is_some_and(|member| member.copy == Copy::Whole);
+        let promotable = record.instances.get(winner).is_some_and(|member| member.priority.is_some());
+        let Some(won) = seals.get(winner).filter(|_| promotable && whole(winner) && !self.is_dead(winner))
+        else {
+            return false;
+        };
+        let below: BTreeMap<_, _> = seals.iter().filter(|(_, seal)| seal.position <= won.position).collect();
+        let holds = |rule: &CommitRule| {
+            let stopped = below.get(&rule.primary).is_some_and(|seal| seal.stopped);
+            let covered = rule.covered_at.is_some_and(|at| won.position >= at);
+            let unsealed = rule.standbys.iter().filter(|standby| !below.contains_key(standby)).count();
+            stopped || covered || unsealed < rule.k as usize
+        };
+        record.rules.iter().all(holds)
+    }
+
+    /// What the record has, and what the living could prove.
+    fn all_seals(&self, record: &Cluster) -> BTreeMap<InstanceName, Seal> {
+        let mut seals = match (&record.operation, &record.primary) {
+            (Operation::Failover(failover), None) => failover.seals.clone(),
+            _ => BTreeMap::new(),
+        };
+        let last = record.last_primary();
+        let epoch = record.epoch;
+        for (name, member) in record.instances.iter().filter(|(name, _)| !self.is_dead(name)) {
+            let end = self.servers[self.index(name)].dir.as_ref().map(|dir| dir.end);
+            if let Some(end) = end.filter(|_| member.copy == Copy::Whole) {
+                let (position, stopped) = (self.archive.position(end), last.as_ref() == Some(name));
+                seals.entry(name.clone()).or_insert(Seal { epoch, position, stopped, fork: None });
+            }
+        }
+        seals
+    }
+}

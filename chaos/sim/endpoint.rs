@@ -1,0 +1,68 @@
+//! An endpoint, and those who read through it: it knows the route that coordinators tell (`interrex_cluster::route`), never
+//! goes back to an older epoch, and sends its clients to nobody between two epochs. A reader sees what shows on the server
+//! that it is sent to, and the properties keep it in mind.
+
+use crate::event::Event;
+use crate::wal::Place;
+use crate::world::{MS, World};
+use interrex_check::Fact;
+use interrex_cluster::ids::Epoch;
+use interrex_cluster::route::route;
+
+/// Where an endpoint sends its clients.
+#[derive(Debug, Default)]
+pub(crate) struct Endpoint {
+    epoch: Epoch,
+    /// How much of the log is behind its route.
+    upto: usize,
+    writer: Option<usize>,
+}
+
+impl World {
+    /// A coordinator has applied something: the endpoint is told in a moment, whatever became of it by then.
+    pub(crate) fn tell_endpoint(&mut self, c: usize) {
+        let state = self.coordinators[c].applied;
+        let delay = self.rng.tail(MS / 10, 8 * MS);
+        self.after(delay, Event::Route { state });
+    }
+
+    /// The endpoint hears of a route.
+    pub(crate) fn route(&mut self, state: usize) {
+        let told = self.log.states[state].clone();
+        let Some(record) = &told.record else { return };
+        let route = route(record);
+        if (route.epoch, state) <= (self.endpoint.epoch, self.endpoint.upto) {
+            return;
+        }
+        let writer = route.writer.as_ref().map(|(name, _)| self.index(name));
+        self.endpoint = Endpoint { epoch: route.epoch, upto: state, writer };
+        if let Some((to, _)) = &route.writer {
+            self.fact(&Fact::Routed { epoch: route.epoch, to, record });
+        }
+    }
+
+    /// A reader's turn.
+    pub(crate) fn read(&mut self) {
+        let wait = self.rng.range(20 * MS, 200 * MS);
+        self.after(wait, Event::Read);
+        let Some(i) = self.endpoint.writer.filter(|i| self.takes_clients(*i)) else { return };
+        // It asks for a server that takes writes in the endpoint's epoch, and is sent away by any other.
+        let server = &self.servers[i];
+        let timeline = server.dir.as_ref().map(|dir| self.archive.timeline(dir.end.branch));
+        let commit = server.proc.as_ref().and_then(|proc| proc.visible);
+        if let Some(commit) = commit.filter(|_| timeline == Some(self.endpoint.epoch.0)) {
+            crate::world::see(
+                &mut self.checks,
+                &mut self.trace,
+                self.now,
+                &Fact::Read { by: &self.names[i], commit },
+            );
+        }
+    }
+
+    /// The newest commit that a server which lets clients in shows them: it has recovered all that it holds.
+    pub(crate) fn shows(&self, end: Place) -> Option<u64> {
+        let newest = self.commits.iter().rposition(|place| self.archive.includes(end, *place))?;
+        u64::try_from(newest).ok()
+    }
+}

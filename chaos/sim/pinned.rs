@@ -1,0 +1,103 @@
+//! Pinned plays: what the simulation once found, each with its story. A seed tells another story as soon as the model
+//! changes; these are written down strike by strike, and run with many seeds' latencies and clocks. Each names the state
+//! that it has to come by, or it would no longer be the story that it was.
+
+use crate::batch::{Outcome, run_plan};
+use crate::coordinator::Wish;
+use crate::faults::{Moment, Strike, Target};
+use crate::plan::{Plan, Shape};
+use crate::reach::Danger;
+use crate::theme::{Theme, at, on};
+
+/// A play that was found once.
+#[derive(Debug, Clone, Copy)]
+pub struct Pinned {
+    /// Its name.
+    pub name: &'static str,
+    /// What happened, and what was mended.
+    pub story: &'static str,
+    theme: Theme,
+    danger: Danger,
+    write: fn(&mut Plan),
+}
+
+/// All that are pinned.
+pub const PINNED: &[Pinned] = &[
+    Pinned {
+        name: "the-old-conninfo-gets-its-password-back",
+        story: "A hand-over goes on as a failover while the old primary serves on without its agent. A standby is sealed \
+                and follows the new primary, and its startup process, late to read its settings, still knows the old \
+                one. With the password in the same file it streamed from there again, and acknowledged. Each name to \
+                stream under has a password file of its own since.",
+        theme: Theme::HandOver,
+        danger: Danger::SwitchoverAbandoned,
+        write: |plan| plan.startups_ms = Some((250, 500)),
+    },
+    Pinned {
+        name: "the-rest-of-a-new-copy-is-gone",
+        story: "A copy is rewound, and its slot is lost before it has received what its data need. It lets nobody in \
+                before that, so nobody looked for the reason: it was starting for ever. It asks for a clone since.",
+        theme: Theme::TakenOver,
+        danger: Danger::SlotLost,
+        write: |plan| {
+            plan.strikes.clear();
+            let begin = plan.begin_ms;
+            plan.add(at(begin), Strike::Coup { to: 1, ms: 1_200 });
+            for after in [1, 3, 6, 10, 15, 25, 40, 60] {
+                plan.add(on(Moment::Rebuilt, 1, after), Strike::LoseSlot { target: Target::Any(0) });
+            }
+        },
+    },
+    Pinned {
+        name: "a-rule-that-needs-the-copy",
+        story: "Both standbys have to acknowledge. The old primary comes back past the fork and has to be rewound; its \
+                copy was kept until the newest rule is proved, and that rule asks for this very copy: no writes, for \
+                ever. Where too few others could prove the rule, the copy is rewound first since.",
+        theme: Theme::TakenOver,
+        danger: Danger::Rewound,
+        write: |plan| {
+            (plan.spec.acks, plan.spec.min_acks) = (2, 2);
+            plan.strikes.clear();
+            let begin = plan.begin_ms;
+            plan.add(at(begin), Strike::Coup { to: 1, ms: 1_500 });
+        },
+    },
+    Pinned {
+        name: "a-machine-is-suspended-past-its-lease",
+        story: "Commits wait for nobody. The primary's machine is suspended, another one takes over once its lease has \
+                surely run out, and it wakes with commits half done: it acknowledges for as long as its guard takes to \
+                kill it, some milliseconds. No lease can prevent that; that it lasts no longer is what is asked.",
+        theme: Theme::TakenOver,
+        danger: Danger::GuardKills,
+        write: |plan| {
+            (plan.spec.acks, plan.spec.max_data_loss) = (0, 16 << 20);
+            plan.strikes.clear();
+            let begin = plan.begin_ms;
+            plan.add(at(begin), Strike::PauseMachine { target: Target::Primary, ms: 5_400 });
+        },
+    },
+    Pinned {
+        name: "a-winner-reboots-in-the-middle-of-its-promotion",
+        story: "An elected machine reboots after its promotion, before that is confirmed. The instance waited for a new \
+                epoch, the leader for the instance. What ended after it was told to promote says so since.",
+        theme: Theme::TakenOver,
+        danger: Danger::CandidateDies,
+        write: |plan| {
+            plan.strikes.clear();
+            let begin = plan.begin_ms;
+            plan.add(at(begin), Strike::Asks(Wish::Failover { to: 1 }));
+            plan.add(on(Moment::Promoted, 1, 0), Strike::Power { target: Target::Primary, ms: 400 });
+        },
+    },
+];
+
+impl Pinned {
+    /// Plays it with the latencies and clocks of a seed. True when it came by the state that it is about.
+    pub fn play(&self, seed: u64) -> (Outcome, bool) {
+        let mut plan = Plan::of(seed, Shape { theme: Some(self.theme), ..Shape::default() });
+        (self.write)(&mut plan);
+        let outcome = run_plan(plan);
+        let reached = outcome.reached(self.danger);
+        (outcome, reached)
+    }
+}
