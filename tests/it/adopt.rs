@@ -156,6 +156,69 @@ async fn a_crashed_primary_of_a_later_timeline_is_taken_in_although_its_machine_
     assert!(!old.file("postgresql.auto.conf").contains("max_wal_senders"));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_that_was_promoted_by_hand_gives_up_what_it_wrote() {
+    let mut town = Town::without_a_cluster(2).await;
+    let old = Existing::primary(&town.machines[0]).await;
+    let strayed = Existing::standby(&town.machines[1], &old);
+    strayed.promote().await;
+    strayed.sql(CLUSTER, "insert into books values ('on timeline 2, which nobody counts')").await;
+    strayed.stop();
+    strayed.signal_standby();
+    old.sql(CLUSTER, "insert into books select 'more ' || n from generate_series(1, 10) n").await;
+    old.stop();
+
+    town.machines.iter_mut().for_each(Machine::start);
+    adopt(&town, &["--instances", "2"]).await;
+    let status = town.healthy("what was taken in beside a copy that strayed").await;
+    assert_eq!((primary(&status).as_str(), status.epoch.0), ("n1", 3), "timeline 2 is somebody's already");
+    let rebuilt = [town.told("rewinding", 0).await, town.told("cloning", 0).await].concat();
+    assert!(!rebuilt.is_empty() && rebuilt.iter().all(|text| text.starts_with("n2 ")), "{rebuilt:?}");
+    for name in ["n1", "n2"] {
+        town.eventually("the primary's rows, and no others, on every copy", async || {
+            let books = town.sql(name, "select count(*)::text from books").await.ok()?;
+            (books == ["110"]).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_configuration_outside_of_the_directory_is_refused_until_it_is_brought_in() {
+    let mut town = Town::without_a_cluster(1).await;
+    let old = Existing::primary(&town.machines[0]).await;
+    let etc = old.configured_elsewhere();
+    let before = town_postmasters(&[&old]);
+    town.machines.iter_mut().for_each(Machine::start);
+    adopt(&town, &["--instances", "1", "--take-over"]).await;
+    let refused = |status: &ClusterStatus| {
+        let lines = status.problems.iter().flat_map(|problem| &problem.evidence);
+        lines.filter(|line| line.contains("there is no postgresql.conf in ")).count() == 1
+    };
+    town.until("a configuration elsewhere is refused", refused).await;
+    assert_eq!(town_postmasters(&[&old]), before, "what does not fit is not stopped");
+
+    // The commands of docs/adopt.md.
+    let guide = include_str!("../../docs/adopt.md");
+    let commands =
+        guide.lines().map(str::trim).filter(|line| line.starts_with("cp -a ") || line.starts_with("sed -i "));
+    let commands: Vec<String> = commands
+        .map(|line| line.replace("/var/lib/postgresql/15/main", &old.pgdata().display().to_string()))
+        .collect();
+    assert_eq!(commands.len(), 2, "{commands:?}");
+    for command in &commands {
+        let done = std::process::Command::new("sh").args(["-c", command]).current_dir(&etc).status().unwrap();
+        assert!(done.success(), "{command}");
+    }
+    let status = town.healthy("what was configured elsewhere").await;
+    assert_eq!((primary(&status).as_str(), status.epoch.0), ("n1", 2));
+    let settings =
+        "select current_setting(name) from unnest(array['shared_buffers', 'work_mem', 'hba_file']) name";
+    let hba = old.pgdata().join("pg_hba.conf").display().to_string();
+    assert_eq!(old.sql("postgres", settings).await, ["24MB", "7MB", &hba]);
+    assert_eq!(town.sql("n1", "select count(*)::text from books").await.unwrap(), ["100"]);
+}
+
 /// First lines of postmaster.pid.
 fn town_postmasters(servers: &[&Existing]) -> Vec<String> {
     servers

@@ -690,3 +690,76 @@ mod first {
         assert_stops(&step(&goal, &Observed { deadline: None, ..reigning() }), Stop::Fence, "leave");
     }
 }
+
+mod adopted {
+    use super::*;
+    use crate::instance::observed::Offered;
+    use crate::report::Found;
+
+    fn found() -> Found {
+        Found {
+            system: SYSTEM,
+            standby: false,
+            running: None,
+            end: Some((at(1, 100), history(1, &[]))),
+            highest: TimelineId(1),
+            refused: None,
+            notes: Vec::new(),
+        }
+    }
+
+    fn looked(found: Found) -> Observed {
+        let data = Data::Strange { why: "not made by Interrex".to_owned() };
+        Observed { data, found: Some(found), memory: Memory::default(), ..seen(Server::Gone) }
+    }
+
+    /// Offered as incarnation 1, and not taken in yet.
+    fn offered() -> Observed {
+        let offered = Offered { incarnation: Incarnation(1), system: SYSTEM, standby: true, end: None };
+        let memory = Memory { offered: Some(offered), ..Memory::default() };
+        Observed { data: Data::Offered(SYSTEM), memory, ..seen(Server::Gone) }
+    }
+
+    #[test]
+    fn before_it_is_decided_only_a_server_that_may_be_stopped_is_touched() {
+        let goal = |stop| Goal::Adopt { incarnation: Incarnation(1), stop };
+        assert_waits(&step(&goal(false), &looked(found())), "all instances");
+        assert_waits(&step(&goal(true), &looked(found())), "all instances");
+        let running = looked(Found { running: Some(123), end: None, ..found() });
+        assert_waits(&step(&goal(false), &running), "left alone");
+        assert_eq!(step(&goal(true), &running), Step::StopFound);
+        let refused = looked(Found { refused: Some("no pg_hba.conf".to_owned()), ..found() });
+        assert!(matches!(step(&goal(true), &refused), Step::Refuse { .. }));
+        let empty = Observed { data: Data::Missing, found: None, ..looked(found()) };
+        assert_waits(&step(&goal(true), &empty), "all instances");
+    }
+
+    #[test]
+    fn a_directory_is_taken_in_under_a_goal_that_counts_it_and_no_other() {
+        assert_eq!(to_primary(false, &offered()), Step::TakeIn);
+        assert_eq!(step(&Goal::Stopped { epoch: E8, line: None }, &offered()), Step::TakeIn);
+        assert_eq!(step(&Goal::Standby(standby_goal()), &offered()), Step::TakeIn);
+        // Nothing says yet whom it is to be judged against.
+        let early = Goal::Standby(StandbyGoal { line: None, ..standby_goal() });
+        assert_waits(&step(&early, &offered()), "a primary");
+        let sealed = Goal::Sealed { epoch: E8, line: None, ended: None };
+        assert_waits(&step(&sealed, &offered()), "a primary");
+        // The record has no copy here: it was decided without this one.
+        let clone =
+            Goal::Standby(StandbyGoal { rebuild: Some((Rebuild::Clone, Incarnation(1))), ..standby_goal() });
+        assert!(matches!(step(&clone, &offered()), Step::Refuse { .. }));
+        assert!(matches!(step(&Goal::Bootstrap, &offered()), Step::Refuse { .. }));
+    }
+
+    #[test]
+    fn a_standby_that_cannot_let_its_agent_in_is_started_anew_to_receive_the_roles() {
+        let since = |seconds| Server::Silent { since: Duration::from_secs(seconds) };
+        let goal = Goal::Standby(standby_goal());
+        assert_stops(&step(&goal, &seen(since(10))), Stop::Fast, "not answered");
+        assert_waits(&step(&goal, &seen(since(9))), "not answered");
+        // Pointed at its upstream it may yet catch up; of one that an earlier agent started nothing is known.
+        for told_upstream in [follows_n1(), Upstream::Other] {
+            assert_waits(&step(&goal, &Observed { told_upstream, ..seen(since(60)) }), "not answered");
+        }
+    }
+}

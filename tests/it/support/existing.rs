@@ -77,10 +77,15 @@ impl Existing {
     }
 
     pub(crate) fn start(&self) {
+        self.start_with("");
+    }
+
+    fn start_with(&self, more: &str) {
         let sockets = self.pgdata.parent().expect("it has a parent");
         let log = sockets.join("own.log");
         as_postgres("pg_ctl", |command| {
-            let options = format!("-c port={} -c unix_socket_directories={}", self.port, sockets.display());
+            let own = sockets.display();
+            let options = format!("-c port={} -c unix_socket_directories={own}{more}", self.port);
             command
                 .args(["-w", "-t", "60", "-o", &options, "-l"])
                 .arg(log)
@@ -105,12 +110,41 @@ impl Existing {
         });
     }
 
+    /// As Debian has it: its configuration lies elsewhere, and says where everything is. Started again.
+    pub(crate) fn configured_elsewhere(&self) -> PathBuf {
+        self.stop();
+        let elsewhere = self.pgdata.with_file_name("etc");
+        fs::create_dir(&elsewhere).unwrap();
+        for name in ["postgresql.conf", "pg_hba.conf", "pg_ident.conf", "conf.d"] {
+            fs::rename(self.pgdata.join(name), elsewhere.join(name)).unwrap();
+        }
+        let (data, etc) = (self.pgdata.display(), elsewhere.display());
+        let places = format!(
+            "data_directory = '{data}'\nhba_file = '{etc}/pg_hba.conf'\nident_file = '{etc}/pg_ident.conf'\n\
+             external_pid_file = '{data}/../own.pid'\n"
+        );
+        let conf = elsewhere.join("postgresql.conf");
+        fs::write(&conf, fs::read_to_string(&conf).unwrap() + &places).unwrap();
+        self.start_with(&format!(" -c config_file={etc}/postgresql.conf"));
+        elsewhere
+    }
+
     /// As after a failover by hand: the primary of the next timeline.
     pub(crate) async fn promoted(&self) {
         self.stop();
+        self.signal_standby();
+        self.start();
+        self.promote().await;
+    }
+
+    /// From the next start on a standby.
+    pub(crate) fn signal_standby(&self) {
         fs::write(self.pgdata.join("standby.signal"), "").unwrap();
         self.give_away("standby.signal");
-        self.start();
+    }
+
+    /// By hand.
+    pub(crate) async fn promote(&self) {
         let promoted = self.sql("postgres", "select pg_promote()::text").await;
         assert_eq!(promoted, ["true"]);
     }
