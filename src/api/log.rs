@@ -21,10 +21,15 @@ use std::collections::BTreeMap;
 pub const LEVEL: u32 = 3;
 
 /// What a build has to know to apply the command. Level 2: planned changes of primary, pausing, setting, and what
-/// is asked of single instances. Level 3: an existing PostgreSQL that is taken in.
+/// is asked of single instances. Level 3: an existing PostgreSQL that is taken
+/// in, and a preferred instance that fetches what it lacks.
 fn level_of(command: &Command) -> u32 {
     match command {
-        Command::Create { adopt: Some(_), .. } | Command::TakeOver { .. } | Command::Adopt(_) => 3,
+        Command::Create { adopt: Some(_), .. }
+        | Command::TakeOver { .. }
+        | Command::Adopt(_)
+        | Command::BeginFetch { .. }
+        | Command::EndFetch { .. } => 3,
         Command::BeginSwitchover { .. }
         | Command::BeginHandOver { .. }
         | Command::AbandonSwitchover { .. }
@@ -43,6 +48,7 @@ fn level_of(command: &Command) -> u32 {
 fn level_of_record(cluster: &Cluster) -> u32 {
     let planned = match &cluster.operation {
         Operation::Adopt(_) => return 3,
+        Operation::Failover(failover) if failover.fetch.is_some() => return 3,
         Operation::Switchover(_) => true,
         Operation::Failover(failover) => failover.hand_over.is_some(),
         Operation::Gather | Operation::Bootstrap { .. } | Operation::None => false,

@@ -91,6 +91,39 @@ pub fn choose(view: &View<'_>, failover: &Failover, lossy: bool) -> Choice {
     Choice { winner, refusals }
 }
 
+/// The instance that is preferred to the winner, and behind it only by what it can receive in a moment: the operator's
+/// wish, or a better priority. Both run as standbys on one timeline, and nothing speaks against it but what it lacks.
+pub(crate) fn worth_fetching_for(
+    view: &View<'_>,
+    failover: &Failover,
+    winner: &InstanceName,
+) -> Option<InstanceName> {
+    if failover.fetch.is_some() || failover.hand_over.is_some() || failover.wanted.as_ref() == Some(winner) {
+        return None;
+    }
+    let runs = |name: &InstanceName| matches!(view.server(name), Some(Server::Standby(_)));
+    let sealed = |name: &InstanceName| failover.seals.get(name).filter(|seal| !seal.stopped && runs(name));
+    let most = sealed(winner)?.position;
+    let priority = view.member(winner)?.priority;
+    let lacks_little = |name: &InstanceName| {
+        let own = sealed(name).filter(|_| !failover.astray.contains(name)).map(|seal| seal.position);
+        own.is_some_and(|own| {
+            own.timeline == most.timeline
+                && own < most
+                && most.lsn.bytes_since(own.lsn) <= view.policy.fetch_within_bytes
+        })
+    };
+    let able = view.record.instances.iter().filter(|(name, member)| {
+        let content = view.fresh(name).is_some_and(|report| report.unfit.is_empty());
+        content && lacks_little(name) && objection(view, name, member).is_none()
+    });
+    let wanted = |name: &InstanceName| failover.wanted.as_ref() == Some(name);
+    let preferred = able.filter(|(name, member)| wanted(name) || member.priority < priority);
+    preferred
+        .min_by_key(|(name, member)| (!wanted(name), member.priority, (*name).clone()))
+        .map(|(name, _)| name.clone())
+}
+
 /// How well an instance fits the plan: a switchover's target, if it holds all that the old primary had; then the old
 /// primary itself, which costs nobody a rewind. Without a plan only the operator's wish to restart it counts.
 fn as_planned(failover: &Failover, name: &InstanceName, seal: &Seal) -> u8 {

@@ -151,6 +151,22 @@ pub enum Command {
         /// that loses nothing. Kept in the record for ever.
         loss: Option<String>,
     },
+    /// A preferred instance that is behind receives what it lacks before somebody is elected.
+    BeginFetch {
+        /// The epoch of the failover; refused in any other.
+        epoch: Epoch,
+        /// The preferred one.
+        to: InstanceName,
+        /// From whom.
+        from: InstanceName,
+    },
+    /// It holds that, or is not waited for any longer; it is sealed again.
+    EndFetch {
+        /// The epoch of the failover; refused in any other.
+        epoch: Epoch,
+        /// Why it is given up, in words; absent: it has what it lacked.
+        given_up: Option<String>,
+    },
     /// An operator accepts that acknowledged commits may be lost, so that the failover under way can elect.
     AcceptLoss {
         /// The epoch of the failover; refused in any other.

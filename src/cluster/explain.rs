@@ -183,6 +183,9 @@ impl std::fmt::Display for crate::command::Command {
                 let how = if seal.stopped { "stopped" } else { "sealed" };
                 write!(f, "record {instance} {how} at {}", seal.position)
             }
+            C::BeginFetch { to, from, .. } => write!(f, "have {to} fetch what it lacks from {from}"),
+            C::EndFetch { given_up: None, .. } => write!(f, "end the fetch"),
+            C::EndFetch { given_up: Some(why), .. } => write!(f, "give the fetch up: {why}"),
             C::AcceptLoss { epoch, .. } => write!(f, "accept loss in epoch {epoch}"),
             C::Elect { epoch, instance, k, standbys, loss } => {
                 write!(f, "elect {instance} for epoch {epoch}, {k} of {} to acknowledge", names(standbys))?;

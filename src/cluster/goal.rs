@@ -109,7 +109,7 @@ pub struct StandbyGoal {
     pub address: Address,
     /// `application_name` to stream under.
     pub name: String,
-    /// Slot to use at the upstream.
+    /// Slot to use at the upstream; empty: none, for a short while.
     pub slot: String,
     /// Ancestry of the upstream's timeline, the fork of this epoch included; absent while the upstream is not yet
     /// confirmed, when only instances sealed in this epoch follow.
@@ -188,6 +188,12 @@ fn without_a_primary(
             // Whatever else is asked of it waits until there is a primary again.
             follow(record, instance, from, hand_over.epoch)
                 .map(|goal| StandbyGoal { restart: None, ..goal })
+                .map_or_else(|| await_("the cluster's system identifier"), Goal::Standby)
+        }
+        _ if let Some(fetch) = record.fetching().filter(|fetch| fetch.to == *instance) => {
+            // It holds nothing that a slot would have to keep for long, and a standby has none for it.
+            follow(record, instance, &fetch.from, record.epoch)
+                .map(|goal| StandbyGoal { restart: None, slot: String::new(), line: record.line(), ..goal })
                 .map_or_else(|| await_("the cluster's system identifier"), Goal::Standby)
         }
         _ => sealed(record),

@@ -36,11 +36,17 @@ struct Phase {
     preparing: bool,
     /// The old primary of a switchover is still to stop.
     handing_over: bool,
+    /// Whether a preferred instance fetches what it lacks, or did.
+    fetching: Option<bool>,
 }
 
 impl Phase {
     fn of(record: &Cluster) -> Phase {
         let reign = record.primary.as_ref();
+        let fetch = match &record.operation {
+            Operation::Failover(failover) => failover.fetch.as_ref(),
+            _ => None,
+        };
         Phase {
             epoch: record.epoch,
             elected: reign.is_some(),
@@ -48,6 +54,7 @@ impl Phase {
             open: reign.is_some_and(|r| r.open),
             preparing: matches!(record.operation, Operation::Switchover(_)),
             handing_over: record.handing_over().is_some(),
+            fetching: fetch.map(|fetch| fetch.end.is_none()),
         }
     }
 }

@@ -36,6 +36,10 @@ pub struct Policy {
     /// How long an election that could be held waits for reachable standbys that are not sealed yet, so that the new
     /// primary has somebody to acknowledge its first commit.
     pub seal_grace: Duration,
+    /// A preferred instance that lacks more than this is not waited for. About a second of a local network.
+    pub fetch_within_bytes: u64,
+    /// How long it may take to fetch what it lacks, and again to be sealed with it. Leans toward having a primary.
+    pub fetch_patience: Duration,
     /// A hung server (no answer to probes) for so long is a failure of the primary.
     pub hung_after: Duration,
     /// With `on_crash = "restart"`: a primary that crashes again so soon is failed over all the same.
@@ -67,6 +71,8 @@ impl Default for Policy {
             standby_grace: ms(1_500),
             bootstrap_patience: ms(60_000),
             seal_grace: ms(400),
+            fetch_within_bytes: 64 << 20,
+            fetch_patience: ms(2_000),
             hung_after: ms(4_000),
             restarts_again_after: ms(60_000),
             judged_within: ms(15_000),

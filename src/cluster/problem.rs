@@ -228,6 +228,13 @@ pub enum Wait {
         /// For how much longer.
         left: Duration,
     },
+    /// A preferred instance fetches WAL that it lacks.
+    Fetch {
+        /// Who.
+        to: InstanceName,
+        /// From whom.
+        from: InstanceName,
+    },
     /// Sealed instances satisfy the rules, and none of them may be promoted.
     NoCandidate {
         /// Why not, one by one.
@@ -311,6 +318,9 @@ impl fmt::Display for Wait {
             ),
             Self::StandbyGrace { left } => {
                 write!(f, "gives reachable standbys {} more to be sealed too", span(*left))
+            }
+            Self::Fetch { to, from } => {
+                write!(f, "waits for {to}, which is preferred, to have all that {from} has")
             }
             Self::NoCandidate { refusals } => {
                 write!(f, "waits for somebody who may be promoted: ")?;

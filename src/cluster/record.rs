@@ -162,8 +162,32 @@ pub struct Failover {
     pub astray: BTreeSet<InstanceName>,
     /// Set when an operator accepted loss: the members that they assert to be stopped (may be none).
     pub loss_accepted: Option<BTreeSet<InstanceName>>,
+    /// A preferred instance fetches what it lacks first; at most one in an epoch. Absent: nobody has.
+    pub fetch: Option<Fetch>,
     /// When each phase ended, by the proposing leader's wall clock: for people and figures only.
     pub times: PhaseTimes,
+}
+
+/// Before somebody is elected, one sealed standby receives what it lacks from another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetch {
+    /// The preferred one.
+    pub to: InstanceName,
+    /// Who holds most, and is promoted if this comes to nothing.
+    pub from: InstanceName,
+    /// Where that was sealed.
+    pub until: Position,
+    /// Set when it is over: `to` is to be sealed again, and that seal may be higher than its first.
+    pub end: Option<FetchEnd>,
+}
+
+/// How a fetch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FetchEnd {
+    /// It said that it has all of it; its new seal is to prove that.
+    Told,
+    /// It is not waited for any longer. What it received meanwhile is no loss.
+    GivenUp,
 }
 
 /// Wall-clock marks of a failover.
@@ -339,6 +363,12 @@ impl Cluster {
     pub fn handing_over(&self) -> Option<&HandOver> {
         let Operation::Failover(failover) = &self.operation else { return None };
         failover.hand_over.as_ref().filter(|_| self.handed_over_at().is_none())
+    }
+
+    /// The fetch that is under way before an election.
+    pub fn fetching(&self) -> Option<&Fetch> {
+        let Operation::Failover(failover) = &self.operation else { return None };
+        failover.fetch.as_ref().filter(|fetch| fetch.end.is_none() && self.primary.is_none())
     }
 
     /// Where the old primary of a planned change ended: its server is gone, and nobody can receive anything more.

@@ -18,6 +18,7 @@ mod idle;
 mod neighbours;
 mod operations;
 mod paused;
+mod preferred_fetches;
 mod rejoin_clone;
 mod rejoin_rewind;
 mod rolled_back;

@@ -139,5 +139,6 @@ impl Instance {
 
 /// A goal's upstream, as settings have it.
 pub(super) fn upstream(goal: &StandbyGoal) -> Upstream {
-    Upstream { address: goal.address.clone(), name: goal.name.clone(), slot: Some(goal.slot.clone()) }
+    let slot = Some(goal.slot.clone()).filter(|slot| !slot.is_empty());
+    Upstream { address: goal.address.clone(), name: goal.name.clone(), slot }
 }

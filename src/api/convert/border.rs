@@ -42,7 +42,7 @@ fn what_the_rules_know_comes_back_as_it_went() {
     comes_back([samples::secrets()]);
     comes_back([samples::registration()]);
     comes_back(samples::clusters());
-    comes_back(samples::adopting_clusters());
+    comes_back(samples::clusters_of_level_3());
     let mut sealed_before = samples::clusters().remove(0);
     let held = Some(Position { timeline: TimelineId(7), lsn: Lsn(9) });
     sealed_before.instances.values_mut().for_each(|member| member.held = held);

@@ -45,6 +45,14 @@ impl Wire for Command {
             Command::AbandonSwitchover { epoch, why } => {
                 Pb::AbandonSwitchover(pb::AbandonSwitchoverCommand { epoch: epoch.0, why: why.clone() })
             }
+            Command::BeginFetch { epoch, to, from } => Pb::BeginFetch(pb::BeginFetchCommand {
+                epoch: epoch.0,
+                to: to.to_string(),
+                from: from.to_string(),
+            }),
+            Command::EndFetch { epoch, given_up } => {
+                Pb::EndFetch(pb::EndFetchCommand { epoch: epoch.0, given_up: given_up.clone() })
+            }
             Command::SetSpec { before, spec } => {
                 Pb::SetSpec(pb::SetSpecCommand { before: Some(before.to_pb()), spec: Some(spec.to_pb()) })
             }
@@ -154,6 +162,8 @@ fn field_of(pb: &Pb) -> &'static str {
         Pb::MarkWhole(_) => "mark_whole",
         Pb::TakeOver(_) => "take_over",
         Pb::Adopt(_) => "adopt",
+        Pb::BeginFetch(_) => "begin_fetch",
+        Pb::EndFetch(_) => "end_fetch",
     }
 }
 
@@ -182,6 +192,12 @@ fn read(pb: Pb) -> Result<Command, BadMessage> {
         }
         Pb::BeginHandOver(pb) => Command::BeginHandOver { epoch: Epoch(pb.epoch), to: name(pb.to, "to")? },
         Pb::AbandonSwitchover(pb) => Command::AbandonSwitchover { epoch: Epoch(pb.epoch), why: pb.why },
+        Pb::BeginFetch(pb) => Command::BeginFetch {
+            epoch: Epoch(pb.epoch),
+            to: name(pb.to, "to")?,
+            from: name(pb.from, "from")?,
+        },
+        Pb::EndFetch(pb) => Command::EndFetch { epoch: Epoch(pb.epoch), given_up: pb.given_up },
         Pb::SetPaused(pb) => Command::SetPaused { paused: pb.paused },
         Pb::SetSpec(pb) => {
             Command::SetSpec { before: need(pb.before, "before")?, spec: need(pb.spec, "spec")? }

@@ -1,10 +1,12 @@
 //! A longer change of a cluster, and how far it has come.
 
 use super::ids::{maybe_name, name, names, texts};
-use super::{BadMessage, Wire, need, set, unique};
+use super::{BadMessage, Wire, maybe, need, set, unique};
 use crate::pb;
 use interrex_cluster::ids::{Epoch, Revision};
-use interrex_cluster::record::{Adoption, Failover, HandOver, Operation, PhaseTimes, Switchover};
+use interrex_cluster::record::{
+    Adoption, Failover, Fetch, FetchEnd, HandOver, Operation, PhaseTimes, Switchover,
+};
 use interrex_cluster::time::WallMs;
 
 impl Wire for Operation {
@@ -73,6 +75,7 @@ impl Wire for Failover {
                 to: hand_over.to.to_string(),
                 epoch: hand_over.epoch.0,
             }),
+            fetch: self.fetch.as_ref().map(Wire::to_pb),
         }
     }
 
@@ -96,12 +99,35 @@ impl Wire for Failover {
                 .loss_accepted
                 .map(|loss| names(loss.fenced, "loss_accepted.fenced"))
                 .transpose()?,
+            fetch: maybe(pb.fetch, "fetch")?,
             times: PhaseTimes {
                 begun: WallMs(pb.begun_ms),
                 sealed: WallMs(pb.sealed_ms),
                 elected: WallMs(pb.elected_ms),
                 promoted: WallMs(pb.promoted_ms),
             },
+        })
+    }
+}
+
+impl Wire for Fetch {
+    type Pb = pb::operation::Fetch;
+
+    fn to_pb(&self) -> Self::Pb {
+        pb::operation::Fetch {
+            to: self.to.to_string(),
+            from: self.from.to_string(),
+            until: Some(self.until.to_pb()),
+            told: self.end.map(|end| end == FetchEnd::Told),
+        }
+    }
+
+    fn from_pb(pb: Self::Pb) -> Result<Self, BadMessage> {
+        Ok(Fetch {
+            to: name(pb.to, "to")?,
+            from: name(pb.from, "from")?,
+            until: need(pb.until, "until")?,
+            end: pb.told.map(|told| if told { FetchEnd::Told } else { FetchEnd::GivenUp }),
         })
     }
 }

@@ -11,8 +11,8 @@ use interrex_cluster::ids::{
 use interrex_cluster::problem::Severity;
 use interrex_cluster::receipt::Receipt;
 use interrex_cluster::record::{
-    Address, Adoption, Asked, Cluster, CommitRule, Copy, Failover, Fork, HandOver, Instance, Operation,
-    Override, PhaseTimes, Proposed, Reign, Removed, Secrets, Switchover, SyncTarget,
+    Address, Adoption, Asked, Cluster, CommitRule, Copy, Failover, Fetch, FetchEnd, Fork, HandOver, Instance,
+    Operation, Override, PhaseTimes, Proposed, Reign, Removed, Secrets, Switchover, SyncTarget,
 };
 use interrex_cluster::report::{
     Failing, Found, Knock, Need, Primary, Promotion, Proofs, Rebuild, Receiver, Report, Seal, Sender, Server,
@@ -176,6 +176,8 @@ pub(crate) fn commands() -> Vec<Command> {
         | Command::RecordReceipt { .. }
         | Command::TakeOver { .. }
         | Command::Adopt(_)
+        | Command::BeginFetch { .. }
+        | Command::EndFetch { .. }
         | Command::Remove { .. } => {}
     });
     all
@@ -275,16 +277,25 @@ fn third() -> Vec<Command> {
             copies: BTreeSet::new(),
             notes: Vec::new(),
         }),
+        Command::BeginFetch { epoch: Epoch(8), to: instance("n2"), from: instance("n3") },
+        Command::EndFetch { epoch: Epoch(8), given_up: None },
+        Command::EndFetch { epoch: Epoch(8), given_up: Some("n3 is silent".to_owned()) },
     ]
 }
 
-/// A cluster that is to adopt, which level 3 brought.
-pub(crate) fn adopting_clusters() -> Vec<Cluster> {
+/// Clusters with what level 3 brought: those that are to adopt, and those in which a preferred instance fetches WAL.
+pub(crate) fn clusters_of_level_3() -> Vec<Cluster> {
     let bare = clusters().into_iter().find(|cluster| cluster.name.as_str() == "new");
     let adoptions = [Adoption::default(), Adoption { take_over: true, stop: set(&["n1", "n2"]) }];
-    let named = adoptions.into_iter().enumerate().map(|(i, adoption)| Cluster {
-        name: format!("adopting-{i}").parse().unwrap(),
-        operation: Operation::Adopt(adoption),
+    let fetch = |end| {
+        let fetch = Fetch { to: instance("n2"), from: instance("n3"), until: position(9), end };
+        Operation::Failover(Failover { fetch: Some(fetch), ..failover() })
+    };
+    let fetches = [None, Some(FetchEnd::Told), Some(FetchEnd::GivenUp)].map(fetch);
+    let operations = adoptions.into_iter().map(Operation::Adopt).chain(fetches);
+    let named = operations.enumerate().map(|(i, operation)| Cluster {
+        name: format!("third-{i}").parse().unwrap(),
+        operation,
         ..bare.clone().expect("a cluster that is new")
     });
     named.collect()
@@ -319,8 +330,8 @@ pub(crate) fn entries() -> Vec<Entry> {
     commands().into_iter().chain(sparse).chain(later()).chain(third()).map(entry).collect()
 }
 
-fn operations() -> Vec<Operation> {
-    let failover = Failover {
+fn failover() -> Failover {
+    Failover {
         from: Some(instance("n1")),
         reason: "PostgreSQL on primary n1 is down".to_owned(),
         wanted: Some(instance("n3")),
@@ -328,8 +339,13 @@ fn operations() -> Vec<Operation> {
         seals: BTreeMap::from([(instance("n2"), seal()), (instance("n3"), Seal { fork: None, ..seal() })]),
         astray: BTreeSet::new(),
         loss_accepted: Some(BTreeSet::new()),
+        fetch: None,
         times: PhaseTimes { begun: WallMs(1), sealed: WallMs(2), elected: WallMs(3), promoted: WallMs(4) },
-    };
+    }
+}
+
+fn operations() -> Vec<Operation> {
+    let failover = failover();
     let bare = Failover {
         from: None,
         wanted: None,

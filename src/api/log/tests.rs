@@ -53,7 +53,7 @@ fn a_snapshot_of_level_2_still_means_what_it_meant() {
 
 #[test]
 fn a_snapshot_of_level_3_still_means_what_it_meant() {
-    let clusters = samples::adopting_clusters().into_iter().map(|cluster| (cluster.name.clone(), cluster));
+    let clusters = samples::clusters_of_level_3().into_iter().map(|cluster| (cluster.name.clone(), cluster));
     let kept = Snapshot { clusters: clusters.collect(), events: Vec::new() };
     let now = hex(&encode_snapshot(&kept.clusters, &kept.events));
     assert_eq!(THIRD_SNAPSHOT.trim(), now, "snapshot-1-level-3.hex, as this build would write it:\n{now}");

@@ -132,6 +132,7 @@ fn begun(epoch: Epoch, adopted: &Adopted, at: WallMs) -> Failover {
         seals: BTreeMap::from([(adopted.instance.clone(), seal)]),
         astray: BTreeSet::new(),
         loss_accepted: None,
+        fetch: None,
         times: PhaseTimes { begun: at, sealed: at, elected: at, promoted: WallMs::default() },
     }
 }

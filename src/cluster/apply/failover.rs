@@ -56,6 +56,7 @@ pub(super) fn end_reign(
         seals: BTreeMap::new(),
         astray: BTreeSet::new(),
         loss_accepted: None,
+        fetch: None,
         times: PhaseTimes { begun: at, ..PhaseTimes::default() },
     });
     cluster.revision = cluster.revision.next();
@@ -86,7 +87,7 @@ pub(super) fn record_seal(
         return Rejected::because(format!("the seal of {instance} belongs to epoch {}", seal.epoch));
     }
     match failover.seals.get(instance) {
-        Some(known) if known.stopped || !seal.stopped => return Ok(Vec::new()),
+        Some(known) if !is_news(failover, instance, *known, seal) => return Ok(Vec::new()),
         _ => {}
     }
     let how = if seal.stopped { "stopped" } else { "sealed" };
@@ -118,6 +119,12 @@ pub(super) fn record_seal(
         member.held = member.held.max(Some(position));
     }
     Ok(vec![("sealed", text)])
+}
+
+/// A second seal of an epoch says something new where the server was stopped since, or where it fetched WAL since.
+pub(crate) fn is_news(failover: &Failover, instance: &InstanceName, known: Seal, seal: Seal) -> bool {
+    let fetched = failover.fetch.as_ref().is_some_and(|fetch| fetch.end.is_some() && fetch.to == *instance);
+    !known.stopped && (seal.stopped || (fetched && seal.position > known.position))
 }
 
 pub(super) fn accept_loss(

@@ -207,6 +207,7 @@ pub(super) fn end_bootstrap(
         seals: BTreeMap::new(),
         astray: BTreeSet::new(),
         loss_accepted: None,
+        fetch: None,
         times: PhaseTimes::default(),
     });
     cluster.revision = cluster.revision.next();

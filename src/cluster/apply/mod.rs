@@ -6,12 +6,15 @@
 
 mod adoption;
 mod failover;
+mod fetch;
 mod maintenance;
 mod membership;
 mod rebuild;
 mod rule;
 mod switchover;
 mod wishes;
+
+pub(crate) use failover::is_news;
 
 use crate::command::{Command, Entry};
 use crate::event::Event;
@@ -96,6 +99,8 @@ fn apply_to(cluster: &mut Cluster, command: &Command, entry: &Entry) -> Done {
         Command::RecordSeal { instance, incarnation, seal } => {
             failover::record_seal(cluster, instance, *incarnation, *seal, entry.at)
         }
+        Command::BeginFetch { epoch, to, from } => fetch::begin(cluster, *epoch, to, from),
+        Command::EndFetch { epoch, given_up } => fetch::end(cluster, *epoch, given_up.as_deref()),
         Command::AcceptLoss { epoch, fenced } => failover::accept_loss(cluster, *epoch, fenced, entry.at),
         Command::Elect { epoch, instance, k, standbys, loss } => {
             let election =

@@ -1,7 +1,8 @@
 //! Begin → seals → elect → confirm → open: what a change of primary wants next (PROTOCOL.md 'Failover').
 
 use super::Advance;
-use super::switchover;
+use super::{fetch, switchover};
+use crate::apply::is_news;
 use crate::candidate::{self, Choice};
 use crate::command::Command;
 use crate::ids::InstanceName;
@@ -85,6 +86,9 @@ pub fn elect(view: &View<'_>, memory: &Memory, failover: &Failover) -> Advance {
     if let Some(handing_over) = switchover::handing_over(view, memory, failover) {
         return handing_over;
     }
+    if let Some(fetching) = fetch::go_on(view, memory, failover) {
+        return fetching;
+    }
     let unsatisfied: Vec<&CommitRule> =
         view.record.rules.iter().filter(|rule| !quorum::satisfied(rule, &failover.seals)).collect();
     let missing: Vec<Wait> =
@@ -111,6 +115,9 @@ pub fn elect(view: &View<'_>, memory: &Memory, failover: &Failover) -> Advance {
     if let Some(wait) = grace(view, memory, failover, &winner) {
         return Advance::wait(wait);
     }
+    if let Some(fetching) = fetch::begin(view, failover, &winner).filter(|_| loss.is_none()) {
+        return fetching;
+    }
     let standbys = candidate::first_standbys(view, failover, &winner);
     let k = acks_for(view, failover, &winner, &standbys);
     Advance::command(Command::Elect { epoch: view.record.epoch, instance: winner, k, standbys, loss })
@@ -124,7 +131,7 @@ fn seals(view: &View<'_>, failover: &Failover) -> Vec<Command> {
         let member = view.member(name)?;
         let seal = report.proofs.sealed.filter(|seal| seal.epoch == record.epoch)?;
         let counts = member.copy == Copy::Whole && member.incarnation == report.incarnation;
-        let new = failover.seals.get(name).is_none_or(|known| seal.stopped && !known.stopped);
+        let new = failover.seals.get(name).is_none_or(|known| is_news(failover, name, *known, seal));
         // One that the record would reject must not hold up the election for ever.
         let counts = counts && quorum::counted(record, name, seal).is_ok() && report.doubt.is_none();
         (counts && new).then(|| Command::RecordSeal {

@@ -4,6 +4,7 @@
 pub mod adopt;
 pub mod bootstrap;
 pub mod failover;
+mod fetch;
 pub mod maintenance;
 pub mod preview;
 pub mod rejoin;

@@ -50,11 +50,14 @@ pub fn failover(view: &View<'_>, wanted: Option<&InstanceName>) -> Preview {
         seals,
         astray: BTreeSet::new(),
         loss_accepted: None,
+        fetch: None,
         times: PhaseTimes::default(),
     };
     let Choice { winner, refusals } = candidate::choose(view, &imagined, false);
     let refusals = refusals.into_iter().filter_map(|refusal| unimagined(refusal, &reign.instance)).collect();
     let mut obstacles: Vec<String> = hopeless(view).iter().map(in_the_way).collect();
+    let fetches = winner.as_ref().and_then(|winner| candidate::worth_fetching_for(view, &imagined, winner));
+    let winner = fetches.or(winner);
     if let (Some(wanted), Some(winner)) = (wanted, &winner)
         && wanted != winner
     {

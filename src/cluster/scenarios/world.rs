@@ -154,6 +154,13 @@ impl World {
                 let epoch = self.cluster().epoch;
                 self.edit(&name(who), |report| report.proofs.opened = Some(epoch));
             }
+            ["fetches", who, "from", from, rest @ ..] => {
+                let (from, lsn) = (name(from), arg(rest, "at").map_or(END, |lsn| lsn.parse().unwrap()));
+                self.edit(&name(who), |report| {
+                    report.proofs.sealed = None;
+                    report.server = standby(Some(&from), Epoch(7), lsn);
+                });
+            }
             ["streams", who, rest @ ..] => self.streams(&name(who), rest),
             ["proves", who] => {
                 let proof = (self.cluster().epoch, self.cluster().sync.number);
@@ -607,6 +614,10 @@ impl World {
             "switchover" => Command::BeginSwitchover { epoch, to: who.unwrap() },
             "hand-over" => Command::BeginHandOver { epoch, to: who.unwrap() },
             "abandon" => Command::AbandonSwitchover { epoch, why: "asked for".to_owned() },
+            "fetch" => {
+                Command::BeginFetch { epoch, to: who.unwrap(), from: name(arg(words, "from").unwrap()) }
+            }
+            "end-fetch" => Command::EndFetch { epoch, given_up: None },
             "set" => {
                 let before = self.cluster().spec.clone();
                 let mut spec = before.clone();
