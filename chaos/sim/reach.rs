@@ -54,6 +54,10 @@ dangers! {
     LossRefused = "an automatic loss was refused",
     /// The old primary itself satisfied the rules.
     OldPrimarySeals = "the old primary was sealed and stopped",
+    /// A preferred instance fetched what it lacked.
+    Fetched = "a preferred instance fetched what it lacked before it was elected",
+    /// A fetch came to nothing.
+    FetchGivenUp = "a preferred instance did not get what it lacked",
     /// The old primary was elected again.
     OldPrimaryWins = "the old primary was elected again",
     /// Somebody won from a timeline that was never confirmed.
@@ -155,6 +159,8 @@ impl World {
                 self.notice_lease(after);
             }
             Command::BeginHandOver { .. } => self.reach.note(Danger::HandedOver),
+            Command::EndFetch { given_up: None, .. } => self.reach.note(Danger::Fetched),
+            Command::EndFetch { given_up: Some(_), .. } => self.reach.note(Danger::FetchGivenUp),
             Command::AbandonSwitchover { .. } => self.reach.note(Danger::SwitchoverAbandoned),
             Command::AcceptLoss { .. } => self.reach.note(Danger::LossAccepted),
             Command::Remove { .. } => self.reach.note(Danger::Left),
