@@ -2,8 +2,8 @@
 //! first and settled by the primary's answer. Nothing is half in force: the spec changes whole or not at all.
 
 use super::{Done, Rejected};
-use crate::ids::Revision;
-use crate::record::{Cluster, Proposed};
+use crate::ids::{InstanceName, Revision};
+use crate::record::{Asked, Cluster, Instance, Proposed};
 use crate::spec::Spec;
 
 pub(super) fn set(cluster: &mut Cluster, before: &Spec, spec: &Spec) -> Done {
@@ -18,7 +18,7 @@ pub(super) fn set(cluster: &mut Cluster, before: &Spec, spec: &Spec) -> Done {
             "another change is being judged: {changes}; ask again in a moment"
         ));
     }
-    spec.check(cluster.instances.len()).map_err(Rejected)?;
+    fits(cluster, spec).map_err(Rejected)?;
     if spec == before {
         return Ok(Vec::new());
     }
@@ -42,7 +42,7 @@ pub(super) fn settle(cluster: &mut Cluster, number: Revision, refused: Option<&s
         return Rejected::because(format!("change {number} is not being judged"));
     };
     // An instance may have come or gone since.
-    let wrong = refused.map(str::to_owned).or_else(|| proposed.spec.check(cluster.instances.len()).err());
+    let wrong = refused.map(str::to_owned).or_else(|| fits(cluster, &proposed.spec).err());
     match wrong {
         None => Ok(vec![in_force(cluster, proposed.spec)]),
         Some(why) => {
@@ -50,6 +50,24 @@ pub(super) fn settle(cluster: &mut Cluster, number: Revision, refused: Option<&s
             Ok(vec![("set-refused", format!("nothing is changed: {why}"))])
         }
     }
+}
+
+/// Whether the wishes go together, and with what was asked of single instances: who is to leave is not counted among those
+/// who acknowledge, or it could never go.
+fn fits(cluster: &Cluster, spec: &Spec) -> Result<(), String> {
+    spec.check(cluster.instances.len())?;
+    let leaves = |(_, member): &(&InstanceName, &Instance)| member.asked == Some(Asked::Leave);
+    let Some((leaving, _)) = cluster.instances.iter().find(leaves) else { return Ok(()) };
+    let stay = cluster.instances.iter().filter(|member| !leaves(member)).count();
+    let standbys = u32::try_from(stay).unwrap_or(u32::MAX).saturating_sub(1);
+    if spec.acks <= standbys {
+        return Ok(());
+    }
+    Err(format!(
+        "acks = {}: {leaving} is to leave, and {standbys} standbys stay; take that back with: interrex instance keep {} \
+         {leaving}",
+        spec.acks, cluster.name
+    ))
 }
 
 fn in_force(cluster: &mut Cluster, spec: Spec) -> (&'static str, String) {
