@@ -44,7 +44,7 @@ impl Phase {
     fn of(record: &Cluster) -> Phase {
         let reign = record.primary.as_ref();
         let fetch = match &record.operation {
-            Operation::Failover(failover) => failover.fetch.as_ref(),
+            Operation::Failover(failover) => failover.fetch.as_deref(),
             _ => None,
         };
         Phase {

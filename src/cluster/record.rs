@@ -163,7 +163,7 @@ pub struct Failover {
     /// Set when an operator accepted loss: the members that they assert to be stopped (may be none).
     pub loss_accepted: Option<BTreeSet<InstanceName>>,
     /// A preferred instance fetches what it lacks first; at most one in an epoch. Absent: nobody has.
-    pub fetch: Option<Fetch>,
+    pub fetch: Option<Box<Fetch>>,
     /// When each phase ended, by the proposing leader's wall clock: for people and figures only.
     pub times: PhaseTimes,
 }
@@ -368,7 +368,7 @@ impl Cluster {
     /// The fetch that is under way before an election.
     pub fn fetching(&self) -> Option<&Fetch> {
         let Operation::Failover(failover) = &self.operation else { return None };
-        failover.fetch.as_ref().filter(|fetch| fetch.end.is_none() && self.primary.is_none())
+        failover.fetch.as_deref().filter(|fetch| fetch.end.is_none() && self.primary.is_none())
     }
 
     /// Where the old primary of a planned change ended: its server is gone, and nobody can receive anything more.

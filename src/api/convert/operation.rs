@@ -75,7 +75,7 @@ impl Wire for Failover {
                 to: hand_over.to.to_string(),
                 epoch: hand_over.epoch.0,
             }),
-            fetch: self.fetch.as_ref().map(Wire::to_pb),
+            fetch: self.fetch.as_deref().map(Wire::to_pb),
         }
     }
 
@@ -99,7 +99,7 @@ impl Wire for Failover {
                 .loss_accepted
                 .map(|loss| names(loss.fenced, "loss_accepted.fenced"))
                 .transpose()?,
-            fetch: maybe(pb.fetch, "fetch")?,
+            fetch: maybe(pb.fetch, "fetch")?.map(Box::new),
             times: PhaseTimes {
                 begun: WallMs(pb.begun_ms),
                 sealed: WallMs(pb.sealed_ms),

@@ -289,7 +289,7 @@ pub(crate) fn clusters_of_level_3() -> Vec<Cluster> {
     let adoptions = [Adoption::default(), Adoption { take_over: true, stop: set(&["n1", "n2"]) }];
     let fetch = |end| {
         let fetch = Fetch { to: instance("n2"), from: instance("n3"), until: position(9), end };
-        Operation::Failover(Failover { fetch: Some(fetch), ..failover() })
+        Operation::Failover(Failover { fetch: Some(Box::new(fetch)), ..failover() })
     };
     let fetches = [None, Some(FetchEnd::Told), Some(FetchEnd::GivenUp)].map(fetch);
     let operations = adoptions.into_iter().map(Operation::Adopt).chain(fetches);

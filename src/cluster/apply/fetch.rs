@@ -23,7 +23,7 @@ pub(super) fn begin(cluster: &mut Cluster, epoch: Epoch, to: &InstanceName, from
             "{to} at {behind} lacks nothing that {from} could send from {until}"
         ));
     }
-    failover.fetch = Some(Fetch { to: to.clone(), from: from.clone(), until, end: None });
+    failover.fetch = Some(Box::new(Fetch { to: to.clone(), from: from.clone(), until, end: None }));
     let bytes = until.lsn.bytes_since(behind.lsn);
     cluster.revision = cluster.revision.next();
     Ok(vec![("fetching", format!("{to} is preferred and fetches {bytes} bytes that it lacks from {from}"))])

@@ -21,7 +21,7 @@ pub(super) fn begin(view: &View<'_>, failover: &Failover, winner: &InstanceName)
 
 /// A fetch is under way, or is over and has not been proved by a new seal yet.
 pub(super) fn go_on(view: &View<'_>, memory: &Memory, failover: &Failover) -> Option<Advance> {
-    let fetch = failover.fetch.as_ref()?;
+    let fetch = failover.fetch.as_deref()?;
     let epoch = view.record.epoch;
     let end = |given_up: Option<String>| Some(Advance::command(Command::EndFetch { epoch, given_up }));
     let took = memory.in_phase_for(view.now);
