@@ -7,6 +7,7 @@ mod arguments;
 mod log;
 mod node;
 mod notify;
+mod recover;
 mod reload;
 
 use clap::{Parser, Subcommand};
@@ -106,6 +107,9 @@ fn run(cli: Cli) -> Result<ExitCode, Failed> {
         Command::Node { config, check } => node::run(&config, check),
         Command::Ledger(args) => {
             runtime()?.block_on(interrex_ledger::main(args)).map_err(|e| Failed::new(e.exit_code(), e))
+        }
+        Command::Ctl(interrex_ctl::Command::Coordinator(interrex_ctl::Coordinator::Recover(args))) => {
+            runtime()?.block_on(recover::run(&args))
         }
         Command::Ctl(command) => {
             let done = runtime()?.block_on(interrex_ctl::run(&cli.common, &command, &mut io::stdout()));

@@ -24,6 +24,9 @@ pub struct Decision {
 /// Decides what is to happen next in one cluster.
 pub fn decide(view: &View<'_>, memory: &Memory) -> Decision {
     let problems = diagnose::diagnose(view, memory);
+    if diagnose::record::ahead(view).is_some() {
+        return Decision { problems, ..Decision::default() };
+    }
     let Advance { mut commands, mut waits } = rank(view, memory, &problems);
     commands.extend(rejoin::receipts(view));
     if view.record.paused {

@@ -99,6 +99,11 @@ pub enum ProblemKind {
         /// Which.
         instance: InstanceName,
     },
+    /// Agents obeyed what the record does not know: entries of the coordinators' log are lost.
+    RecordBehind {
+        /// Who obeyed the most.
+        instance: InstanceName,
+    },
     /// Node files name other coordinators than there are.
     StaleCoordinators {
         /// On which instance's machine.
@@ -131,6 +136,7 @@ impl ProblemKind {
             Self::NotPromotable { .. } => "not-promotable",
             Self::Impostor { .. } => "impostor",
             Self::DoesNotStart { .. } => "does-not-start",
+            Self::RecordBehind { .. } => "record-behind",
             Self::StaleCoordinators { .. } => "stale-coordinators",
             Self::RolledBack { .. } => "rolled-back",
             Self::AdoptionRefused => "adoption-refused",
@@ -173,6 +179,9 @@ impl fmt::Display for ProblemKind {
                 write!(f, "another data directory speaks under the name {instance}")
             }
             Self::DoesNotStart { instance } => write!(f, "PostgreSQL on {instance} does not start"),
+            Self::RecordBehind { instance } => {
+                write!(f, "the record is older than what {instance} obeyed")
+            }
             Self::StaleCoordinators { instance } => {
                 write!(f, "the node file of {instance} does not list the coordinators as they are")
             }
@@ -277,6 +286,11 @@ pub enum Wait {
     },
     /// The cluster is paused.
     Paused,
+    /// The record may lack entries that agents obeyed: it was made anew out of one coordinator's log.
+    Recovered {
+        /// Who has still to be heard.
+        silent: Vec<InstanceName>,
+    },
     /// A switchover is prepared: the primary makes a checkpoint and serves on.
     Checkpoint {
         /// The primary.
@@ -344,6 +358,11 @@ impl fmt::Display for Wait {
             Self::Paused => {
                 write!(f, "paused: no failover and no rebuild begins by itself; to go on: interrex resume")
             }
+            Self::Recovered { silent } => write!(
+                f,
+                "waits until {} is heard: the record was made anew out of one log, and may lack what it obeyed",
+                list(silent)
+            ),
             Self::Checkpoint { instance } => {
                 write!(f, "waits for the checkpoint of {instance}, which serves on meanwhile")
             }

@@ -7,6 +7,7 @@ use crate::raft::{self, RaftNode};
 use crate::service::gate::Gate;
 use crate::service::relay::Relays;
 use crate::service::{bind, serve};
+use crate::trust::Trust;
 use crate::yielding::best_successor;
 use crate::{clusters, driver, yielding};
 use interrex_api::admin::CreateCluster;
@@ -107,8 +108,10 @@ impl Coordinator {
         }
         config.tls = tls.clone();
         let gate = Gate { machine: machine.clone(), guarded: tls.is_some(), token: token.clone() };
+        let trust = Trust::of(&config.dir);
         let node = RaftNode::open(config, Records::default()).await?;
-        let core = Core::new(machine, node, builder.policy, builder.clock, builder.rng, builder.spawner);
+        let core =
+            Core::new(machine, node, trust, builder.policy, builder.clock, builder.rng, builder.spawner);
         Ok(Self {
             core: Arc::new(core),
             relays: Arc::new(Relays::new(tls.clone(), token)),
@@ -182,6 +185,7 @@ fn background(core: &Arc<Core>, relays: &Arc<Relays>, wanted: Vec<CreateCluster>
         spawn(Box::pin(async move {
             loop {
                 awake.awake();
+                awake.settle();
                 tokio::time::sleep(AWAKE_EVERY).await;
             }
         })),

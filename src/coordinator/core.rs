@@ -7,11 +7,13 @@
 use crate::machine::{Records, read_reply};
 use crate::raft::{Peer, ProposeError, RaftNode};
 use crate::reports::{Reports, Room};
+use crate::trust::Trust;
 use interrex_api::log::encode_entry;
 use interrex_api::refused::Refused;
 use interrex_api::session::{LeaderHint, Roster, RosterId};
 use interrex_cluster::command::{Command, Entry};
 use interrex_cluster::decide::{Decision, decide};
+use interrex_cluster::diagnose::record;
 use interrex_cluster::ids::{ClusterName, MachineName};
 use interrex_cluster::memory::Memory;
 use interrex_cluster::policy::Policy;
@@ -38,6 +40,8 @@ pub(crate) struct Core {
     pub(crate) machine: MachineName,
     pub(crate) node: RaftNode<Records>,
     pub(crate) reports: Reports,
+    /// Whether the records are known to be the newest.
+    pub(crate) trust: Trust,
     pub(crate) policy: Policy,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
@@ -101,6 +105,7 @@ impl Core {
     pub(crate) fn new(
         machine: MachineName,
         node: RaftNode<Records>,
+        trust: Trust,
         policy: Policy,
         clock: Arc<dyn Clock>,
         rng: Arc<dyn Rng>,
@@ -111,6 +116,7 @@ impl Core {
             machine,
             node,
             reports: Reports::new(now),
+            trust,
             awake: Mutex::new(now),
             policy,
             clock,
@@ -202,7 +208,11 @@ impl Core {
         let mut memory = std::mem::take(&mut look.memory);
         let view = look.view();
         memory.look(&view);
-        let decision = decide(&view, &memory);
+        let mut decision = decide(&view, &memory);
+        if let Some(wait) = self.trust.waits(&view) {
+            decision.commands.clear();
+            decision.waits.insert(0, wait);
+        }
         reign.memories.insert(cluster.clone(), memory.clone());
         Some(Look { memory, decision, ..look })
     }
@@ -219,12 +229,28 @@ impl Core {
         if !changes.map_err(|rejected| NotDone::Rejected(rejected.0))? {
             return Ok(Vec::new());
         }
+        if let Some(why) = self.untrusted(cluster) {
+            return Err(NotDone::Rejected(why));
+        }
         let reply = self.node.propose(encode_entry(&entry), PROPOSAL).await.map_err(NotDone::of)?;
         let story = read_reply(&reply).map_err(|rejected| NotDone::Rejected(rejected.0))?;
         for sentence in &story {
             tracing::info!(cluster = %entry.cluster, "{sentence}");
         }
         Ok(story)
+    }
+
+    /// Why nothing may be decided or granted upon a cluster's record, in words; `None`: it is the newest there is.
+    pub(crate) fn untrusted(&self, cluster: &ClusterName) -> Option<String> {
+        let record = self.node.read(|records| records.cluster(cluster).cloned())?;
+        let (room, listening_since) = self.reports.of(cluster);
+        let (now, last_grant) = (self.now(), Instant::default());
+        let policy = &self.policy;
+        let view = View { record: &record, heard: &room, listening_since, last_grant, policy, now };
+        if let Some(problem) = record::ask(&view) {
+            return Some(format!("{}: {}", problem.kind, problem.evidence.join("; ")));
+        }
+        self.trust.waits(&view).map(|wait| wait.to_string())
     }
 
     /// Waits until the coordinator is to end.

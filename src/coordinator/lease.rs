@@ -28,7 +28,7 @@ pub(crate) async fn grant(core: &Core, wish: &Wish<'_>) -> Option<LeaseGrant> {
     // Cheap refusals first: a quorum is not bothered for what cannot be granted anyway.
     let by_now =
         core.node.read(|records| records.cluster(wish.cluster).is_some_and(|record| due(record, wish)));
-    if !by_now || core.reign().is_none() {
+    if !by_now || core.reign().is_none() || core.untrusted(wish.cluster).is_some() {
         return None;
     }
     if let Err(why) = core.node.confirm_leadership(CONFIRMATION).await {

@@ -31,6 +31,7 @@ pub mod raft;
 mod reports;
 mod secrets;
 mod service;
+mod trust;
 mod voices;
 mod yielding;
 

@@ -1,4 +1,4 @@
-//! `coordinator list|transfer|add|remove`: the coordinators themselves.
+//! `coordinator list|transfer|add|remove`: the coordinators themselves. `recover` is only read here.
 
 use crate::render::{ms, table, text};
 use crate::{CtlError, Output, Session};
@@ -32,6 +32,23 @@ pub enum Coordinator {
         #[arg(value_name = "NAME")]
         machine: MachineName,
     },
+    /// Make a group of this machine alone out of its log, when a majority of the logs is gone for good. Works on the files
+    /// of a stopped node; docs/coordinators.md.
+    Recover(Recover),
+}
+
+/// The last resort.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Recover {
+    /// The node file of this machine.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: std::path::PathBuf,
+    /// Do it; without it, only say what may be lost.
+    #[arg(long, conflicts_with = "trust_record")]
+    pub accept_loss: bool,
+    /// After it: assert that no instance that is still unheard obeyed anything newer than the record.
+    #[arg(long)]
+    pub trust_record: bool,
 }
 
 impl Coordinator {
@@ -54,6 +71,10 @@ impl Coordinator {
             Coordinator::Add { newcomer: (machine, address) } => {
                 let (machine, address) = (machine.clone(), address.clone());
                 change(session, CoordinatorChange::Add { machine, address }).await?;
+            }
+            // The program that this library is part of does it: no coordinator is asked.
+            Coordinator::Recover(_) => {
+                return Err(CtlError::Usage("recover works on the files of a stopped node".to_owned()));
             }
             Coordinator::Remove { machine } => {
                 change(session, CoordinatorChange::Remove { machine: machine.clone() }).await?;

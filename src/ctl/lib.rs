@@ -22,6 +22,7 @@ mod status;
 mod switchover;
 mod when;
 
+pub use coordinator::{Coordinator, Recover};
 pub use credentials::Credentials;
 
 use clap::{Args, Subcommand, ValueEnum};

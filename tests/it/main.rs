@@ -10,6 +10,7 @@ mod bootstrap;
 mod coordinator_leader_kill;
 mod coordinators_change;
 mod coordinators_of_five;
+mod coordinators_recover;
 mod everything_killed;
 mod failover_node_kill;
 mod failover_postmaster_kill;

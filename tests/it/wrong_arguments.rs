@@ -60,6 +60,11 @@ async fn wrong_arguments_are_refused_with_exit_2_and_one_line_that_says_which() 
             "error: invalid value 'n4=10.0.0.4' for '<NAME=HOST:PORT>': '10.0.0.4' is no host:port; expected NAME=HOST:PORT, such as n4=10.0.0.4:7400",
         ),
         (&["coordinator", "remove"], "error: the following required arguments were not provided:"),
+        (&["coordinator", "recover"], "error: the following required arguments were not provided:"),
+        (
+            &["coordinator", "recover", "-c", "/n", "--accept-loss", "--trust-record"],
+            "error: the argument '--accept-loss' cannot be used with '--trust-record'",
+        ),
         (&["coordinator", "depose"], "error: unrecognized subcommand 'depose'"),
         (&["raft-log"], "error: the following required arguments were not provided:"),
         (

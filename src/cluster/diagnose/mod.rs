@@ -5,6 +5,7 @@ pub mod adoption;
 pub mod coordinators;
 pub mod copies;
 pub mod primary;
+pub mod record;
 pub mod standby;
 pub mod sync;
 
@@ -20,6 +21,7 @@ pub fn diagnose(view: &View<'_>, memory: &Memory) -> Vec<Problem> {
     problems.extend(standby::ask(view, memory));
     problems.extend(sync::ask(view, memory));
     problems.extend(coordinators::ask(view));
+    problems.extend(record::ask(view));
     problems.sort_by_key(|problem| std::cmp::Reverse(problem.kind.severity()));
     problems
 }

@@ -75,5 +75,6 @@ scenes! {
     a_promotion_by_hand_is_no_reign => "rogue_promotion.txt";
     a_primary_cut_off_from_two_standbys_is_failed_over => "cut_off.txt";
     a_copy_that_was_rolled_back_counts_for_nothing => "rolled_back.txt";
+    a_record_that_lost_entries_decides_nothing => "record_behind.txt";
     old_commands_change_nothing => "old_commands.txt";
 }

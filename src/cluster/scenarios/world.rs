@@ -6,7 +6,8 @@ use crate::decide::{Decision, decide};
 use crate::explain;
 use crate::goal::{Goal, goal};
 use crate::ids::{
-    ClusterId, ClusterName, DirectoryId, Epoch, Incarnation, InstanceName, RuleNumber, Stamp, SystemId,
+    ClusterId, ClusterName, DirectoryId, Epoch, Incarnation, InstanceName, Revision, RuleNumber, Stamp,
+    SystemId,
 };
 use crate::memory::Memory;
 use crate::operation::switchover;
@@ -93,6 +94,14 @@ impl World {
                     parameter => Unfit::ParameterTooLow { name: parameter.to_owned() },
                 }];
             }),
+            ["obeyed", who, stamp] => {
+                let (epoch, revision) = stamp.split_once('.').unwrap();
+                let obeyed = Stamp {
+                    epoch: Epoch(epoch.parse().unwrap()),
+                    revision: Revision(revision.parse().unwrap()),
+                };
+                self.edit(&name(who), |report| report.obeyed = obeyed);
+            }
             ["receipt", who, rest @ ..] => {
                 let at = |key| {
                     let lsn = arg(rest, key)?.parse().unwrap();

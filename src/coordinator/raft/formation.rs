@@ -55,8 +55,8 @@ pub(crate) async fn form<M: Machine>(node: RaftNode<M>) {
         let removed_at = index(&node);
         node.inner.raft.runtime_config().elect(false);
         tracing::warn!("raft: {line}");
-        node.inner.waiting.send_replace(Some(line));
         node.inner.removed.store(true, Relaxed);
+        node.inner.waiting.send_replace(Some(line));
         while !(stopped() || (index(&node) > removed_at && listed(&node))) {
             sleep(LOOK).await;
         }

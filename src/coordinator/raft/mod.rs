@@ -19,6 +19,7 @@ mod machine;
 mod members;
 mod network;
 mod node;
+mod recover;
 mod server;
 mod snapshot;
 mod transition;
@@ -36,6 +37,8 @@ pub use log::{LogError, dump};
 pub use machine::{Machine, Unknown};
 pub use members::{MemberError, MemberInfo};
 pub use node::{MAX_ENTRY, ProposeError, RaftNode};
+pub(crate) use recover::MARK;
+pub use recover::{RecoverError, Recovered, recover, trust_record};
 pub use server::{RaftServer, RaftService};
 pub use types::Peer;
 

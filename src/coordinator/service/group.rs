@@ -44,6 +44,9 @@ pub(super) async fn change(core: &Core, change: CoordinatorChange) -> Result<Cha
         }
         CoordinatorChange::Remove { machine } => Wish::Remove(machine.to_string()),
     };
+    if let (Wish::Add(_), Some(why)) = (&wish, core.trust.unsettled()) {
+        return Err(Refused::Rejected(why));
+    }
     Ok(match core.node.change_members(wish).await.map_err(unchanged)? {
         Progress::Doing(stage) => ChangeProgress::Doing(stage),
         // Names of members were names when they were added.

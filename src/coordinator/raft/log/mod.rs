@@ -20,6 +20,7 @@ mod tests;
 
 pub(crate) use disk::{LogDisk, RealDisk};
 pub use dump::dump;
+pub(crate) use record::Record;
 pub use recover::LogError;
 pub(crate) use recover::segments;
 pub(crate) use store::LogStore;

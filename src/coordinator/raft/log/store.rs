@@ -83,6 +83,11 @@ impl LogStore {
         self.submit_and_wait(vec![Record::Group(group_id)]).await
     }
 
+    /// Adds records, together or not at all; on disk when it returns. For a log that nothing else uses.
+    pub(crate) async fn rewrite(&self, records: Vec<Record>) -> io::Result<()> {
+        self.submit_and_wait(records).await
+    }
+
     /// Waits until everything queued so far is written.
     #[cfg(test)]
     pub(crate) async fn settle(&self) {

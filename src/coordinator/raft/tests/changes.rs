@@ -226,3 +226,43 @@ async fn over_tls_a_newcomer_is_believed_as_a_leader_by_everybody() {
     group.waits_for(&lost, "was removed from the group").await;
     group.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_is_made_anew_out_of_one_log_and_the_others_never_count_again() {
+    let (mut group, leader) = three(Group::of(3)).await;
+    let old = group.node("n1").group_id();
+    let dir = group.dir("n1");
+    let held = recover(&dir, "n1", &group.addr("n1"), true).await.expect_err("its node runs").to_string();
+    assert!(held.starts_with("lock ") && held.contains("another process has it open"), "{held}");
+    for name in group.names() {
+        group.kill(&name).await;
+    }
+    let looked = recover(&dir, "n1", &group.addr("n1"), false).await.expect("a log");
+    assert_eq!((looked.copy.as_ref(), looked.others.len()), (None, 2), "{looked:?}");
+    let made = recover(&dir, "n1", &group.addr("n1"), true).await.expect("made anew");
+    let copy = made.copy.clone().expect("a copy");
+    assert_eq!(made, Recovered { copy: Some(copy.clone()), ..looked });
+    assert!(copy.join("seg-0000000001.log").is_file() && dir.join(MARK).is_file());
+    let again = recover(&dir, "n1", &group.addr("n1"), true).await.expect_err("it is").to_string();
+    assert_eq!(again, "n1 is a group of one already: start its node");
+
+    // The others, a majority of the old group, are not spoken to; and they take nothing from it.
+    group.start("n1").await;
+    assert_eq!(group.leader().await, "n1");
+    assert_ne!(group.node("n1").group_id(), old);
+    assert_eq!(group.node("n1").members().len(), 1);
+    group.propose("entry 2").await;
+    assert_eq!(group.node("n1").read(|list| list.0.clone()), entries(2));
+    let other = if leader == "n2" { "n3" } else { "n2" };
+    group.start(other).await;
+    let n = group.running.remove(other).expect("it runs");
+    let foreign = group.refusal(&group.adding(other)).await;
+    assert!(foreign.starts_with(&format!("{other} belongs to another group (")), "{foreign}");
+    group.running.insert(other.to_owned(), n);
+    group.kill(other).await;
+    group.wipe(other);
+    group.start_to_join(other).await;
+    group.change(&group.adding(other)).await.expect("added");
+    group.everywhere(&entries(2)).await;
+    group.stop().await;
+}

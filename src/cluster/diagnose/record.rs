@@ -1,0 +1,31 @@
+//! Is the record the newest there is? It is, as long as a majority of coordinators keeps its logs: every goal that an agent
+//! obeyed came from it. An agent that obeyed what the record does not know proves that entries were lost, as when a group
+//! was made anew out of one log (`interrex coordinator recover`). Such a record must not decide: the epoch that it would
+//! begin may have begun already, with another primary and a commit rule that it does not know.
+
+use crate::ids::{InstanceName, Stamp};
+use crate::problem::{Problem, ProblemKind};
+use crate::view::View;
+
+/// Who obeyed what the record does not know, by its agent's last word, however long ago.
+pub fn ahead<'a>(view: &'a View<'_>) -> Option<(&'a InstanceName, Stamp)> {
+    let record = Stamp { epoch: view.record.epoch, revision: view.record.revision };
+    let obeyed = view.record.instances.iter().filter_map(|(name, member)| {
+        let heard = view.heard.get(name).filter(|heard| heard.report.directory == member.directory)?;
+        Some((name, heard.report.obeyed)).filter(|(_, obeyed)| *obeyed > record)
+    });
+    obeyed.max_by_key(|(_, obeyed)| *obeyed)
+}
+
+/// Whether entries of the record are lost.
+pub fn ask(view: &View<'_>) -> Option<Problem> {
+    let (instance, obeyed) = ahead(view)?;
+    let (epoch, revision) = (view.record.epoch, view.record.revision);
+    let evidence = vec![
+        format!("{instance}'s agent obeyed goal {obeyed}; the record ends at {epoch}.{revision}"),
+        "nothing is decided or granted upon it; bring a newer coordinator's log back, or take the servers into a new \
+         cluster: interrex create NAME --adopt"
+            .to_owned(),
+    ];
+    Some(Problem { kind: ProblemKind::RecordBehind { instance: instance.clone() }, evidence })
+}

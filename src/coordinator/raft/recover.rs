@@ -1,0 +1,192 @@
+//! A group made anew out of one surviving log, when a majority of its logs is gone for good: `coordinator recover`, on a
+//! stopped node. The log is kept as it was in a copy beside it; then one frame is added to it, so that a crash leaves the
+//! old group or the new one: a new group id (other logs of the old group are refused from now on), a membership of this
+//! machine alone, and a vote in a term that no other log has seen.
+//!
+//! What the others had and this log has not is lost; nobody can tell how much. So a mark is left, by which the coordinator
+//! decides nothing before it has heard every instance ([`crate::trust`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use openraft::entry::RaftEntry as _;
+use openraft::vote::RaftLeaderId as _;
+use openraft::{EntryPayload, RaftLogReader as _};
+
+use super::log::{LogDisk, LogError, LogStore, RealDisk, Record, segments};
+use super::snapshot::SnapshotDir;
+use super::types::{Entry, LogId, Membership, Peer, Vote};
+
+/// The file that says that the records are not known to be the newest.
+pub(crate) const MARK: &str = "recovered";
+
+/// What a log says, and what was made of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    /// Term and index of the newest entry that the log holds; absent: none.
+    pub last: Option<(u64, u64)>,
+    /// Up to which entry it is known to be committed.
+    pub committed: Option<u64>,
+    /// The other voters, whose logs are given up.
+    pub others: Vec<String>,
+    /// Where the directory's copy lies, as it was; absent: nothing was changed.
+    pub copy: Option<PathBuf>,
+}
+
+/// Why no group was made anew. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The files.
+    #[error("{what} {path}: {source}", path = path.display())]
+    Io {
+        /// What was being done.
+        what: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// It must not be done, with the way out.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Looks at the log in `dir`, of `machine`, whose coordinator is reached at `addr`; and makes a group of that one out of it,
+/// if `accept_loss`.
+///
+/// # Errors
+/// See [`RecoverError`].
+pub async fn recover(
+    dir: &Path,
+    machine: &str,
+    addr: &str,
+    accept_loss: bool,
+) -> Result<Recovered, RecoverError> {
+    let io_error = |what, path: &Path, source| RecoverError::Io { what, path: path.to_owned(), source };
+    if segments(&RealDisk::look(dir)).unwrap_or_default().is_empty() {
+        return Err(LogError::Absent { dir: dir.display().to_string() }.into());
+    }
+    let lock = RealDisk::lock(dir).map_err(|source| io_error("lock", dir, source))?;
+    let disk: Arc<dyn LogDisk> = Arc::new(lock);
+    let mut log = LogStore::open(disk.clone(), 1, u64::MAX)?;
+    let judged = judge(&mut log, &disk, machine).await;
+    let done = match judged {
+        Ok((mut found, me)) if accept_loss => {
+            let copied = copy_aside(dir).map_err(|(path, source)| io_error("copy", &path, source));
+            match copied {
+                Ok(copy) => {
+                    found.copy = Some(copy);
+                    make_anew(&log, &disk, me, Peer { machine: machine.to_owned(), addr: addr.to_owned() })
+                        .await
+                        .map_err(|source| io_error("write to the raft log in", dir, source))
+                        .map(|()| found)
+                }
+                Err(why) => Err(why),
+            }
+        }
+        judged => judged.map(|(found, _)| found),
+    };
+    log.close().await;
+    done
+}
+
+/// The doubt is ended by an operator's word. False: there was none.
+///
+/// # Errors
+/// The file cannot be removed.
+pub fn trust_record(dir: &Path) -> Result<bool, RecoverError> {
+    let path = dir.join(MARK);
+    match fs::remove_file(&path).and_then(|()| File::open(dir)?.sync_all()) {
+        Ok(()) => Ok(true),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(RecoverError::Io { what: "remove", path, source }),
+    }
+}
+
+/// What the log holds, and the id of this machine in it.
+async fn judge(
+    log: &mut LogStore,
+    disk: &Arc<dyn LogDisk>,
+    machine: &str,
+) -> Result<(Recovered, u64), RecoverError> {
+    let refused = |line: String| Err(RecoverError::Refused(line));
+    let (start, last) = log.look(|c| (c.start.clone(), c.last()));
+    let unread = |source| RecoverError::Io { what: "read", path: disk.place().into(), source };
+    let entries = log.try_get_log_entries(..).await.map_err(unread)?;
+    let in_log = entries.into_iter().rev().find_map(|entry| match entry.payload {
+        EntryPayload::Membership(membership) => Some(membership),
+        _ => None,
+    });
+    let membership = match in_log {
+        Some(membership) => membership,
+        None => {
+            let (newest, _) = SnapshotDir::new(disk.clone()).newest().map_err(unread)?;
+            newest.map(|s| s.meta.last_membership.membership().clone()).unwrap_or_default()
+        }
+    };
+    let me = start.raft_id;
+    let voters: BTreeSet<u64> = membership.voter_ids().collect();
+    if !voters.contains(&me) {
+        return refused(format!(
+            "{machine} never voted under this log: take the log of a machine that did; see: interrex raft-log {}",
+            disk.place()
+        ));
+    }
+    if voters.len() == 1 {
+        return refused(format!("{machine} is a group of one already: start its node"));
+    }
+    let name =
+        |id: &u64| membership.get_node(id).map_or_else(|| format!("{id:016x}"), |peer| peer.machine.clone());
+    let others = voters.iter().filter(|id| **id != me).map(name).collect();
+    let place = |id: LogId| (**id.committed_leader_id(), id.index());
+    let committed = start.committed.map(|id| id.index());
+    Ok((Recovered { last: last.map(place), committed, others, copy: None }, me))
+}
+
+/// The mark first: with it alone nothing is wrong, only cautious.
+async fn make_anew(log: &LogStore, disk: &Arc<dyn LogDisk>, me: u64, peer: Peer) -> io::Result<()> {
+    let (vote, last) = log.look(|c| (c.start.vote, c.last()));
+    let voted = vote.map_or(0, |vote| vote.leader_id.term);
+    let written = last.map_or(0, |id| **id.committed_leader_id());
+    let term = voted.max(written) + 1;
+    let group = getrandom::u64().map_err(|e| io::Error::other(e.to_string()))?.max(1);
+    let membership = Membership::new(vec![BTreeSet::from([me])], BTreeMap::from([(me, peer)]))
+        .map_err(|e| io::Error::other(e.to_string()))?;
+    let leader = openraft::impls::leader_id_std::LeaderId::<u64, u64>::new(term, me);
+    let id = LogId::new(leader.to_committed(), last.map_or(0, |id| id.index() + 1));
+    let entry = Entry::new(id, EntryPayload::Membership(membership));
+    disk.replace(MARK, b"made anew out of one log: docs/coordinators.md\n")?;
+    log.rewrite(vec![Record::Group(group), Record::Vote(Vote::new(term, me)), Record::Entry(entry)]).await
+}
+
+/// The directory's files, beside it under a name of their own.
+fn copy_aside(dir: &Path) -> Result<PathBuf, (PathBuf, io::Error)> {
+    let named = |n: u32| PathBuf::from(format!("{}.before-recover-{n}", dir.display()));
+    let free = (1..).map(named).find(|path| fs::symlink_metadata(path).is_err());
+    // There are more numbers than a directory holds names.
+    let copy = free.unwrap_or_else(|| named(0));
+    let copied = || {
+        DirBuilder::new().mode(0o700).create(&copy)?;
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() && entry.file_name() != "lock" {
+                let to = copy.join(entry.file_name());
+                fs::copy(entry.path(), &to)?;
+                File::open(&to)?.sync_all()?;
+            }
+        }
+        File::open(&copy)?.sync_all()?;
+        File::open(copy.parent().unwrap_or(Path::new(".")))?.sync_all()
+    };
+    match copied() {
+        Ok(()) => Ok(copy),
+        Err(why) => Err((copy, why)),
+    }
+}

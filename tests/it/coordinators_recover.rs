@@ -1,0 +1,92 @@
+//! A majority of the coordinators' logs is gone: a group is made anew out of the one that is left, and a record that is
+//! older than what agents obeyed decides nothing.
+
+use crate::support::{Answer, CLUSTER, Machine, Town, primary, run, tree, unchanged};
+use rustix::process::Signal;
+use std::fs;
+
+async fn recover(machine: &Machine, more: &[&str]) -> Answer {
+    let file = machine.file().display().to_string();
+    run(["coordinator", "recover", "-c", file.as_str()].iter().chain(more)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_log_of_three_becomes_a_group_of_one_that_takes_the_others_in() {
+    let mut town = Town::of_coordinators(&["n1", "n2", "n3"]).await;
+    let absent = recover(&town.machines[0], &["--accept-loss"]).await;
+    assert!(absent.err.starts_with("interrex: no raft log in "), "{absent:?}");
+    assert_eq!((absent.code, absent.err.lines().count()), (2, 1), "{absent:?}");
+    town.machines.iter_mut().for_each(Machine::start);
+    town.voters("three that vote", 3).await;
+    let runs = recover(&town.machines[0], &["--accept-loss"]).await;
+    assert!(runs.err.contains("another node runs on it; stop that one"), "{runs:?}");
+    assert_eq!((runs.code, runs.out.as_str()), (1, ""), "{runs:?}");
+
+    for machine in &mut town.machines {
+        machine.kill();
+    }
+    for name in ["n2", "n3"] {
+        fs::remove_dir_all(town.machine(name).dir.join("data/raft")).unwrap();
+    }
+    let before = tree(&town.machines[0].dir);
+    let looked = recover(&town.machines[0], &[]).await;
+    assert_eq!((looked.code, looked.out.as_str(), looked.err.lines().count()), (1, "", 1), "{looked:?}");
+    assert!(looked.err.contains("what n2 and n3 had after that may be missing"), "{looked:?}");
+    assert!(looked.err.contains("nothing was changed") && looked.err.contains("--accept-loss"), "{looked:?}");
+    unchanged(&before, &tree(&town.machines[0].dir));
+
+    let made = recover(&town.machines[0], &["--accept-loss"]).await;
+    assert_eq!((made.code, made.err.as_str()), (0, ""), "{made:?}");
+    assert!(town.machines[0].dir.join("data/raft.before-recover-1").is_dir(), "{made:?}");
+    let again = recover(&town.machines[0], &["--accept-loss"]).await;
+    assert_eq!(
+        (again.code, again.err.as_str()),
+        (1, "interrex: n1 is a group of one already: start its node\n")
+    );
+    town.machines.iter_mut().for_each(Machine::start);
+    town.voters("a group of one", 1).await;
+    // The others' files list those who formed the first group; their logs are gone, so nothing of it is left in them.
+    for name in ["n2", "n3"] {
+        let newcomer = format!("{name}={}", town.machine(name).coordinator());
+        let add = ["coordinator", "add", newcomer.as_str()];
+        let added = town.ctl_until(&add, |answer| answer.code != 0).await;
+        assert!(added.out.contains(&format!(", {name}")), "{added:?}");
+    }
+    town.voters("three again", 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_made_anew_that_lacks_an_epoch_makes_nobody_primary_and_says_why() {
+    let mut town = Town::up().await;
+    let before = town.status().await.expect("an answer");
+    let old = primary(&before);
+    // The coordinator that will be left is away while the next epoch begins.
+    let left = if old == "n3" { "n2" } else { "n3" };
+    town.machine(left).kill();
+    town.machine(&old).postmaster().expect("PostgreSQL runs").signal(Signal::KILL);
+    town.until("another epoch is open", |s| s.open && s.epoch > before.epoch).await;
+    for machine in &mut town.machines {
+        machine.kill();
+        if machine.name != left {
+            fs::remove_dir_all(machine.dir.join("data/raft")).unwrap();
+        }
+    }
+    let made = recover(town.machine(left), &["--accept-loss"]).await;
+    assert_eq!(made.code, 0, "{made:?}");
+    town.machines.iter_mut().for_each(Machine::start);
+    let behind = town
+        .until("the lost epoch to be noticed", |s| s.problems.iter().any(|p| p.code == "record-behind"))
+        .await;
+    assert_eq!((behind.epoch, primary(&behind)), (before.epoch, old));
+    let refused = town.ctl(&["failover", CLUSTER, "--accept-loss"]).await;
+    assert_eq!((refused.code, refused.err.lines().count()), (1, 1), "{refused:?}");
+    let newcomer = format!("n9={}", town.machine(left).host().port);
+    let refused = town.ctl(&["coordinator", "add", &newcomer.replace("n9=", "n9=127.0.0.1:")]).await;
+    assert!(refused.err.contains("is not known to be the newest"), "{refused:?}");
+    let now = town.status().await.expect("an answer");
+    assert_eq!((now.epoch, now.revision), (behind.epoch, behind.revision), "nothing was decided");
+    for machine in ["n1", "n2", "n3"] {
+        let written = town.sql(machine, "create table too_many (n int)").await;
+        assert!(written.is_err(), "{machine} takes writes");
+    }
+}
