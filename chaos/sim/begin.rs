@@ -78,7 +78,7 @@ impl World {
             system: crate::plan::SYSTEM,
             position: end,
         });
-        commands.push(Command::ConfirmPrimary { instance: first, promotion, line });
+        commands.push(Command::ConfirmPrimary { instance: first, promotion, line, notes: Vec::new() });
         for instance in &others {
             let incarnation = Incarnation(1);
             let until = Position { timeline: TimelineId(2), lsn: Lsn(FORK) };

@@ -30,6 +30,7 @@ fn level_of(command: &Command) -> u32 {
         | Command::Adopt(_)
         | Command::BeginFetch { .. }
         | Command::EndFetch { .. } => 3,
+        Command::ConfirmPrimary { notes, .. } if !notes.is_empty() => 3,
         Command::BeginSwitchover { .. }
         | Command::BeginHandOver { .. }
         | Command::AbandonSwitchover { .. }

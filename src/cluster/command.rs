@@ -182,6 +182,8 @@ pub enum Command {
         promotion: Promotion,
         /// Ancestry of the new timeline, from its history file.
         line: History,
+        /// What the operator should know of how it came to be, a sentence each; empty but for what was adopted.
+        notes: Vec<String>,
     },
     /// The epoch's first synchronous commit came back and clients are in.
     OpenPrimary {

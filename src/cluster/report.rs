@@ -216,6 +216,8 @@ pub struct Proofs {
     pub restarted: Option<Revision>,
     /// PostgreSQL's judgement of the parameters proposed under this number: refused and why, or taken.
     pub judged: Option<(Revision, Option<String>)>,
+    /// What the operator should know of how the directory was taken in, a sentence each: goes with `promoted`.
+    pub noted: Vec<String>,
 }
 
 /// A proof of sealing.

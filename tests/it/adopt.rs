@@ -11,6 +11,7 @@ async fn a_stopped_primary_and_its_standby_are_taken_in_with_all_that_is_theirs(
     let mut town = Town::without_a_cluster(3).await;
     let old = Existing::primary(&town.machines[0]).await;
     let standby = Existing::standby(&town.machines[1], &old);
+    old.sql("postgres", "create role interrex_repl nologin").await;
     let system = old.sql("postgres", SYSTEM).await;
     old.stop();
     standby.stop();
@@ -34,10 +35,12 @@ async fn a_stopped_primary_and_its_standby_are_taken_in_with_all_that_is_theirs(
         assert_eq!(town.sql(name, settings).await.unwrap(), ["24MB", "7MB"], "{name}");
     }
     let notes = town.told("adoption-note", 0).await;
-    assert!(
-        notes.iter().any(|note| note == "n1: its hot_standby_feedback = 'off' gives way to 'on'"),
-        "{notes:?}"
-    );
+    for told in [
+        "n1: its hot_standby_feedback = 'off' gives way to 'on'",
+        "n1: role interrex_repl was there; it has the attributes and the password of Interrex now",
+    ] {
+        assert!(notes.iter().any(|note| note == told), "{notes:?}");
+    }
 
     town.sql("n1", "insert into books values ('one more')").await.unwrap();
     it_fails_over_like_any_other(town).await;

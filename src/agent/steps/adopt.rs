@@ -43,18 +43,25 @@ impl Instance {
             return Err(StepError::NotYet("no directory was offered for adoption".to_owned()));
         };
         self.nobody_else_runs()?;
+        self.still(stamp)?;
         self.doing(Some("taking in the existing data directory".to_owned()));
         self.server.keep_originals(&self.rooms.own.join(ORIGINALS)).await?;
         // With the signal in place the roles were made before the agent was interrupted.
         if !offered.standby && !self.server.has_standby_signal().await? {
-            for role in self.server.make_roles_offline().await? {
-                tracing::warn!(
-                    cluster = %self.config.cluster,
-                    "role {role} was there; it has the attributes and the password of Interrex now"
-                );
+            let there = self.server.make_roles_offline().await?;
+            let name = &self.config.name;
+            let noted = there.iter().map(|role| {
+                format!(
+                    "{name}: role {role} was there; it has the attributes and the password of Interrex now"
+                )
+            });
+            let noted: Vec<String> = noted.collect();
+            for note in &noted {
+                tracing::warn!(cluster = %self.config.cluster, "{note}");
             }
+            self.known().proofs.noted = noted;
         }
-        self.still(stamp)?;
+        // Whatever the goal is by now: the roles are there, and nothing may start it as a primary any more.
         self.server.put_standby_signal().await?;
         self.nobody_else_runs()?;
         let found = self.server.control_data().await?.system;

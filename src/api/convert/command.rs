@@ -84,11 +84,12 @@ impl Wire for Command {
             Command::AcceptLoss { epoch, fenced } => {
                 Pb::AcceptLoss(pb::AcceptLossCommand { epoch: epoch.0, fenced: texts(fenced) })
             }
-            Command::ConfirmPrimary { instance, promotion, line } => {
+            Command::ConfirmPrimary { instance, promotion, line, notes } => {
                 Pb::ConfirmPrimary(pb::ConfirmPrimaryCommand {
                     instance: instance.to_string(),
                     promotion: Some(promotion.to_pb()),
                     line: Some(line.to_pb()),
+                    notes: notes.clone(),
                 })
             }
             Command::OpenPrimary { epoch } => Pb::OpenPrimary(pb::OpenPrimaryCommand { epoch: epoch.0 }),
@@ -231,6 +232,7 @@ fn read(pb: Pb) -> Result<Command, BadMessage> {
             instance: name(pb.instance, "instance")?,
             promotion: need(pb.promotion, "promotion")?,
             line: need(pb.line, "line")?,
+            notes: pb.notes,
         },
         Pb::OpenPrimary(pb) => Command::OpenPrimary { epoch: Epoch(pb.epoch) },
         Pb::ChangeRule(pb) => {

@@ -111,6 +111,7 @@ impl Wire for Proofs {
             restarted: self.restarted.map(|number| number.0),
             judged: self.judged.clone().map(|(number, refused)| Judged { number: number.0, refused }),
             promoted_line: self.promoted_line.as_ref().map(Wire::to_pb),
+            noted: self.noted.clone(),
         }
     }
 
@@ -130,6 +131,7 @@ impl Wire for Proofs {
             restarted: pb.restarted.map(Revision),
             judged: pb.judged.map(|judged| (Revision(judged.number), judged.refused)),
             promoted_line: sound_line(pb.promoted_line, "promoted_line")?,
+            noted: pb.noted,
         })
     }
 }

@@ -135,7 +135,12 @@ pub(crate) fn commands() -> Vec<Command> {
             standbys: set(&["n3", "n1"]),
             loss: Some("up to 16 kB".to_owned()),
         },
-        Command::ConfirmPrimary { instance: instance("n2"), promotion: promotion(), line: line() },
+        Command::ConfirmPrimary {
+            instance: instance("n2"),
+            promotion: promotion(),
+            line: line(),
+            notes: Vec::new(),
+        },
         Command::OpenPrimary { epoch: Epoch(8) },
         Command::ChangeRule { epoch: Epoch(8), k: 0, standbys: BTreeSet::new() },
         Command::RetireRules { epoch: Epoch(8), number: RuleNumber(12) },
@@ -280,6 +285,12 @@ fn third() -> Vec<Command> {
         Command::BeginFetch { epoch: Epoch(8), to: instance("n2"), from: instance("n3") },
         Command::EndFetch { epoch: Epoch(8), given_up: None },
         Command::EndFetch { epoch: Epoch(8), given_up: Some("n3 is silent".to_owned()) },
+        Command::ConfirmPrimary {
+            instance: instance("n1"),
+            promotion: promotion(),
+            line: line(),
+            notes: vec!["role interrex was there".to_owned()],
+        },
     ]
 }
 
@@ -606,6 +617,7 @@ pub(crate) fn reports() -> Vec<Report> {
             checkpoint: Some(Revision(41)),
             restarted: Some(Revision(42)),
             judged: Some((Revision(43), Some("work_mem: too much".to_owned()))),
+            noted: vec!["role interrex was there".to_owned()],
         },
         needs: Some(Need {
             rebuild: Rebuild::Clone,

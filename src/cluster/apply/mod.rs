@@ -107,8 +107,12 @@ fn apply_to(cluster: &mut Cluster, command: &Command, entry: &Entry) -> Done {
                 failover::Election { epoch: *epoch, instance, k: *k, standbys, loss: loss.as_deref() };
             failover::elect(cluster, &election, entry.at)
         }
-        Command::ConfirmPrimary { instance, promotion, line } => {
-            failover::confirm(cluster, instance, *promotion, line, entry.at)
+        Command::ConfirmPrimary { instance, promotion, line, notes } => {
+            let mut told = failover::confirm(cluster, instance, *promotion, line, entry.at)?;
+            if !told.is_empty() {
+                told.extend(notes.iter().map(|note| ("adoption-note", note.clone())));
+            }
+            Ok(told)
         }
         Command::OpenPrimary { epoch } => failover::open(cluster, *epoch, entry.at),
         Command::ChangeRule { epoch, k, standbys } => rule::change(cluster, *epoch, *k, standbys),

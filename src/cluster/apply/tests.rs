@@ -65,6 +65,7 @@ fn promotion(epoch: u32, parent: u32, begin: u64, ancestors: &[(u32, u64)]) -> C
         instance: n("n1"),
         promotion: Promotion { epoch: Epoch(epoch), parent: TimelineId(parent), begin: Lsn(begin) },
         line: History { timeline: TimelineId(epoch), ancestors: ancestors.iter().map(ancestor).collect() },
+        notes: Vec::new(),
     }
 }
 

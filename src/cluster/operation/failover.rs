@@ -258,13 +258,14 @@ pub fn promote(view: &View<'_>, reign: &Reign) -> Advance {
     if reign.fork.is_none() {
         let promoted = proofs.and_then(|proofs| {
             let promotion = proofs.promoted.filter(|promotion| promotion.epoch == epoch)?;
-            Some((promotion, proofs.promoted_line.clone()?))
+            Some((promotion, proofs.promoted_line.clone()?, proofs.noted.clone()))
         });
         return match promoted {
-            Some((promotion, line)) => Advance::command(Command::ConfirmPrimary {
+            Some((promotion, line, notes)) => Advance::command(Command::ConfirmPrimary {
                 instance: reign.instance.clone(),
                 promotion,
                 line,
+                notes,
             }),
             None => Advance::wait(Wait::Promotion { instance: reign.instance.clone() }),
         };

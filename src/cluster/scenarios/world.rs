@@ -464,6 +464,8 @@ impl World {
         self.edit(who, |report| {
             report.proofs.promoted = Some(Promotion { epoch, parent, begin });
             report.proofs.promoted_line = Some(line);
+            report.proofs.noted =
+                arg(words, "noted").map(|note| note.replace('_', " ")).into_iter().collect();
             report.server = server;
         });
     }
