@@ -55,7 +55,8 @@ impl World {
             return;
         }
         it.waits = false;
-        let think = self.plan.think_ms * MS;
+        let idle = self.plan.busy_until_ms > 0 && self.now > self.plan.busy_until_ms * MS;
+        let think = self.plan.think_ms * MS * if idle { 8 } else { 1 };
         let wait = self.rng.range(think / 2, think * 2);
         self.after(wait, Event::Client { client });
     }

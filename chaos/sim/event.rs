@@ -6,11 +6,9 @@ use crate::coordinator::Ask;
 use crate::faults::Mend;
 use crate::postgres::Part;
 use crate::wal::Place;
-use crate::world::Time;
 use interrex_cluster::goal::StampedGoal;
 use interrex_cluster::ids::{Epoch, Stamp};
 use interrex_cluster::time::Instant;
-use std::cmp::Ordering;
 use std::rc::Rc;
 
 /// Whose event it is: what is stopped gets it later.
@@ -117,33 +115,5 @@ impl Event {
             | Event::GivesUp { .. }
             | Event::RaftTick => None,
         }
-    }
-}
-
-/// An event with its moment. The earliest comes first out of a heap; of one moment, the one made first.
-#[derive(Debug)]
-pub(crate) struct Scheduled {
-    pub(crate) at: Time,
-    pub(crate) sequence: u64,
-    pub(crate) event: Event,
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.sequence) == (other.at, other.sequence)
-    }
-}
-
-impl Eq for Scheduled {}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.sequence).cmp(&(self.at, self.sequence))
     }
 }

@@ -22,6 +22,7 @@ mod network;
 mod pinned;
 mod plan;
 mod postgres;
+mod queue;
 mod reach;
 mod rng;
 mod shrink;

@@ -77,6 +77,22 @@ pub const PINNED: &[Pinned] = &[
         },
     },
     Pinned {
+        name: "more-acknowledgements-than-those-who-stay-can-give",
+        story: "An instance is to leave, and the operator asks for as many acknowledgements as there are with it. Its \
+                removal was decided again and again, refused each time, and kept all that was decided after it from \
+                being proposed: no copy was made anew any more. Such a wish is refused since.",
+        theme: Theme::TakenOver,
+        danger: Danger::Rewound,
+        write: |plan| {
+            plan.strikes.clear();
+            let begin = plan.begin_ms;
+            plan.add(at(begin), Strike::Asks(Wish::Leave { of: Target::Standby(1) }));
+            plan.add(at(begin), Strike::KillAgent { target: Target::Standby(1), ms: 7_000 });
+            plan.add(at(begin + 50), Strike::Asks(Wish::Set { acks: 2 }));
+            plan.add(at(begin + 1_000), Strike::Coup { to: 1, ms: 1_200 });
+        },
+    },
+    Pinned {
         name: "a-winner-reboots-in-the-middle-of-its-promotion",
         story: "An elected machine reboots after its promotion, before that is confirmed. The instance waited for a new \
                 epoch, the leader for the instance. What ended after it was told to promote says so since.",

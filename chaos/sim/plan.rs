@@ -38,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) start: Start,
     pub(crate) clients: usize,
     pub(crate) think_ms: u64,
+    /// From here on clients think eight times as long; 0: never. A theme's play needs many commits, what follows does not.
+    pub(crate) busy_until_ms: u64,
     /// Per machine, in millionths.
     pub(crate) drift: Vec<i64>,
     /// Messages that have to be sent again, in a hundred.
@@ -118,6 +120,7 @@ impl Plan {
         let mut at = plan.begin_ms;
         if let Some(theme) = theme {
             at = plan.begin_with(theme, &mut rng);
+            plan.busy_until_ms = at;
         }
         if shape.theme.is_none() {
             at = plan.strikes_from(at, &mut rng);
@@ -155,7 +158,8 @@ impl Plan {
             never: (instances > 2 && rng.percent(10)).then(|| 1 + rng.index(instances - 1)),
             start,
             clients: rng.range(1, 4) as usize,
-            think_ms: [10, 40, 80, 150][rng.index(4)],
+            think_ms: [20, 60, 120, 250][rng.index(4)],
+            busy_until_ms: 0,
             drift,
             loss: [0, 0, 0, 1, 3][rng.index(5)],
             replays: [0, 0, 3, 25][rng.index(4)],
@@ -216,6 +220,8 @@ impl Plan {
         self.coordinators = self.coordinators.max(3);
         let mut at = self.begin_ms + 1_000;
         let last = at + 20_000;
+        // Without anybody who grants leases a primary whose commits wait for nobody has to stop: one leader at a time.
+        let mut next_leader = 0;
         while at < last {
             at += rng.range(300, 6_000);
             let standby = Target::Standby(rng.below(8) as usize);
@@ -228,7 +234,10 @@ impl Plan {
                 5 => Strike::PauseAgent { target: Target::Primary, ms: rng.range(20, 700) },
                 6 => Strike::Deaf { target: Target::Primary, ms: rng.range(100, 1_500) },
                 7 => Strike::SlowDisk { target: Target::Primary, times: rng.range(2, 20), ms: 5_000 },
-                8 => Strike::KillCoordinator { target: Target::Leader, ms: rng.range(100, 900) },
+                8 if at >= next_leader => {
+                    next_leader = at + 8_000;
+                    Strike::KillCoordinator { target: Target::Leader, ms: rng.range(100, 900) }
+                }
                 _ => Strike::SlowMachine { target: Target::Primary, times: rng.range(2, 4), ms: 5_000 },
             };
             self.strikes.push(Planned { when: When::At { ms: at }, strike });

@@ -8,11 +8,12 @@ use crate::agent::Agent;
 use crate::client::Client;
 use crate::coordinator::{Coordinator, Log};
 use crate::endpoint::Endpoint;
-use crate::event::{Event, Scheduled};
+use crate::event::Event;
 use crate::faults::Faults;
 use crate::network::Network;
 use crate::plan::{Plan, Start};
 use crate::postgres::Postgres;
+use crate::queue::Queue;
 use crate::reach::Reach;
 use crate::rng::Rng;
 use crate::trace::Trace;
@@ -21,7 +22,6 @@ use interrex_check::{Checks, Fact};
 use interrex_cluster::ids::{ClusterName, InstanceName};
 use interrex_cluster::policy::Policy;
 use interrex_cluster::time::Instant;
-use std::collections::BinaryHeap;
 
 /// Microseconds since the world began.
 pub(crate) type Time = u64;
@@ -80,8 +80,7 @@ pub(crate) struct World {
     pub(crate) trace: Trace,
     pub(crate) figures: Figures,
     pub(crate) over: bool,
-    queue: BinaryHeap<Scheduled>,
-    sequence: u64,
+    queue: Queue,
 }
 
 impl World {
@@ -117,8 +116,7 @@ impl World {
             reach: Reach::default(),
             figures: Figures::default(),
             over: false,
-            queue: BinaryHeap::new(),
-            sequence: 0,
+            queue: Queue::default(),
             rng,
             names,
             trace,
@@ -157,7 +155,7 @@ impl World {
     /// Lets time pass until the run is over.
     pub(crate) fn run(&mut self) {
         while !self.over {
-            let Some(Scheduled { at, event, .. }) = self.queue.pop() else { return };
+            let Some((at, event)) = self.queue.pop() else { return };
             self.now = self.now.max(at);
             if let Some(until) = self.held_until(&event) {
                 self.at(until, event);
@@ -169,8 +167,7 @@ impl World {
     }
 
     pub(crate) fn at(&mut self, at: Time, event: Event) {
-        self.sequence += 1;
-        self.queue.push(Scheduled { at, sequence: self.sequence, event });
+        self.queue.push(at, event);
     }
 
     pub(crate) fn after(&mut self, span: Time, event: Event) {
