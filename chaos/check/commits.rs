@@ -1,12 +1,14 @@
 //! No acknowledged commit is lost (PROTOCOL.md invariant 2): whoever lets clients in holds every commit that was ever
-//! acknowledged. Overrides excepted.
+//! acknowledged before its epoch, or in it. Overrides excepted. (A primary that has been superseded may let clients in
+//! while its lease still runs, and knows nothing of what came after it.)
 
 use crate::{CommitId, Fact, Property};
+use interrex_cluster::wal::TimelineId;
 
 /// Acknowledged commits, oldest first.
 #[derive(Default)]
 pub(crate) struct NoneLost {
-    acknowledged: Vec<CommitId>,
+    acknowledged: Vec<(TimelineId, CommitId)>,
     /// Older epochs were overridden: what they still acknowledge is not asked about.
     overridden: u32,
 }
@@ -19,14 +21,15 @@ impl Property for NoneLost {
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
         match fact {
             Fact::Acknowledged { timeline, .. } if timeline.0 < self.overridden => {}
-            Fact::Acknowledged { commit, .. } => self.acknowledged.push(*commit),
+            Fact::Acknowledged { commit, timeline, .. } => self.acknowledged.push((*timeline, *commit)),
             Fact::Overridden { epoch, .. } => {
                 self.overridden = epoch.0;
                 self.acknowledged.clear();
             }
             Fact::Serves { by, epoch, holds } => {
+                let expected = self.acknowledged.iter().filter(|(timeline, _)| timeline.0 <= epoch.0);
                 let lost: Vec<CommitId> =
-                    self.acknowledged.iter().copied().filter(|commit| !holds(*commit)).collect();
+                    expected.map(|(_, commit)| *commit).filter(|commit| !holds(*commit)).collect();
                 if let (Some(first), Some(last)) = (lost.first(), lost.last()) {
                     return Err(format!(
                         "{by} serves in epoch {epoch} and lacks {} acknowledged commit(s), {first} to {last}",

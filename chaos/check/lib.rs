@@ -124,6 +124,8 @@ pub enum Fact<'a> {
     Read {
         /// From which instance.
         by: &'a InstanceName,
+        /// In which epoch it was sent there.
+        epoch: Epoch,
         /// The newest commit that it saw.
         commit: CommitId,
     },

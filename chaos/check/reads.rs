@@ -3,11 +3,12 @@
 //! after the first synchronous commit of an epoch came back. Overrides excepted, as for what was acknowledged.
 
 use crate::{CommitId, Fact, Property};
+use interrex_cluster::ids::Epoch;
 
 /// Commits that were read, oldest first.
 #[derive(Default)]
 pub(crate) struct NothingReadIsLost {
-    read: Vec<CommitId>,
+    read: Vec<(Epoch, CommitId)>,
 }
 
 impl Property for NothingReadIsLost {
@@ -17,10 +18,13 @@ impl Property for NothingReadIsLost {
 
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
         match fact {
-            Fact::Read { commit, .. } if self.read.last() != Some(commit) => self.read.push(*commit),
+            Fact::Read { epoch, commit, .. } if self.read.last() != Some(&(*epoch, *commit)) => {
+                self.read.push((*epoch, *commit));
+            }
             Fact::Overridden { .. } => self.read.clear(),
             Fact::Serves { by, epoch, holds } => {
-                if let Some(lost) = self.read.iter().find(|commit| !holds(**commit)) {
+                let lost = |(of, commit): &&(Epoch, CommitId)| of <= epoch && !holds(*commit);
+                if let Some((_, lost)) = self.read.iter().find(lost) {
                     return Err(format!(
                         "{by} serves in epoch {epoch} and lacks commit {lost}, which was read"
                     ));

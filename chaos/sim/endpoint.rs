@@ -55,7 +55,7 @@ impl World {
                 &mut self.checks,
                 &mut self.trace,
                 self.now,
-                &Fact::Read { by: &self.names[i], commit },
+                &Fact::Read { by: &self.names[i], epoch: self.endpoint.epoch, commit },
             );
         }
     }
