@@ -70,3 +70,34 @@ async fn one_of_two_clusters_fails_over_and_the_other_notices_nothing() {
     assert_ne!(there.system, after.system, "two clusters, two sets of data");
     writer.verdict(&town).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_that_hosts_both_primaries_dies_and_both_clusters_go_on() {
+    let mut town = Town::planned().await;
+    town.machines.iter().for_each(add_other);
+    town.machines.iter_mut().for_each(Machine::start);
+    let first = town.healthy("the one cluster").await;
+    let second = status_of_other(&town).await;
+    let dies = primary(&first);
+    if primary(&second) != dies {
+        let asked = town.ctl(&["switchover", OTHER, "--to", &dies]).await;
+        assert_eq!(asked.code, 0, "{asked:?}");
+        let moved =
+            async || status_of_other(&town).await.primary.is_some_and(|p| p.as_str() == dies).then_some(());
+        town.eventually("both primaries on one machine", moved).await;
+    }
+    let writer = Writer::start(&town).await;
+
+    town.machine(&dies).kill();
+    let elsewhere = |s: &ClusterStatus| s.open && s.primary.as_ref().is_some_and(|p| p.as_str() != dies);
+    town.until("the one cluster goes on elsewhere", elsewhere).await;
+    let look = async || town.client.get_cluster(&other()).await.ok().filter(elsewhere);
+    town.eventually("the other goes on elsewhere", look).await;
+    writer.acknowledged(&town, 50).await;
+
+    town.machine(&dies).start();
+    town.until("the one cluster is whole again", healthy).await;
+    let whole = status_of_other(&town).await;
+    assert_eq!((whole.system, primary(&whole) != dies), (second.system, true));
+    writer.verdict(&town).await;
+}
