@@ -220,6 +220,8 @@ pub(crate) struct Faults {
     pub(crate) whole_since: Option<Time>,
     pub(crate) healing_since: Time,
     pub(crate) fallen: Vec<bool>,
+    /// Somebody promoted a server behind everybody's back.
+    pub(crate) by_hand: bool,
     /// Machines that are never switched on again.
     pub(crate) dead: Vec<bool>,
 }
@@ -233,6 +235,7 @@ impl Faults {
             whole_since: None,
             healing_since: 0,
             fallen: vec![false; strikes],
+            by_hand: false,
             dead: vec![false; machines],
         }
     }

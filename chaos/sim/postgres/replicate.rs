@@ -122,6 +122,12 @@ impl World {
                 if let Some(dir) = self.servers[i].dir.as_mut() {
                     dir.torn = true;
                 }
+                // Of a promotion by hand, off the very place and under the very number of the real one, nobody can tell
+                // afterwards (F20): whatever comes of it is known, and no longer judged.
+                if self.faults.by_hand {
+                    self.over = true;
+                    return;
+                }
             }
             Relation::Behind | Relation::Diverged => {}
         }

@@ -145,6 +145,7 @@ impl World {
             self.reach.note(Danger::CollisionAverted);
         }
         self.say(|| format!("n{} opens timeline {number} off {parent} at {}", i + 1, Lsn(end.lsn)));
+        self.faults.by_hand |= epoch == Epoch(0);
         // Epoch 0: somebody did it by hand, and nobody was asked.
         if epoch > Epoch(0) {
             self.fact_promoted(i, epoch, number, parent, end.lsn);
