@@ -84,8 +84,11 @@ fn grant(view: &View<'_>, reign: &Reign, name: &InstanceName, member: &Instance,
     }
     // An older rule may need this very copy: it is kept until the newest rule is proved, unless too few others could
     // prove it (PROTOCOL.md clause 11): a rule that asks for this copy too would wait for it for ever.
+    // Whoever is to leave acknowledges nothing any more.
+    let stays = |other: &InstanceName| view.member(other).is_some_and(|m| m.asked != Some(Asked::Leave));
     let could_prove = |other: &InstanceName| {
-        other != name && *other != reign.instance && view.fresh(other).is_some_and(|r| r.needs.is_none())
+        let able = view.fresh(other).is_some_and(|report| report.needs.is_none());
+        other != name && *other != reign.instance && able && stays(other)
     };
     let others = view.whole_and_fresh().filter(|other| could_prove(other)).count();
     let provable = others >= usize::try_from(record.sync.k.max(1)).unwrap_or(usize::MAX);
