@@ -225,6 +225,14 @@ impl<M: Machine> RaftNode<M> {
                 found.group_id
             ));
         }
+        // It would stop at the first entry that it cannot read, and be one voter less.
+        let (reads, written) = (found.reads_level, self.inner.config.reads_level);
+        if reads < written {
+            return refused(format!(
+                "{machine} runs a build that reads log entries up to level {reads}, and this leader writes up to {written}: \
+                 start this leader's version of interrex there"
+            ));
+        }
         Ok(Some(found.raft_id))
     }
 

@@ -139,6 +139,27 @@ async fn a_change_that_must_not_be_is_refused_in_one_line_before_anything_is_wri
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newcomer_of_an_older_build_is_not_taken_and_who_reads_what_is_told() {
+    let mut group = Group::of(1);
+    let config = Config { reads_level: 3, ..group.config("n1") };
+    group.start_with("n1", config).await;
+    group.propose("entry 1").await;
+    group.newcomer("n2");
+    let config = Config { join: true, reads_level: 2, ..group.config("n2") };
+    group.start_with("n2", config).await;
+    let older = group.refusal(&group.adding("n2")).await;
+    assert!(older.starts_with("n2 runs a build that reads log entries up to level 2, "), "{older}");
+    group.kill("n2").await;
+    let config = Config { join: true, reads_level: 4, ..group.config("n2") };
+    group.start_with("n2", config).await;
+    group.change(&group.adding("n2")).await.expect("added");
+    let leader = group.leader().await;
+    let levels: Vec<_> = group.node(&leader).members().into_iter().map(|member| member.reads_level).collect();
+    assert_eq!(levels, [Some(3), Some(4)]);
+    group.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_machine_of_another_group_is_not_taken_and_one_that_is_to_join_forms_none() {
     let (mut group, _) = three(Group::of(3)).await;
     group.newcomer("n4");
