@@ -66,7 +66,11 @@ pub(crate) async fn reconcile(instance: Arc<Instance>) -> Infallible {
                     continue;
                 }
                 Err(StepError::Overtaken { .. }) => continue,
-                Err(error) => log.failed(&step, &error),
+                Err(error) => {
+                    let patience = log.failed(&step, &error);
+                    instance.be_patient(&goal, &mut told, patience).await;
+                    continue;
+                }
             },
         };
         instance.wait(&mut told, pause).await;
@@ -167,12 +171,6 @@ impl Instance {
         step: &Step,
         told: &mut watch::Receiver<Told>,
     ) -> Result<(), StepError> {
-        let looks = async {
-            loop {
-                sleep(AT_REST).await;
-                self.look(Some(&goal.goal)).await;
-            }
-        };
         let overtaken = async {
             if !may_be_interrupted(step) {
                 pending::<()>().await;
@@ -188,8 +186,24 @@ impl Instance {
         };
         tokio::select! {
             done = self.perform(goal, step) => done,
-            () = looks => Ok(()),
+            never = self.keep_looking(goal) => match never {},
             () = overtaken => Err(StepError::Overtaken { goal: goal.stamp }),
+        }
+    }
+
+    /// Looks and reports, for ever.
+    async fn keep_looking(&self, goal: &StampedGoal) -> Infallible {
+        loop {
+            sleep(AT_REST).await;
+            self.look(Some(&goal.goal)).await;
+        }
+    }
+
+    /// Until a failed step is due again. Whoever waits for that goes on reporting: silence would be taken for death.
+    async fn be_patient(&self, goal: &StampedGoal, told: &mut watch::Receiver<Told>, at_most: Duration) {
+        tokio::select! {
+            () = self.wait(told, at_most) => {}
+            never = self.keep_looking(goal) => match never {},
         }
     }
 

@@ -23,6 +23,7 @@ mod preferred_fetches;
 mod rejoin_clone;
 mod rejoin_rewind;
 mod rolled_back;
+mod rule_change_interrupted;
 mod second_failover;
 mod secured;
 mod set;
