@@ -50,8 +50,7 @@ async fn a_member_that_does_not_answer_is_named_until_it_does() {
 async fn data_of_another_cluster_is_never_touched() {
     let mut town = Town::of(&["n1"]).await;
     let pgdata = town.machines[0].pgdata();
-    town.refuses_the_data_with("and cluster demo is new; move the directory away to begin with an empty one")
-        .await;
+    town.refuses_the_data_with("--adopt; or move the directory away to begin with an empty one").await;
     fs::remove_dir_all(&pgdata).unwrap();
     town.machines[0].start();
     town.healthy("a cluster of one").await;

@@ -144,7 +144,8 @@ async fn judge(
     }
     let name =
         |id: &u64| membership.get_node(id).map_or_else(|| format!("{id:016x}"), |peer| peer.machine.clone());
-    let others = voters.iter().filter(|id| **id != me).map(name).collect();
+    let mut others: Vec<String> = voters.iter().filter(|id| **id != me).map(name).collect();
+    others.sort();
     let place = |id: LogId| (**id.committed_leader_id(), id.index());
     let committed = start.committed.map(|id| id.index());
     Ok((Recovered { last: last.map(place), committed, others, copy: None }, me))

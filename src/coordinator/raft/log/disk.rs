@@ -48,7 +48,7 @@ pub(crate) struct RealDisk {
 }
 
 /// How long a predecessor in the same directory may take to let go of it once it was told to end.
-const LETS_GO_WITHIN: Duration = Duration::from_millis(500);
+const LETS_GO_WITHIN: Duration = Duration::from_secs(3);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 impl RealDisk {
