@@ -186,6 +186,7 @@ pub fn first_standbys(view: &View<'_>, failover: &Failover, winner: &InstanceNam
     let follows = |name: &InstanceName, at: Position| {
         name != winner
             && !failover.astray.contains(name)
+            && !failover.may_exceed(name, won.position)
             && at <= won.position
             && line.as_ref().is_some_and(|line| line.contains(at))
             && view.member(name).is_some_and(|member| member.copy == Copy::Whole)

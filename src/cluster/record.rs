@@ -181,6 +181,18 @@ pub struct Fetch {
     pub end: Option<FetchEnd>,
 }
 
+impl Failover {
+    /// True when an instance may hold WAL past `end`, where a winner was sealed, though its own seal is below: it fetched
+    /// up to a higher place, and was not sealed with all of that yet. What it has past the winner's end is not on the
+    /// winner's line, and pointed at the winner it would acknowledge what it does not hold.
+    pub fn may_exceed(&self, instance: &InstanceName, end: Position) -> bool {
+        let sealed = self.seals.get(instance).map(|seal| seal.position);
+        self.fetch.as_ref().is_some_and(|fetch| {
+            fetch.to == *instance && end < fetch.until && sealed.is_none_or(|at| at < fetch.until)
+        })
+    }
+}
+
 /// How a fetch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FetchEnd {

@@ -136,6 +136,8 @@ impl Coordinator {
     /// It ended by itself; its process should end too.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         let Self { core, relays, gate, tls, listener, clusters, yields, .. } = self;
+        // A run that is dropped halfway must not leave tasks behind that keep the directory.
+        let _ends = core.node.ends_with_this();
         let mut tasks = background(&core, &relays, clusters, yields);
         if let Some(tls) = tls.clone() {
             tasks.push(core.spawner.spawn(Box::pin(tls.keep_fresh())));

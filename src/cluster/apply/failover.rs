@@ -184,8 +184,8 @@ pub(super) fn elect(cluster: &mut Cluster, election: &Election<'_>, at: WallMs) 
         return Rejected::because(format!("electing {instance} could lose acknowledged commits"));
     }
     let below = quorum::below(&failover.seals, won.position);
-    let may_follow =
-        |s: &InstanceName| s != instance && below.contains_key(s) && !failover.astray.contains(s);
+    let strays = |s: &InstanceName| failover.astray.contains(s) || failover.may_exceed(s, won.position);
+    let may_follow = |s: &InstanceName| s != instance && below.contains_key(s) && !strays(s);
     if let Some(other) = standbys.iter().find(|s| !may_follow(s)) {
         return Rejected::because(format!(
             "{other} may not acknowledge for {instance} before the fork is known"

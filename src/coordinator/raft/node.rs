@@ -79,6 +79,15 @@ pub(crate) struct Inner<M: Machine> {
     tasks: Mutex<JoinSet<()>>,
 }
 
+/// See [`RaftNode::ends_with_this`].
+pub(crate) struct EndsTasks<M: Machine>(RaftNode<M>);
+
+impl<M: Machine> Drop for EndsTasks<M> {
+    fn drop(&mut self) {
+        drop(std::mem::take(&mut *self.0.tasks()));
+    }
+}
+
 impl<M: Machine> RaftNode<M> {
     /// Opens the directory, restores the machine, and takes part. The caller mounts [`RaftNode::service`] at once:
     /// the others ask for it, and a first start waits for all of them.
@@ -126,8 +135,14 @@ impl<M: Machine> RaftNode<M> {
         };
         let node = Self { inner: Arc::new(inner) };
         node.tasks().spawn(super::formation::form(node.clone()));
-        node.tasks().spawn(super::transition::end_what_was_begun(node.clone()));
+        node.tasks()
+            .spawn(super::transition::end_what_was_begun(Arc::downgrade(&node.inner), node.leadership()));
         Ok(node)
+    }
+
+    /// Ends this node's tasks, which hold it, when dropped.
+    pub(crate) fn ends_with_this(&self) -> EndsTasks<M> {
+        EndsTasks(self.clone())
     }
 
     pub(crate) fn tasks(&self) -> std::sync::MutexGuard<'_, JoinSet<()>> {

@@ -4,16 +4,20 @@
 //! vote. What a leader began and did not end, the next one ends.
 
 use std::collections::BTreeSet;
+use std::sync::Weak;
 use std::time::Duration;
 
 use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver as _;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::RaftNode;
 use super::change::ALIVE;
+use super::leadership::Leadership;
 use super::machine::Machine;
 use super::members::{MemberError, in_words};
+use super::node::Inner;
 use super::types::Peer;
 
 /// A new member gets the whole log or a snapshot; both are small. Not caught up by then: the change is given up.
@@ -162,10 +166,16 @@ impl<M: Machine> RaftNode<M> {
 }
 
 /// Ends what an earlier leader left between two sets of members, whenever this node begins to lead.
-pub(crate) async fn end_what_was_begun<M: Machine>(node: RaftNode<M>) {
-    let mut leadership = node.leadership();
+///
+/// It keeps no hold of the node while it waits, or a node that is dropped without being shut down would keep its
+/// directory for ever.
+pub(crate) async fn end_what_was_begun<M: Machine>(
+    node: Weak<Inner<M>>,
+    mut leadership: watch::Receiver<Leadership>,
+) {
     loop {
         let leads = leadership.borrow_and_update().mine;
+        let Some(node) = node.upgrade().map(|inner| RaftNode { inner }) else { return };
         if leads && node.membership().get_joint_config().len() > 1 {
             let _one_at_a_time = node.inner.changes.lock().await;
             match node.ready_to_change().await {
@@ -173,6 +183,7 @@ pub(crate) async fn end_what_was_begun<M: Machine>(node: RaftNode<M>) {
                 Err(why) => tracing::warn!("a change of the group is still half done: {why}"),
             }
         }
+        drop(node);
         if leadership.changed().await.is_err() {
             return;
         }
