@@ -5,7 +5,7 @@ use crate::command::Command;
 use crate::diagnose;
 use crate::memory::Memory;
 use crate::operation::{Advance, adopt, bootstrap, failover, maintenance, rejoin, rule_change, switchover};
-use crate::problem::{Problem, Wait};
+use crate::problem::{Problem, ProblemKind, Wait};
 use crate::record::Operation;
 use crate::view::View;
 
@@ -24,7 +24,7 @@ pub struct Decision {
 /// Decides what is to happen next in one cluster.
 pub fn decide(view: &View<'_>, memory: &Memory) -> Decision {
     let problems = diagnose::diagnose(view, memory);
-    if diagnose::record::ahead(view).is_some() {
+    if problems.iter().any(|problem| matches!(problem.kind, ProblemKind::RecordBehind { .. })) {
         return Decision { problems, ..Decision::default() };
     }
     let Advance { mut commands, mut waits } = rank(view, memory, &problems);

@@ -131,7 +131,7 @@ pub struct StandbyGoal {
 /// What `instance` has to be now. `None`: it is not a member.
 pub fn goal(record: &Cluster, instance: &InstanceName) -> Option<StampedGoal> {
     let member = record.instances.get(instance)?;
-    let stamp = Stamp { epoch: record.epoch, revision: record.revision };
+    let stamp = record.stamp();
     let await_ = |why: &str| Goal::Await { why: why.to_owned() };
     let goal = match (&record.operation, &record.primary) {
         (Operation::Gather, _) => await_("all instances to register"),
@@ -153,8 +153,7 @@ pub fn goal(record: &Cluster, instance: &InstanceName) -> Option<StampedGoal> {
             let may_follow = primary.fork.is_some() || record.in_sync_set(instance);
             match (may_follow, &member.copy) {
                 (true, Copy::Empty) => await_("its turn to clone"),
-                (true, _) => follow(record, instance, &primary.instance, record.epoch)
-                    .map_or_else(|| await_("the cluster's system identifier"), Goal::Standby),
+                (true, _) => or_await(follow(record, instance, &primary.instance, record.epoch)),
                 (false, Copy::Empty | Copy::Rebuilding { done: false, .. }) => {
                     await_("a primary to clone from")
                 }
@@ -186,15 +185,14 @@ fn without_a_primary(
         }
         (_, Some(from), Some(hand_over)) => {
             // Whatever else is asked of it waits until there is a primary again.
-            follow(record, instance, from, hand_over.epoch)
-                .map(|goal| StandbyGoal { restart: None, ..goal })
-                .map_or_else(|| await_("the cluster's system identifier"), Goal::Standby)
+            let goal = follow(record, instance, from, hand_over.epoch);
+            or_await(goal.map(|goal| StandbyGoal { restart: None, ..goal }))
         }
         _ if let Some(fetch) = record.fetching().filter(|fetch| fetch.to == *instance) => {
             // It holds nothing that a slot would have to keep for long, and a standby has none for it.
-            follow(record, instance, &fetch.from, record.epoch)
-                .map(|goal| StandbyGoal { restart: None, slot: String::new(), line: record.line(), ..goal })
-                .map_or_else(|| await_("the cluster's system identifier"), Goal::Standby)
+            let goal = follow(record, instance, &fetch.from, record.epoch);
+            let (slot, line) = (String::new(), record.line());
+            or_await(goal.map(|goal| StandbyGoal { restart: None, slot, line, ..goal }))
         }
         _ => sealed(record),
     }
@@ -235,6 +233,10 @@ fn primary_goal(record: &Cluster, instance: &InstanceName) -> PrimaryGoal {
             _ => None,
         },
     }
+}
+
+fn or_await(goal: Option<StandbyGoal>) -> Goal {
+    goal.map_or_else(|| Goal::Await { why: "the cluster's system identifier".to_owned() }, Goal::Standby)
 }
 
 /// Following `upstream` in the reign of `epoch`.

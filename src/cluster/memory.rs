@@ -43,10 +43,7 @@ struct Phase {
 impl Phase {
     fn of(record: &Cluster) -> Phase {
         let reign = record.primary.as_ref();
-        let fetch = match &record.operation {
-            Operation::Failover(failover) => failover.fetch.as_deref(),
-            _ => None,
-        };
+        let fetch = record.failover().and_then(|failover| failover.fetch.as_deref());
         Phase {
             epoch: record.epoch,
             elected: reign.is_some(),
@@ -88,10 +85,7 @@ impl Memory {
         // A cluster that was never open is not alone, it is not finished: its first standby is still being cloned.
         // Once nobody else speaks, it is alone all the same.
         // One that was adopted was open before, and goes on as it may.
-        let created = match &view.record.operation {
-            Operation::Failover(failover) => failover.from.is_none() && failover.seals.is_empty(),
-            _ => false,
-        };
+        let created = view.record.failover().is_some_and(|f| f.from.is_none() && f.seals.is_empty());
         let never_open = created && !view.record.primary.as_ref().is_some_and(|r| r.open);
         let mut others = view.record.instances.keys().filter(|name| !is_primary(view.record, name));
         let unfinished = never_open && others.any(|name| view.fresh(name).is_some());

@@ -2,9 +2,9 @@
 
 use crate::ids::{
     ClusterId, ClusterName, DirectoryId, Epoch, Incarnation, InstanceName, MachineName, Revision, RuleNumber,
-    SystemId,
+    Stamp, SystemId,
 };
-use crate::receipt::Kept;
+use crate::receipt::{Kept, Receipt};
 use crate::report::{Promotion, Rebuild, Seal};
 use crate::spec::Spec;
 use crate::time::WallMs;
@@ -182,6 +182,29 @@ pub struct Fetch {
 }
 
 impl Failover {
+    /// One that has just begun: nobody is sealed, and there is no plan.
+    pub fn begun(from: Option<InstanceName>, reason: impl Into<String>) -> Self {
+        Self {
+            from,
+            reason: reason.into(),
+            wanted: None,
+            hand_over: None,
+            seals: BTreeMap::new(),
+            astray: BTreeSet::new(),
+            loss_accepted: None,
+            fetch: None,
+            times: PhaseTimes::default(),
+        }
+    }
+
+    /// True when a seal of this epoch says something new: the first of an instance, or one after its server was stopped,
+    /// or after it fetched WAL.
+    pub fn is_news(&self, instance: &InstanceName, seal: Seal) -> bool {
+        let Some(known) = self.seals.get(instance) else { return true };
+        let fetched = self.fetch.as_ref().is_some_and(|fetch| fetch.end.is_some() && fetch.to == *instance);
+        !known.stopped && (seal.stopped || (fetched && seal.position > known.position))
+    }
+
     /// True when an instance may hold WAL past `end`, where a winner was sealed, though its own seal is below: it fetched
     /// up to a higher place, and was not sealed with all of that yet. What it has past the winner's end is not on the
     /// winner's line, and pointed at the winner it would acknowledge what it does not hold.
@@ -371,21 +394,37 @@ impl Cluster {
         }
     }
 
+    /// The failover under way.
+    pub fn failover(&self) -> Option<&Failover> {
+        match &self.operation {
+            Operation::Failover(failover) => Some(failover),
+            _ => None,
+        }
+    }
+
+    /// The goals of this record bear it.
+    pub fn stamp(&self) -> Stamp {
+        Stamp { epoch: self.epoch, revision: self.revision }
+    }
+
+    /// True when the record has this receipt of an instance already.
+    pub fn knows(&self, instance: &InstanceName, receipt: &Receipt) -> bool {
+        self.receipts.iter().any(|kept| kept.instance == *instance && kept.receipt.same_as(receipt))
+    }
+
     /// A planned change whose old primary is still to stop: the others receive from it meanwhile.
     pub fn handing_over(&self) -> Option<&HandOver> {
-        let Operation::Failover(failover) = &self.operation else { return None };
-        failover.hand_over.as_ref().filter(|_| self.handed_over_at().is_none())
+        self.failover()?.hand_over.as_ref().filter(|_| self.handed_over_at().is_none())
     }
 
     /// The fetch that is under way before an election.
     pub fn fetching(&self) -> Option<&Fetch> {
-        let Operation::Failover(failover) = &self.operation else { return None };
-        failover.fetch.as_deref().filter(|fetch| fetch.end.is_none() && self.primary.is_none())
+        self.failover()?.fetch.as_deref().filter(|fetch| fetch.end.is_none() && self.primary.is_none())
     }
 
     /// Where the old primary of a planned change ended: its server is gone, and nobody can receive anything more.
     pub fn handed_over_at(&self) -> Option<Position> {
-        let Operation::Failover(failover) = &self.operation else { return None };
+        let failover = self.failover()?;
         failover.hand_over.as_ref()?;
         let seal = failover.seals.get(failover.from.as_ref()?)?;
         seal.stopped.then_some(seal.position)

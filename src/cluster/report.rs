@@ -246,6 +246,14 @@ pub struct Promotion {
     pub begin: Lsn,
 }
 
+impl Promotion {
+    /// By which a timeline came to be; `None` for the first, and one whose history does not tell.
+    pub fn of(line: &History) -> Option<Self> {
+        let parent = line.ancestors.last()?;
+        Some(Self { epoch: Epoch(line.timeline.0), parent: parent.timeline, begin: parent.end })
+    }
+}
+
 /// Why the copy on disk cannot follow as it is, and where it ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Need {

@@ -53,7 +53,7 @@ impl View<'_> {
     }
 
     /// Its newest report, however old, if it comes from the registered directory.
-    fn registered(&self, name: &InstanceName) -> Option<&Heard> {
+    pub(crate) fn registered(&self, name: &InstanceName) -> Option<&Heard> {
         let member = self.member(name)?;
         self.heard.get(name).filter(|heard| heard.report.directory == member.directory)
     }

@@ -87,10 +87,8 @@ impl Server {
         let wal = self.layout().pgdata.join("pg_wal");
         let histories = blocking(move || histories_in(&wal)).await?;
         match histories.get(&timeline) {
-            Some(HistoryFile::Real(history)) => match history.ancestors.last() {
-                Some(parent) => Ok(Promotion { epoch, parent: parent.timeline, begin: parent.end }),
-                None => Err(Error::Unknown(format!("the parent of timeline {timeline}"))),
-            },
+            Some(HistoryFile::Real(history)) => Promotion::of(history)
+                .ok_or_else(|| Error::Unknown(format!("the parent of timeline {timeline}"))),
             found => Err(Error::Unknown(format!("the history of timeline {timeline}, which is {found:?}"))),
         }
     }

@@ -120,11 +120,7 @@ impl Instance {
         line: Option<&History>,
     ) -> Result<History, StepError> {
         let history = self.history(position.timeline, line).await?;
-        let fork = history.ancestors.last().map(|ancestor| Promotion {
-            epoch: Epoch(history.timeline.0),
-            parent: ancestor.timeline,
-            begin: ancestor.end,
-        });
+        let fork = Promotion::of(&history);
         // Told positions are kept: a copy that later ends below one was rolled back (clause 8).
         self.remember(move |memory| memory.told = memory.told.max(Some(position))).await?;
         self.still(stamp)?;

@@ -2,12 +2,11 @@
 //! is a primary like any other: it starts as a standby of nobody and is promoted, onto a timeline that bears the first
 //! epoch's number (docs/decisions/2026-11-22-adopt.md).
 
+use super::membership::elect_the_first;
 use super::{Done, Rejected};
 use crate::command::{Adopted, Adopting};
-use crate::ids::{Epoch, InstanceName, RuleNumber};
-use crate::record::{
-    Adoption, Cluster, CommitRule, Copy, Failover, Fork, Operation, PhaseTimes, Reign, SyncTarget,
-};
+use crate::ids::{Epoch, InstanceName};
+use crate::record::{Adoption, Cluster, Copy, Failover, Fork, Operation, PhaseTimes};
 use crate::report::{Promotion, Rebuild, Seal};
 use crate::spec::Spec;
 use crate::time::WallMs;
@@ -86,22 +85,8 @@ pub(super) fn adopt(cluster: &mut Cluster, adopted: &Adopted, at: WallMs) -> Don
     }
     cluster.system = Some(*system);
     cluster.timelines = forks(instance, line);
-    cluster.epoch = *epoch;
-    let number = RuleNumber(1);
     let k = first_acks(cluster, copies);
-    let rule = CommitRule {
-        number,
-        epoch: *epoch,
-        primary: instance.clone(),
-        k,
-        standbys: BTreeSet::new(),
-        covered_at: None,
-    };
-    cluster.rules = vec![rule];
-    cluster.sync = SyncTarget { number, k, standbys: BTreeSet::new(), proved: false };
-    cluster.primary = Some(Reign { instance: instance.clone(), fork: None, open: false });
-    cluster.operation = Operation::Failover(begun(*epoch, adopted, at));
-    cluster.revision = cluster.revision.next();
+    elect_the_first(cluster, instance, *epoch, k, begun(adopted, at));
     let others: Vec<InstanceName> = copies.iter().cloned().collect();
     let mut told = vec![(
         "adopted",
@@ -117,23 +102,13 @@ pub(super) fn adopt(cluster: &mut Cluster, adopted: &Adopted, at: WallMs) -> Don
 
 /// It was stopped, and its end read after that: the seal of the only copy that counts. A promotion that ends below it
 /// is never confirmed.
-fn begun(epoch: Epoch, adopted: &Adopted, at: WallMs) -> Failover {
-    let fork = adopted.line.ancestors.last().map(|ancestor| Promotion {
-        epoch: Epoch(adopted.line.timeline.0),
-        parent: ancestor.timeline,
-        begin: ancestor.end,
-    });
-    let seal = Seal { epoch, position: adopted.position, stopped: true, fork };
+fn begun(adopted: &Adopted, at: WallMs) -> Failover {
+    let fork = Promotion::of(&adopted.line);
+    let seal = Seal { epoch: adopted.epoch, position: adopted.position, stopped: true, fork };
     Failover {
-        from: None,
-        reason: "an existing PostgreSQL is taken in".to_owned(),
-        wanted: None,
-        hand_over: None,
         seals: BTreeMap::from([(adopted.instance.clone(), seal)]),
-        astray: BTreeSet::new(),
-        loss_accepted: None,
-        fetch: None,
         times: PhaseTimes { begun: at, sealed: at, elected: at, promoted: WallMs::default() },
+        ..Failover::begun(None, "an existing PostgreSQL is taken in")
     }
 }
 

@@ -9,7 +9,7 @@ use crate::record::{
 use crate::report::{Promotion, Seal};
 use crate::time::WallMs;
 use crate::wal::{History, Lsn, Position, TimelineId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// The epoch rises and nobody is primary. Refused while a failover has not elected, so that its seals survive
 /// (PROTOCOL.md clause 14).
@@ -49,15 +49,9 @@ pub(super) fn end_reign(
     cluster.epoch = epoch;
     cluster.primary = None;
     cluster.operation = Operation::Failover(Failover {
-        from: Some(from.clone()),
-        reason: reason.to_owned(),
         wanted: wanted.cloned(),
-        hand_over: None,
-        seals: BTreeMap::new(),
-        astray: BTreeSet::new(),
-        loss_accepted: None,
-        fetch: None,
         times: PhaseTimes { begun: at, ..PhaseTimes::default() },
+        ..Failover::begun(Some(from.clone()), reason)
     });
     cluster.revision = cluster.revision.next();
     Ok(from)
@@ -86,9 +80,8 @@ pub(super) fn record_seal(
     if elected || seal.epoch != epoch {
         return Rejected::because(format!("the seal of {instance} belongs to epoch {}", seal.epoch));
     }
-    match failover.seals.get(instance) {
-        Some(known) if !is_news(failover, instance, *known, seal) => return Ok(Vec::new()),
-        _ => {}
+    if !failover.is_news(instance, seal) {
+        return Ok(Vec::new());
     }
     let how = if seal.stopped { "stopped" } else { "sealed" };
     let (position, text) = match counted {
@@ -119,12 +112,6 @@ pub(super) fn record_seal(
         member.held = member.held.max(Some(position));
     }
     Ok(vec![("sealed", text)])
-}
-
-/// A second seal of an epoch says something new where the server was stopped since, or where it fetched WAL since.
-pub(crate) fn is_news(failover: &Failover, instance: &InstanceName, known: Seal, seal: Seal) -> bool {
-    let fetched = failover.fetch.as_ref().is_some_and(|fetch| fetch.end.is_some() && fetch.to == *instance);
-    !known.stopped && (seal.stopped || (fetched && seal.position > known.position))
 }
 
 pub(super) fn accept_loss(

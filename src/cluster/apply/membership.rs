@@ -4,8 +4,7 @@ use super::{Done, Rejected};
 use crate::command::{Adopting, Registration};
 use crate::ids::{ClusterId, ClusterName, Epoch, Incarnation, InstanceName, Revision, RuleNumber, SystemId};
 use crate::record::{
-    Adoption, Cluster, CommitRule, Copy, Failover, Fork, Instance, Operation, PhaseTimes, Reign, Secrets,
-    SyncTarget,
+    Adoption, Cluster, CommitRule, Copy, Failover, Fork, Instance, Operation, Reign, Secrets, SyncTarget,
 };
 use crate::spec::Spec;
 use crate::wal::{Lsn, Position, TimelineId};
@@ -186,12 +185,32 @@ pub(super) fn end_bootstrap(
     cluster.system = Some(system);
     cluster.timelines =
         vec![Fork { epoch: Epoch(1), instance: instance.clone(), parent: TimelineId(0), begin: Lsn(0) }];
-    cluster.epoch = Epoch(2);
+    elect_the_first(
+        cluster,
+        instance,
+        Epoch(2),
+        cluster.spec.acks,
+        Failover::begun(None, "the cluster is new"),
+    );
+    Ok(vec![
+        ("bootstrapped", format!("{instance} created the first copy, system identifier {system}")),
+        ("elected", format!("{instance} is elected primary of epoch 2")),
+    ])
+}
+
+/// The first reign of a cluster begins: `k` standbys are to acknowledge, and there is none yet.
+pub(super) fn elect_the_first(
+    cluster: &mut Cluster,
+    instance: &InstanceName,
+    epoch: Epoch,
+    k: u32,
+    failover: Failover,
+) {
     let number = RuleNumber(1);
-    let k = cluster.spec.acks;
+    cluster.epoch = epoch;
     cluster.rules = vec![CommitRule {
         number,
-        epoch: cluster.epoch,
+        epoch,
         primary: instance.clone(),
         k,
         standbys: BTreeSet::new(),
@@ -199,20 +218,6 @@ pub(super) fn end_bootstrap(
     }];
     cluster.sync = SyncTarget { number, k, standbys: BTreeSet::new(), proved: false };
     cluster.primary = Some(Reign { instance: instance.clone(), fork: None, open: false });
-    cluster.operation = Operation::Failover(Failover {
-        from: None,
-        reason: "the cluster is new".to_owned(),
-        wanted: None,
-        hand_over: None,
-        seals: BTreeMap::new(),
-        astray: BTreeSet::new(),
-        loss_accepted: None,
-        fetch: None,
-        times: PhaseTimes::default(),
-    });
+    cluster.operation = Operation::Failover(failover);
     cluster.revision = cluster.revision.next();
-    Ok(vec![
-        ("bootstrapped", format!("{instance} created the first copy, system identifier {system}")),
-        ("elected", format!("{instance} is elected primary of epoch 2")),
-    ])
 }

@@ -14,8 +14,6 @@ mod rule;
 mod switchover;
 mod wishes;
 
-pub(crate) use failover::is_news;
-
 use crate::command::{Command, Entry};
 use crate::event::Event;
 use crate::ids::ClusterName;

@@ -68,8 +68,7 @@ pub(super) fn record_receipt(
     let Some(member) = cluster.instances.get(instance) else {
         return Rejected::because(format!("{instance} is not a member"));
     };
-    let known = |kept: &Kept| kept.instance == *instance && kept.receipt.same_as(receipt);
-    if cluster.receipts.iter().any(known) {
+    if cluster.knows(instance, receipt) {
         return Ok(Vec::new());
     }
     let text = format!(

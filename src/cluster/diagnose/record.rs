@@ -8,11 +8,10 @@ use crate::problem::{Problem, ProblemKind};
 use crate::view::View;
 
 /// Who obeyed what the record does not know, by its agent's last word, however long ago.
-pub fn ahead<'a>(view: &'a View<'_>) -> Option<(&'a InstanceName, Stamp)> {
-    let record = Stamp { epoch: view.record.epoch, revision: view.record.revision };
-    let obeyed = view.record.instances.iter().filter_map(|(name, member)| {
-        let heard = view.heard.get(name).filter(|heard| heard.report.directory == member.directory)?;
-        Some((name, heard.report.obeyed)).filter(|(_, obeyed)| *obeyed > record)
+fn ahead<'a>(view: &'a View<'_>) -> Option<(&'a InstanceName, Stamp)> {
+    let obeyed = view.record.instances.keys().filter_map(|name| {
+        let obeyed = view.registered(name)?.report.obeyed;
+        (obeyed > view.record.stamp()).then_some((name, obeyed))
     });
     obeyed.max_by_key(|(_, obeyed)| *obeyed)
 }
@@ -20,9 +19,8 @@ pub fn ahead<'a>(view: &'a View<'_>) -> Option<(&'a InstanceName, Stamp)> {
 /// Whether entries of the record are lost.
 pub fn ask(view: &View<'_>) -> Option<Problem> {
     let (instance, obeyed) = ahead(view)?;
-    let (epoch, revision) = (view.record.epoch, view.record.revision);
     let evidence = vec![
-        format!("{instance}'s agent obeyed goal {obeyed}; the record ends at {epoch}.{revision}"),
+        format!("{instance}'s agent obeyed goal {obeyed}; the record ends at {}", view.record.stamp()),
         "nothing is decided or granted upon it; bring a newer coordinator's log back, or take the servers into a new \
          cluster: interrex create NAME --adopt"
             .to_owned(),

@@ -258,10 +258,8 @@ pub(super) fn take_in(seen: &Observed) -> Step {
 }
 
 fn standby(goal: &StandbyGoal, seen: &Observed, now: Instant) -> Step {
-    if let Data::Offered(_) = &seen.data {
-        return offered_standby(goal, seen);
-    }
     if let Some((how, incarnation)) = goal.rebuild
+        && !matches!(seen.data, Data::Offered(_))
         && let Some(step) = as_standby::rebuild(how, incarnation, seen)
     {
         return step;

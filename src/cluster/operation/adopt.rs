@@ -16,12 +16,11 @@ struct Holdings<'a> {
     empty: u32,
 }
 
-fn holdings<'a>(view: &View<'a>) -> Holdings<'a> {
+fn holdings<'a>(view: &'a View<'_>) -> Holdings<'a> {
     let mut all = Holdings { found: Vec::new(), empty: 0 };
-    let record = view.record;
-    for name in record.instances.keys() {
-        let Some(heard) = view.heard.get(name).filter(|_| view.fresh(name).is_some()) else { continue };
-        match (&heard.report.found, &heard.report.server) {
+    for name in view.record.instances.keys() {
+        let Some(report) = view.fresh(name) else { continue };
+        match (&report.found, &report.server) {
             (Some(found), _) => all.found.push((name, found)),
             (None, Server::NoData) => all.empty += 1,
             (None, _) => {}

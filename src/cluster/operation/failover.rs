@@ -2,7 +2,6 @@
 
 use super::Advance;
 use super::{fetch, switchover};
-use crate::apply::is_news;
 use crate::candidate::{self, Choice};
 use crate::command::Command;
 use crate::ids::InstanceName;
@@ -131,7 +130,7 @@ fn seals(view: &View<'_>, failover: &Failover) -> Vec<Command> {
         let member = view.member(name)?;
         let seal = report.proofs.sealed.filter(|seal| seal.epoch == record.epoch)?;
         let counts = member.copy == Copy::Whole && member.incarnation == report.incarnation;
-        let new = failover.seals.get(name).is_none_or(|known| is_news(failover, name, *known, seal));
+        let new = failover.is_news(name, seal);
         // One that the record would reject must not hold up the election for ever.
         let counts = counts && quorum::counted(record, name, seal).is_ok() && report.doubt.is_none();
         (counts && new).then(|| Command::RecordSeal {

@@ -5,11 +5,11 @@ use super::failover::hopeless;
 use crate::candidate::{self, Choice};
 use crate::ids::InstanceName;
 use crate::problem::{Refusal, Wait, list};
-use crate::record::{Cluster, Failover, Operation, PhaseTimes};
+use crate::record::{Cluster, Failover, Operation};
 use crate::report::{Report, Seal, Server};
 use crate::view::View;
 use crate::wal::{Position, TimelineId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The answer to a dry run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,15 +43,9 @@ pub fn failover(view: &View<'_>, wanted: Option<&InstanceName>) -> Preview {
         })
         .collect();
     let imagined = Failover {
-        from: Some(reign.instance.clone()),
-        reason: "dry run".to_owned(),
         wanted: wanted.cloned(),
-        hand_over: None,
         seals,
-        astray: BTreeSet::new(),
-        loss_accepted: None,
-        fetch: None,
-        times: PhaseTimes::default(),
+        ..Failover::begun(Some(reign.instance.clone()), "dry run")
     };
     let Choice { winner, refusals } = candidate::choose(view, &imagined, false);
     let refusals = refusals.into_iter().filter_map(|refusal| unimagined(refusal, &reign.instance)).collect();

@@ -5,7 +5,6 @@ use super::Advance;
 use crate::command::Command;
 use crate::ids::InstanceName;
 use crate::problem::Wait;
-use crate::receipt::Kept;
 use crate::record::{Asked, Copy, Instance, Reign};
 use crate::report::{Rebuild, Report, Server};
 use crate::view::View;
@@ -55,8 +54,7 @@ pub fn advance(view: &View<'_>, reign: &Reign) -> Advance {
 pub fn receipts(view: &View<'_>) -> impl Iterator<Item = Command> {
     view.record.instances.keys().filter_map(|name| {
         let receipt = view.fresh(name)?.receipt.as_ref()?;
-        let known = |kept: &Kept| kept.instance == *name && kept.receipt.same_as(receipt);
-        let new = !view.record.receipts.iter().any(known);
+        let new = !view.record.knows(name, receipt);
         new.then(|| Command::RecordReceipt { instance: name.clone(), receipt: receipt.clone() })
     })
 }

@@ -11,7 +11,7 @@ use interrex_api::session::{
 };
 use interrex_cluster::command::{Command, Registration};
 use interrex_cluster::goal::goal;
-use interrex_cluster::ids::{ClusterName, DirectoryId, Incarnation, InstanceName, MachineName, Stamp};
+use interrex_cluster::ids::{ClusterName, DirectoryId, Incarnation, InstanceName, MachineName};
 use interrex_cluster::record::Cluster;
 use interrex_cluster::wal::Position;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -170,7 +170,7 @@ fn welcome(
     Some(Welcome {
         told: told.and_then(|(incarnation, position)| Some((incarnation, record.on_line(position)?))),
         cluster_id: record.id,
-        floor: Stamp { epoch: record.epoch, revision: record.revision },
+        floor: record.stamp(),
         goal: goal(record, instance)?,
         secrets: record.secrets.clone(),
         peers: goals::peers(record),
