@@ -35,6 +35,16 @@ pub struct View<'a> {
     pub now: Instant,
 }
 
+/// The newest report of an instance, however old, if it comes from the registered directory.
+pub fn registered<'a>(
+    record: &Cluster,
+    heard: &'a BTreeMap<InstanceName, Heard>,
+    name: &InstanceName,
+) -> Option<&'a Heard> {
+    let member = record.instances.get(name)?;
+    heard.get(name).filter(|heard| heard.report.directory == member.directory)
+}
+
 impl View<'_> {
     /// The member of that name.
     pub fn member(&self, name: &InstanceName) -> Option<&Instance> {
@@ -53,9 +63,8 @@ impl View<'_> {
     }
 
     /// Its newest report, however old, if it comes from the registered directory.
-    pub(crate) fn registered(&self, name: &InstanceName) -> Option<&Heard> {
-        let member = self.member(name)?;
-        self.heard.get(name).filter(|heard| heard.report.directory == member.directory)
+    fn registered(&self, name: &InstanceName) -> Option<&Heard> {
+        registered(self.record, self.heard, name)
     }
 
     /// The server of an instance that reports freshly.

@@ -3,7 +3,6 @@
 use crate::raft::Timing;
 use crate::{Coordinator, OpenError};
 use interrex_api::admin::{CreateCluster, NewOwner};
-use interrex_api::log::LEVEL;
 use interrex_cluster::ids::{ClusterName, MachineName};
 use interrex_cluster::policy::Policy;
 use interrex_cluster::spec::Spec;
@@ -22,7 +21,6 @@ pub struct Builder {
     pub(crate) advertise: Option<String>,
     pub(crate) members: BTreeMap<MachineName, String>,
     pub(crate) join: bool,
-    pub(crate) reads_level: u32,
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) policy: Policy,
     pub(crate) timing: Timing,
@@ -44,7 +42,6 @@ impl Default for Builder {
             advertise: None,
             members: BTreeMap::new(),
             join: false,
-            reads_level: LEVEL,
             data_dir: None,
             policy: Policy::default(),
             timing: Timing::default(),

@@ -3,7 +3,7 @@
 use crate::builder::Builder;
 use crate::core::{AWAKE_EVERY, Core};
 use crate::machine::Records;
-use crate::raft::{self, RaftNode};
+use crate::raft::{self, EndsTasks, RaftNode};
 use crate::service::gate::Gate;
 use crate::service::relay::Relays;
 use crate::service::{bind, serve};
@@ -11,6 +11,7 @@ use crate::trust::Trust;
 use crate::yielding::best_successor;
 use crate::{clusters, driver, yielding};
 use interrex_api::admin::CreateCluster;
+use interrex_api::log::LEVEL;
 use interrex_api::session::LeaderHint;
 use interrex_cluster::ids::{ClusterName, MachineName};
 use interrex_cluster::route::{Route, route};
@@ -69,6 +70,8 @@ pub struct Coordinator {
     address: SocketAddr,
     clusters: Vec<CreateCluster>,
     yields: bool,
+    /// One that is dropped, run or not, leaves no task behind that keeps its directory.
+    ends: EndsTasks<Records>,
 }
 
 impl Coordinator {
@@ -101,7 +104,7 @@ impl Coordinator {
         let mut config = raft::Config::new(machine.as_str(), members, data_dir.join("raft"), &advertise);
         config.timing = builder.timing;
         config.join = builder.join;
-        config.reads_level = builder.reads_level;
+        config.reads_level = LEVEL;
         let (tls, token) = (builder.tls, builder.admin_token);
         if tls.as_ref().is_some_and(|tls| tls.server().is_none()) {
             return Err(missing("own certificate, not only those of others"));
@@ -110,6 +113,7 @@ impl Coordinator {
         let gate = Gate { machine: machine.clone(), guarded: tls.is_some(), token: token.clone() };
         let trust = Trust::of(&config.dir);
         let node = RaftNode::open(config, Records::default()).await?;
+        let ends = node.ends_with_this();
         let core =
             Core::new(machine, node, trust, builder.policy, builder.clock, builder.rng, builder.spawner);
         Ok(Self {
@@ -121,6 +125,7 @@ impl Coordinator {
             address,
             clusters: builder.clusters,
             yields: builder.yield_to_primary,
+            ends,
         })
     }
 
@@ -135,9 +140,8 @@ impl Coordinator {
     /// # Errors
     /// It ended by itself; its process should end too.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
-        let Self { core, relays, gate, tls, listener, clusters, yields, .. } = self;
-        // A run that is dropped halfway must not leave tasks behind that keep the directory.
-        let _ends = core.node.ends_with_this();
+        // Whether this ends or is dropped halfway.
+        let Self { ends: _ends, core, relays, gate, tls, listener, clusters, yields, .. } = self;
         let mut tasks = background(&core, &relays, clusters, yields);
         if let Some(tls) = tls.clone() {
             tasks.push(core.spawner.spawn(Box::pin(tls.keep_fresh())));

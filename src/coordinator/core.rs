@@ -163,14 +163,14 @@ impl Core {
     /// group than the agent's is a leader's to tell.
     pub(crate) fn roster(&self, known: Option<RosterId>) -> Option<Roster> {
         let (index, members) = self.node.roster();
-        let one = |(machine, addr): (String, String)| Some((machine.parse().ok()?, addr));
+        let one = |peer: &Peer| Some((peer.machine.parse().ok()?, peer.addr.clone()));
         let id = RosterId { group: self.node.group_id(), index };
         let news = match known {
             Some(known) if known.group == id.group => known.index < id.index,
             Some(_) => self.reign().is_some(),
-            None => !members.is_empty(),
+            None => members.nodes().next().is_some(),
         };
-        news.then(|| Roster { id, coordinators: members.into_iter().filter_map(one).collect() })
+        news.then(|| Roster { id, coordinators: members.nodes().filter_map(|(_, peer)| one(peer)).collect() })
     }
 
     /// The present reign of this coordinator; `None` while it does not lead.
@@ -209,7 +209,7 @@ impl Core {
         let view = look.view();
         memory.look(&view);
         let mut decision = decide(&view, &memory);
-        if let Some(wait) = self.trust.waits(&view) {
+        if let Some(wait) = self.trust.waits(view.record, view.heard) {
             decision.commands.clear();
             decision.waits.insert(0, wait);
         }
@@ -242,15 +242,14 @@ impl Core {
 
     /// Why nothing may be decided or granted upon a cluster's record, in words; `None`: it is the newest there is.
     pub(crate) fn untrusted(&self, cluster: &ClusterName) -> Option<String> {
-        let record = self.node.read(|records| records.cluster(cluster).cloned())?;
-        let (room, listening_since) = self.reports.of(cluster);
-        let (now, last_grant) = (self.now(), Instant::default());
-        let policy = &self.policy;
-        let view = View { record: &record, heard: &room, listening_since, last_grant, policy, now };
-        if let Some(problem) = record::ask(&view) {
-            return Some(format!("{}: {}", problem.kind, problem.evidence.join("; ")));
-        }
-        self.trust.waits(&view).map(|wait| wait.to_string())
+        let (room, _) = self.reports.of(cluster);
+        self.node.read(|records| {
+            let record = records.cluster(cluster)?;
+            if let Some(problem) = record::ask(record, &room) {
+                return Some(format!("{}: {}", problem.kind, problem.evidence.join("; ")));
+            }
+            self.trust.waits(record, &room).map(|wait| wait.to_string())
+        })
     }
 
     /// Waits until the coordinator is to end.

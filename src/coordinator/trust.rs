@@ -7,11 +7,13 @@
 //! --trust-record`.
 
 use crate::core::Core;
-use crate::raft::MARK;
+use crate::raft::{MARK, trust_record};
+use crate::reports::Room;
 use interrex_cluster::ids::InstanceName;
 use interrex_cluster::problem::Wait;
-use interrex_cluster::view::View;
-use std::fs::{self, File};
+use interrex_cluster::record::Cluster;
+use interrex_cluster::view::registered;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,30 +21,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// What is known of the records of one directory.
 #[derive(Debug)]
 pub(crate) struct Trust {
-    mark: PathBuf,
+    dir: PathBuf,
     doubted: AtomicBool,
 }
 
 impl Trust {
     /// As the log's directory says.
     pub(crate) fn of(dir: &Path) -> Self {
-        let mark = dir.join(MARK);
         // One that cannot be looked at is taken for there.
-        let doubted =
-            !matches!(fs::symlink_metadata(&mark), Err(why) if why.kind() == io::ErrorKind::NotFound);
-        Self { mark, doubted: AtomicBool::new(doubted) }
+        let doubted = !matches!(fs::symlink_metadata(dir.join(MARK)), Err(why) if why.kind() == io::ErrorKind::NotFound);
+        Self { dir: dir.to_owned(), doubted: AtomicBool::new(doubted) }
     }
 
     /// What a cluster waits for before anything is decided; `None`: nothing.
-    pub(crate) fn waits(&self, view: &View<'_>) -> Option<Wait> {
+    pub(crate) fn waits(&self, record: &Cluster, heard: &Room) -> Option<Wait> {
         if !self.doubted.load(Ordering::Relaxed) {
             return None;
         }
-        let unheard = |(name, member): (&InstanceName, &interrex_cluster::record::Instance)| {
-            let heard = view.heard.get(name).is_some_and(|heard| heard.report.directory == member.directory);
-            (!heard).then(|| name.clone())
-        };
-        let silent: Vec<InstanceName> = view.record.instances.iter().filter_map(unheard).collect();
+        let unheard = |name: &&InstanceName| registered(record, heard, name).is_none();
+        let silent: Vec<InstanceName> = record.instances.keys().filter(unheard).cloned().collect();
         (!silent.is_empty()).then_some(Wait::Recovered { silent })
     }
 
@@ -56,13 +53,12 @@ impl Trust {
     }
 
     fn settled(&self) {
-        let parent = self.mark.parent().unwrap_or(Path::new("."));
-        match fs::remove_file(&self.mark).and_then(|()| File::open(parent)?.sync_all()) {
-            Ok(()) => {
+        match trust_record(&self.dir) {
+            Ok(_) => {
                 tracing::info!("every instance was heard: the records made anew are the newest there are")
             }
             // After a restart everybody is waited for once more.
-            Err(why) => tracing::warn!("{} stays: {why}; remove it", self.mark.display()),
+            Err(why) => tracing::warn!("the mark of a record made anew stays: {why}; remove it"),
         }
         self.doubted.store(false, Ordering::Relaxed);
     }

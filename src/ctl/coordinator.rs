@@ -1,6 +1,6 @@
 //! `coordinator list|transfer|add|remove`: the coordinators themselves. `recover` is only read here.
 
-use crate::render::{ms, table, text};
+use crate::render::{ms, or_dash, table, text};
 use crate::{CtlError, Output, Session};
 use clap::Subcommand;
 use interrex_api::admin::{ChangeProgress, Coordinator as Member, CoordinatorChange};
@@ -147,7 +147,7 @@ pub(crate) fn rows(members: &[Member]) -> String {
             (false, true) => "voter",
             (false, false) => "catching up",
         };
-        let level = member.reads_level.map_or_else(|| "-".to_owned(), |level| level.to_string());
+        let level = or_dash(member.reads_level);
         rows.add_row([member.machine.as_str(), &member.address, role, &ms(member.heard_ms), &level]);
     }
     text(&rows)

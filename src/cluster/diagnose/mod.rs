@@ -21,7 +21,7 @@ pub fn diagnose(view: &View<'_>, memory: &Memory) -> Vec<Problem> {
     problems.extend(standby::ask(view, memory));
     problems.extend(sync::ask(view, memory));
     problems.extend(coordinators::ask(view));
-    problems.extend(record::ask(view));
+    problems.extend(record::ask(view.record, view.heard));
     problems.sort_by_key(|problem| std::cmp::Reverse(problem.kind.severity()));
     problems
 }

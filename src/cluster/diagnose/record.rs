@@ -5,22 +5,27 @@
 
 use crate::ids::{InstanceName, Stamp};
 use crate::problem::{Problem, ProblemKind};
-use crate::view::View;
+use crate::record::Cluster;
+use crate::view::{Heard, registered};
+use std::collections::BTreeMap;
 
 /// Who obeyed what the record does not know, by its agent's last word, however long ago.
-fn ahead<'a>(view: &'a View<'_>) -> Option<(&'a InstanceName, Stamp)> {
-    let obeyed = view.record.instances.keys().filter_map(|name| {
-        let obeyed = view.registered(name)?.report.obeyed;
-        (obeyed > view.record.stamp()).then_some((name, obeyed))
+fn ahead<'a>(
+    record: &'a Cluster,
+    heard: &BTreeMap<InstanceName, Heard>,
+) -> Option<(&'a InstanceName, Stamp)> {
+    let obeyed = record.instances.keys().filter_map(|name| {
+        let obeyed = registered(record, heard, name)?.report.obeyed;
+        (obeyed > record.stamp()).then_some((name, obeyed))
     });
     obeyed.max_by_key(|(_, obeyed)| *obeyed)
 }
 
 /// Whether entries of the record are lost.
-pub fn ask(view: &View<'_>) -> Option<Problem> {
-    let (instance, obeyed) = ahead(view)?;
+pub fn ask(record: &Cluster, heard: &BTreeMap<InstanceName, Heard>) -> Option<Problem> {
+    let (instance, obeyed) = ahead(record, heard)?;
     let evidence = vec![
-        format!("{instance}'s agent obeyed goal {obeyed}; the record ends at {}", view.record.stamp()),
+        format!("{instance}'s agent obeyed goal {obeyed}; the record ends at {}", record.stamp()),
         "nothing is decided or granted upon it; bring a newer coordinator's log back, or take the servers into a new \
          cluster: interrex create NAME --adopt"
             .to_owned(),

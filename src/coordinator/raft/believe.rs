@@ -49,16 +49,17 @@ impl<M: Machine> RaftNode<M> {
         let Some(names) = proof.names() else {
             return Err(format!("{me} takes raft calls only from members with a certificate"));
         };
-        let membership = self.membership();
-        let mut group: BTreeSet<&str> = membership.nodes().map(|(_, peer)| peer.machine.as_str()).collect();
-        let vouched = self.inner.vouched.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if group.is_empty() {
-            group.extend(config.group_members.keys().chain(&vouched).map(String::as_str));
-        }
         if let Claim::Asker(machine) = claim
             && names.has(machine)
         {
             return Ok(());
+        }
+        let membership = self.membership();
+        let mut group: BTreeSet<&str> = membership.nodes().map(|(_, peer)| peer.machine.as_str()).collect();
+        let vouched;
+        if group.is_empty() {
+            vouched = self.inner.vouched.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            group.extend(config.group_members.keys().chain(&vouched).map(String::as_str));
         }
         let claimed = match claim {
             Claim::Machine(machine) | Claim::Asker(machine) => Some(machine),

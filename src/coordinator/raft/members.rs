@@ -2,7 +2,7 @@
 //! machine whose log is gone comes back under a new id. How the members change: [`super::change`] judges what an
 //! operator wants, [`super::transition`] carries it out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use interrex_api::pb;
@@ -105,11 +105,9 @@ impl<M: Machine> RaftNode<M> {
     /// The address of each machine of the group as of the newest entry applied, and where that list stands in the log:
     /// what may still be cut off the log is not told.
     #[must_use]
-    pub fn roster(&self) -> (u64, BTreeMap<String, String>) {
+    pub(crate) fn roster(&self) -> (u64, Membership) {
         let applied = self.applied_membership();
-        let index = applied.log_id().map_or(0, |id| id.index());
-        let nodes = applied.membership().nodes();
-        (index, nodes.map(|(_, peer)| (peer.machine.clone(), peer.addr.clone())).collect())
+        (applied.log_id().map_or(0, |id| id.index()), applied.membership().clone())
     }
 
     /// Which entry of the log the present membership is.

@@ -36,6 +36,7 @@ pub use leadership::Leadership;
 pub use log::{LogError, dump};
 pub use machine::{Machine, Unknown};
 pub use members::{MemberError, MemberInfo};
+pub(crate) use node::EndsTasks;
 pub use node::{MAX_ENTRY, ProposeError, RaftNode};
 pub(crate) use recover::MARK;
 pub use recover::{RecoverError, Recovered, recover, trust_record};

@@ -135,12 +135,11 @@ impl<M: Machine> RaftNode<M> {
         };
         let node = Self { inner: Arc::new(inner) };
         node.tasks().spawn(super::formation::form(node.clone()));
-        node.tasks()
-            .spawn(super::transition::end_what_was_begun(Arc::downgrade(&node.inner), node.leadership()));
+        node.tasks().spawn(super::transition::end_what_was_begun(node.clone()));
         Ok(node)
     }
 
-    /// Ends this node's tasks, which hold it, when dropped.
+    /// Ends this node's tasks when dropped: they hold the node, and with it the directory, for as long as they run.
     pub(crate) fn ends_with_this(&self) -> EndsTasks<M> {
         EndsTasks(self.clone())
     }

@@ -76,23 +76,17 @@ pub async fn recover(
     let lock = RealDisk::lock(dir).map_err(|source| io_error("lock", dir, source))?;
     let disk: Arc<dyn LogDisk> = Arc::new(lock);
     let mut log = LogStore::open(disk.clone(), 1, u64::MAX)?;
-    let judged = judge(&mut log, &disk, machine).await;
-    let done = match judged {
-        Ok((mut found, me)) if accept_loss => {
-            let copied = copy_aside(dir).map_err(|(path, source)| io_error("copy", &path, source));
-            match copied {
-                Ok(copy) => {
-                    found.copy = Some(copy);
-                    make_anew(&log, &disk, me, Peer { machine: machine.to_owned(), addr: addr.to_owned() })
-                        .await
-                        .map_err(|source| io_error("write to the raft log in", dir, source))
-                        .map(|()| found)
-                }
-                Err(why) => Err(why),
-            }
+    let done = async {
+        let (mut found, me) = judge(&mut log, &disk, machine).await?;
+        if accept_loss {
+            found.copy = Some(copy_aside(dir).map_err(|(path, source)| io_error("copy", &path, source))?);
+            let peer = Peer { machine: machine.to_owned(), addr: addr.to_owned() };
+            let made = make_anew(&log, &disk, me, peer).await;
+            made.map_err(|source| io_error("write to the raft log in", dir, source))?;
         }
-        judged => judged.map(|(found, _)| found),
+        Ok(found)
     };
+    let done = done.await;
     log.close().await;
     done
 }

@@ -4,20 +4,16 @@
 //! vote. What a leader began and did not end, the next one ends.
 
 use std::collections::BTreeSet;
-use std::sync::Weak;
 use std::time::Duration;
 
 use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver as _;
-use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::RaftNode;
 use super::change::ALIVE;
-use super::leadership::Leadership;
 use super::machine::Machine;
 use super::members::{MemberError, in_words};
-use super::node::Inner;
 use super::types::Peer;
 
 /// A new member gets the whole log or a snapshot; both are small. Not caught up by then: the change is given up.
@@ -70,8 +66,8 @@ impl<M: Machine> RaftNode<M> {
             tracing::info!(machine = peer.machine, addr = peer.addr, "a new raft log learns from the group");
         }
         // Also for one that learns already: it has to have caught up before it votes.
-        let learn = self.inner.raft.add_learner(raft_id, peer.clone(), true);
         if !self.membership().voter_ids().any(|id| id == raft_id) {
+            let learn = self.inner.raft.add_learner(raft_id, peer.clone(), true);
             match timeout(CATCH_UP, learn).await {
                 Ok(done) => drop(done.map_err(in_words)?),
                 Err(_) => return Err(MemberError::Unfinished(format!("{peer} has not caught up in 30 s"))),
@@ -166,16 +162,10 @@ impl<M: Machine> RaftNode<M> {
 }
 
 /// Ends what an earlier leader left between two sets of members, whenever this node begins to lead.
-///
-/// It keeps no hold of the node while it waits, or a node that is dropped without being shut down would keep its
-/// directory for ever.
-pub(crate) async fn end_what_was_begun<M: Machine>(
-    node: Weak<Inner<M>>,
-    mut leadership: watch::Receiver<Leadership>,
-) {
+pub(crate) async fn end_what_was_begun<M: Machine>(node: RaftNode<M>) {
+    let mut leadership = node.leadership();
     loop {
         let leads = leadership.borrow_and_update().mine;
-        let Some(node) = node.upgrade().map(|inner| RaftNode { inner }) else { return };
         if leads && node.membership().get_joint_config().len() > 1 {
             let _one_at_a_time = node.inner.changes.lock().await;
             match node.ready_to_change().await {
@@ -183,7 +173,6 @@ pub(crate) async fn end_what_was_begun<M: Machine>(
                 Err(why) => tracing::warn!("a change of the group is still half done: {why}"),
             }
         }
-        drop(node);
         if leadership.changed().await.is_err() {
             return;
         }
