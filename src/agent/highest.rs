@@ -75,9 +75,7 @@ impl Instance {
         let Some(highest) = highest.filter(|highest| is_further(*highest, memory.told)) else {
             return Ok(false);
         };
-        let ours = |found: &Identity| {
-            found.cluster == self.welcome.cluster_id && found.incarnation == memory.incarnation
-        };
+        let ours = |found: &Identity| found.is_of(self.welcome.cluster_id, memory.incarnation);
         let found = identity::read(&self.config.pgdata)?.filter(ours);
         let Some(found) = found.filter(|_| memory.sentinel.is_none()) else { return Ok(false) };
         // After a crash it is one behind, and must not fall further.

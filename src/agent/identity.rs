@@ -30,6 +30,13 @@ pub(crate) struct Identity {
     pub serial: u64,
 }
 
+impl Identity {
+    /// True when it is that copy's, of that cluster.
+    pub(crate) fn is_of(&self, cluster: ClusterId, incarnation: Incarnation) -> bool {
+        self.cluster == cluster && self.incarnation == incarnation
+    }
+}
+
 /// Where the identity of a data directory stands.
 pub(crate) fn path(pgdata: &Path) -> PathBuf {
     pgdata.join(FILE)

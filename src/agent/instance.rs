@@ -158,9 +158,7 @@ impl Instance {
         let _written_alone = self.writing.lock().await;
         let memory = self.memory();
         if memory.obeyed.epoch < stamp.epoch && memory.sentinel.is_none() {
-            let agrees = |found: &Identity| {
-                found.cluster == self.welcome.cluster_id && found.incarnation == memory.incarnation
-            };
+            let agrees = |found: &Identity| found.is_of(self.welcome.cluster_id, memory.incarnation);
             // A directory that is behind what was obeyed already stays so: that is how it is found out.
             if let Some(found) = identity::read(&self.config.pgdata)?.filter(agrees)
                 && found.epoch >= memory.obeyed.epoch

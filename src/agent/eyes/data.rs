@@ -35,9 +35,7 @@ impl Instance {
     fn is_offered(&self, identity: Option<Identity>, system: SystemId) -> bool {
         let memory = self.memory();
         let Some(offered) = memory.offered.filter(|offered| offered.system == system) else { return false };
-        let begun = |found: Identity| {
-            found.cluster == self.welcome.cluster_id && found.incarnation == offered.incarnation
-        };
+        let begun = |found: Identity| found.is_of(self.welcome.cluster_id, offered.incarnation);
         memory.incarnation == Incarnation(0) && identity.is_none_or(begun)
     }
 

@@ -3,7 +3,7 @@
 
 use crate::instance::Instance;
 use crate::postgres::{DataDir, Existing};
-use crate::process::leftovers;
+use crate::process::{foremost, leftovers};
 use crate::run::Looked;
 use crate::session::now;
 use interrex_cluster::goal::Goal;
@@ -44,10 +44,7 @@ impl Instance {
         }
         let processes = leftovers(&self.config.pgdata);
         let (running, hidden) = match processes {
-            Ok(processes) => {
-                let postmaster = processes.iter().find(|process| process.postmaster).or(processes.first());
-                (postmaster.map(|process| process.pid), None)
-            }
+            Ok(processes) => (foremost(&processes).map(|process| process.pid), None),
             Err(error) => (None, Some(error.to_string())),
         };
         let existing = match self.server.existing(running.is_some() || hidden.is_some(), before).await {

@@ -200,10 +200,12 @@ impl<'a> Record<'a> {
     }
 }
 
+/// Tablespace of what all databases share.
+pub(super) const GLOBAL: u32 = 1664;
+
 /// `base/16384/16391`, `global/1262`, `pg_tblspc/16400/PG_15_202209061/16384/16391`.
 fn place(path: &str) -> Option<FileNode> {
     const DEFAULT: u32 = 1663;
-    const GLOBAL: u32 = 1664;
     let parts: Vec<&str> = path.trim_end_matches(',').split('/').collect();
     let number = |text: &&str| text.split(['_', '.']).next().and_then(|text| text.parse().ok());
     match parts.as_slice() {

@@ -5,7 +5,7 @@
 use super::error::{Error, Result};
 use super::files::blocking;
 use super::history::history_name;
-use super::losses::{FileNode, Losses};
+use super::losses::{FileNode, GLOBAL, Losses};
 use super::server::Server;
 use super::session::literal;
 use super::tool::Tool;
@@ -22,9 +22,6 @@ const READ_WITHIN: Duration = Duration::from_secs(600);
 const NAMED_WITHIN: Duration = Duration::from_secs(5);
 /// So many relations of one database are asked for by name.
 const NAMED: usize = 500;
-/// Tablespace of what all databases share.
-const GLOBAL: u32 = 1664;
-
 /// A stretch of WAL on one timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stretch {
@@ -55,10 +52,11 @@ impl Server {
 
     /// The files of `pg_wal` that the stretches lie in, and the history of each timeline; those that are there.
     ///
+    /// `segment`: bytes of a segment.
+    ///
     /// # Errors
-    /// The control file does not tell how large a segment is.
-    pub async fn files_of(&self, stretches: &[Stretch]) -> Result<Vec<PathBuf>> {
-        let segment = self.control_data().await?.segment_size;
+    /// The work was interrupted.
+    pub async fn files_of(&self, stretches: &[Stretch], segment: u64) -> Result<Vec<PathBuf>> {
         let (wal, stretches) = (self.layout().pgdata.join("pg_wal"), stretches.to_vec());
         blocking(move || {
             let mut files = Vec::new();

@@ -53,9 +53,7 @@ impl Tool {
             let Started { child, _starter } = spawn(command).await?;
             child.wait_with_output().await
         };
-        let done = tokio::time::timeout(within, run).await;
-        let done = done.map_err(|_| Error::Silent { what: name.to_owned(), within })?;
-        let done = done.map_err(|e| not_started(name, &program, &e))?;
+        let done = in_time(name, &program, within, run).await?;
         if done.status.success() {
             return Ok(lossy(&done.stdout));
         }
@@ -75,9 +73,7 @@ impl Tool {
             }
             child.wait_with_output().await
         };
-        let done = tokio::time::timeout(within, run).await;
-        let done = done.map_err(|_| Error::Silent { what: name.to_owned(), within })?;
-        let done = done.map_err(|e| not_started(name, &program, &e))?;
+        let done = in_time(name, &program, within, run).await?;
         if done.status.success() {
             return Ok(lossy(&done.stdout));
         }
@@ -111,9 +107,7 @@ impl Tool {
             heard.and(complained)?;
             Ok::<_, std::io::Error>((child.wait().await?, said))
         };
-        let done = tokio::time::timeout(within, run).await;
-        let done = done.map_err(|_| Error::Silent { what: name.to_owned(), within })?;
-        let (status, said) = done.map_err(|e| not_started(name, &program, &e))?;
+        let (status, said) = in_time(name, &program, within, run).await?;
         if status.success() { Ok(()) } else { Err(failed(name, status, &lossy(&said))) }
     }
 
@@ -171,6 +165,18 @@ async fn spawn(mut command: Command) -> std::io::Result<Started> {
     let gone = |_| std::io::Error::other("the thread that starts it ended");
     let child = child.await.map_err(gone)??;
     Ok(Started { child, _starter: starter })
+}
+
+/// What a run gives that has an end by then.
+async fn in_time<T>(
+    name: &str,
+    program: &OsStr,
+    within: Duration,
+    run: impl Future<Output = std::io::Result<T>>,
+) -> Result<T> {
+    let done = tokio::time::timeout(within, run).await;
+    let done = done.map_err(|_| Error::Silent { what: name.to_owned(), within })?;
+    done.map_err(|e| not_started(name, program, &e))
 }
 
 fn not_started(name: &str, program: &OsStr, why: &std::io::Error) -> Error {

@@ -71,6 +71,11 @@ pub fn leftovers(pgdata: &Path) -> Result<Vec<Leftover>, LeftoverError> {
     Ok(found.iter().map(|p| Leftover { pid: p.pid, postmaster: Some(p.pid) == postmaster }).collect())
 }
 
+/// The one that speaks for all of them: the postmaster, or whichever is left without it.
+pub fn foremost(found: &[Leftover]) -> Option<&Leftover> {
+    found.iter().find(|process| process.postmaster).or(found.first())
+}
+
 /// Stops a PostgreSQL that has no guard: fast, then immediate, then every process killed; each way gets its share of
 /// `patience` (a half, a quarter, a quarter), and every process counts, not only the postmaster. Does nothing when
 /// nothing runs. Returns how many processes there were.

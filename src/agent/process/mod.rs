@@ -24,7 +24,7 @@ pub use interrex_guard::clear_traces;
 
 pub use exit::{Cause, Ended, Exit};
 pub use find::{FindError, find};
-pub use leftovers::{Leftover, LeftoverError, leftovers, stop_unguarded};
+pub use leftovers::{Leftover, LeftoverError, foremost, leftovers, stop_unguarded};
 pub use running::{DeadlineError, FenceError, Gone, Running, Sig};
 pub use start::{StartError, StartSpec, start};
 pub use time::{Boottime, boottime_now};

@@ -5,7 +5,7 @@
 use super::{Done, StepError};
 use crate::identity::Identity;
 use crate::instance::Instance;
-use crate::process::{leftovers, stop_unguarded};
+use crate::process::{foremost, leftovers, stop_unguarded};
 use interrex_cluster::ids::Stamp;
 use std::time::Duration;
 
@@ -97,7 +97,7 @@ impl Instance {
     fn nobody_else_runs(&self) -> Done {
         let pgdata = &self.config.pgdata;
         let found = leftovers(pgdata).map_err(|error| StepError::NotYet(error.to_string()))?;
-        match found.iter().find(|process| process.postmaster).or(found.first()) {
+        match foremost(&found) {
             None => Ok(()),
             Some(process) => Err(StepError::NotYet(format!(
                 "a PostgreSQL that Interrex did not start runs in {} (process {}); stop it, and disable the service that \

@@ -5,7 +5,7 @@
 use super::{Done, StepError};
 use crate::instance::{Instance, lock};
 use crate::postgres::{self, ControlState, DataDir, FileNode, Losses, Stretch};
-use crate::receipts::{Listed, Whole};
+use crate::receipts::{Listed, Receipts, Whole};
 use interrex_cluster::goal::StandbyGoal;
 use interrex_cluster::instance::rejoin::{Local, Plan, plan};
 use interrex_cluster::receipt::Receipt;
@@ -31,8 +31,8 @@ impl Instance {
         let Some((mut receipt, stretches)) = self.past_the_line(goal, how, line, control.state).await else {
             return Ok(());
         };
-        let known = lock(&self.receipts).like(&receipt);
-        if let Some(known) = known {
+        let asked = receipt.clone();
+        if let Some(known) = self.with_receipts(move |receipts| receipts.like(&asked)).await? {
             self.known().receipt = Some(known);
             return Ok(());
         }
@@ -47,25 +47,29 @@ impl Instance {
         let (first, last) = (losses.committed.first(), losses.committed.last());
         receipt.commits = first.zip(last).map(|(first, last)| (first.at.clone(), last.at.clone()));
         let tables = self.name(&losses, goal, &mut receipt.gaps).await;
-        let files = self.server.files_of(&stretches).await.unwrap_or_default();
+        let files = self.server.files_of(&stretches, control.segment_size).await.unwrap_or_default();
         let whole = Whole {
             format: 1,
             summary: shortened(receipt, &tables),
             tables,
             transactions: Listed::of(&losses.committed),
         };
-        let receipts = self.receipts.clone();
-        let keep = move || {
-            let receipts = lock(&receipts);
-            // An earlier try may have been given up only by those who waited for it.
-            receipts.like(&whole.summary).map_or_else(|| receipts.keep(whole, &files), Ok)
-        };
-        let kept = tokio::task::spawn_blocking(keep).await;
-        let kept =
-            kept.map_err(|stopped| StepError::NotYet(format!("the receipt was interrupted: {stopped}")))??;
+        // An earlier try may have been given up only by those who waited for it.
+        let keep = move |all: &Receipts| all.like(&whole.summary).map_or_else(|| all.keep(whole, &files), Ok);
+        let kept = self.with_receipts(keep).await??;
         tracing::warn!(cluster = %self.config.cluster, "this copy is given up with {kept}; kept in {}", kept.kept);
         self.known().receipt = Some(kept);
         Ok(())
+    }
+
+    /// Away from the event loop: an earlier try may still be copying WAL under the lock.
+    async fn with_receipts<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Receipts) -> T + Send + 'static,
+    ) -> Result<T, StepError> {
+        let receipts = self.receipts.clone();
+        let done = tokio::task::spawn_blocking(move || work(&lock(&receipts))).await;
+        done.map_err(|stopped| StepError::NotYet(format!("the receipt was interrupted: {stopped}")))
     }
 
     /// Where the copy left the line and where it ends, with the stretches between; none when all of it is on the line.
