@@ -21,6 +21,8 @@ mod routes;
 mod rules;
 mod timelines;
 
+pub use rules::unheard;
+
 use interrex_cluster::command::Command;
 use interrex_cluster::ids::{Epoch, InstanceName};
 use interrex_cluster::problem::Wait;
@@ -122,8 +124,6 @@ pub enum Fact<'a> {
     },
     /// A client that was routed to the primary read there.
     Read {
-        /// From which instance.
-        by: &'a InstanceName,
         /// In which epoch it was sent there.
         epoch: Epoch,
         /// The newest commit that it saw.

@@ -18,7 +18,7 @@ impl Property for NothingReadIsLost {
 
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
         match fact {
-            Fact::Read { epoch, commit, .. } if self.read.last() != Some(&(*epoch, *commit)) => {
+            Fact::Read { epoch, commit } if self.read.last() != Some(&(*epoch, *commit)) => {
                 self.read.push((*epoch, *commit));
             }
             Fact::Overridden { .. } => self.read.clear(),

@@ -8,7 +8,7 @@ use interrex_cluster::report::Seal;
 use std::collections::BTreeMap;
 
 /// Those of a rule who may have acknowledged a commit that none of the sealed holds. Absent: there is no such commit.
-pub(crate) fn unheard<'a>(
+pub fn unheard<'a>(
     rule: &'a CommitRule,
     seals: &BTreeMap<InstanceName, Seal>,
 ) -> Option<Vec<&'a InstanceName>> {

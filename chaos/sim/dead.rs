@@ -2,8 +2,9 @@
 //! hold what nobody else does: then it has to wait, and to say so.
 
 use crate::world::World;
+use interrex_check::unheard;
 use interrex_cluster::ids::InstanceName;
-use interrex_cluster::record::{Cluster, CommitRule, Copy, Operation};
+use interrex_cluster::record::{Cluster, Copy, Operation};
 use interrex_cluster::report::Seal;
 use std::collections::BTreeMap;
 
@@ -51,22 +52,14 @@ impl World {
 
     /// Whether everybody who is left, sealed, would make the election of this one lawful.
     fn could_win(&self, record: &Cluster, winner: &InstanceName) -> bool {
-        let seals = self.all_seals(record);
+        let mut seals = self.all_seals(record);
         let whole =
             |name: &InstanceName| record.instances.get(name).is_some_and(|member| member.copy == Copy::Whole);
         let promotable = record.instances.get(winner).is_some_and(|member| member.priority.is_some());
-        let Some(won) = seals.get(winner).filter(|_| promotable && whole(winner) && !self.is_dead(winner))
-        else {
-            return false;
-        };
-        let below: BTreeMap<_, _> = seals.iter().filter(|(_, seal)| seal.position <= won.position).collect();
-        let holds = |rule: &CommitRule| {
-            let stopped = below.get(&rule.primary).is_some_and(|seal| seal.stopped);
-            let covered = rule.covered_at.is_some_and(|at| won.position >= at);
-            let unsealed = rule.standbys.iter().filter(|standby| !below.contains_key(standby)).count();
-            stopped || covered || unsealed < rule.k as usize
-        };
-        record.rules.iter().all(holds)
+        let fit = promotable && whole(winner) && !self.is_dead(winner);
+        let Some(won) = seals.get(winner).copied().filter(|_| fit) else { return false };
+        seals.retain(|_, seal| seal.position <= won.position);
+        record.rules.iter().all(|rule| unheard(rule, &seals).is_none())
     }
 
     /// What the record has, and what the living could prove.

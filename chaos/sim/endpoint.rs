@@ -51,12 +51,8 @@ impl World {
         let timeline = server.dir.as_ref().map(|dir| self.archive.timeline(dir.end.branch));
         let commit = server.proc.as_ref().and_then(|proc| proc.visible);
         if let Some(commit) = commit.filter(|_| timeline == Some(self.endpoint.epoch.0)) {
-            crate::world::see(
-                &mut self.checks,
-                &mut self.trace,
-                self.now,
-                &Fact::Read { by: &self.names[i], epoch: self.endpoint.epoch, commit },
-            );
+            let epoch = self.endpoint.epoch;
+            self.fact(&Fact::Read { epoch, commit });
         }
     }
 

@@ -39,4 +39,4 @@ pub use pinned::{PINNED, Pinned};
 #[cfg(feature = "mutants")]
 pub use interrex_cluster::mutants::Mutant;
 #[cfg(feature = "mutants")]
-pub use mutants::{MUTANTS, Missed, mutated, mutated_play, themed};
+pub use mutants::{MUTANTS, Missed, mutated, themed};

@@ -5,12 +5,12 @@
 pub(crate) use interrex_cluster::mutants::{Mutant, on};
 
 #[cfg(feature = "mutants")]
-pub use missed::{MUTANTS, Missed, mutated, mutated_play, themed};
+pub use missed::{MUTANTS, Missed, mutated, themed};
 
 #[cfg(feature = "mutants")]
 mod missed {
     use super::Mutant;
-    use crate::batch::{Outcome, play_plan, run_plan};
+    use crate::batch::{Outcome, run_plan};
     use crate::plan::{Plan, Shape};
     use crate::theme::Theme;
 
@@ -63,13 +63,5 @@ mod missed {
         let outcome = run_plan(plan(seed, missed));
         interrex_cluster::mutants::switch(None);
         outcome
-    }
-
-    /// The play of that.
-    pub fn mutated_play(seed: u64, missed: &Missed) -> Vec<String> {
-        interrex_cluster::mutants::switch(Some(missed.mutant));
-        let (_, lines) = play_plan(plan(seed, missed));
-        interrex_cluster::mutants::switch(None);
-        lines
     }
 }

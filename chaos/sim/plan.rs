@@ -190,11 +190,11 @@ impl Plan {
                 at += rng.range(mean / 4, mean * 2);
                 When::At { ms: at }
             };
-            self.strikes.push(Planned { when, strike: strike(rng) });
+            self.add(when, strike(rng));
             // Two at once find what one alone does not: above all, a standby that nobody can reach any more and that
             // still receives.
             if rng.percent(40) {
-                let target = Target::Standby(rng.below(8) as usize);
+                let target = standby(rng);
                 let ms = rng.tail(100, 9_000);
                 let second = match rng.below(6) {
                     0..=2 => Strike::KillAgent { target, ms },
@@ -202,7 +202,7 @@ impl Plan {
                     4 => Strike::SlowDisk { target, times: rng.range(20, 300), ms },
                     _ => Strike::PauseMachine { target, ms },
                 };
-                self.strikes.push(Planned { when, strike: second });
+                self.add(when, second);
             }
         }
         at
@@ -224,7 +224,7 @@ impl Plan {
         let mut next_leader = 0;
         while at < last {
             at += rng.range(300, 6_000);
-            let standby = Target::Standby(rng.below(8) as usize);
+            let standby = standby(rng);
             let strike = match rng.below(10) {
                 0 => Strike::KillServer { target: standby },
                 1 => Strike::KillAgent { target: standby, ms: rng.range(100, 4_000) },
@@ -240,7 +240,7 @@ impl Plan {
                 }
                 _ => Strike::SlowMachine { target: Target::Primary, times: rng.range(2, 4), ms: 5_000 },
             };
-            self.strikes.push(Planned { when: When::At { ms: at }, strike });
+            self.add(When::At { ms: at }, strike);
         }
         self.faults_ms = at + 6_000;
     }
@@ -329,7 +329,7 @@ fn spec(instances: usize, rng: &mut Rng) -> Spec {
 fn target(rng: &mut Rng) -> Target {
     match rng.below(10) {
         0..=4 => Target::Primary,
-        5 | 6 => Target::Standby(rng.below(8) as usize),
+        5 | 6 => standby(rng),
         7 => Target::Leader,
         _ => Target::Any(rng.below(8) as usize),
     }

@@ -154,7 +154,7 @@ impl World {
             }
             Strike::Lead { target } => {
                 let winner = self.aim(target) % self.coordinators.len();
-                if self.coordinators[winner].up && self.has_quorum(winner) {
+                if self.has_quorum(winner) {
                     self.elect_leader(winner);
                 }
             }

@@ -52,10 +52,8 @@ pub(crate) async fn stop_a_standby(
         before.primary.as_ref().is_some_and(|primary| primary.as_str() != standby),
         "{standby} is the primary, so that it cannot be stopped as a standby"
     );
-    let (dir, mut traces) = (cluster.dir.clone(), std::mem::take(&mut cluster.traces));
-    let killed = cluster.machine(&standby)?.kill(&dir, &mut traces).await;
-    cluster.traces = traces;
-    let killed = killed?;
+    let (machine, dir, traces) = cluster.doomed(&standby)?;
+    let killed = machine.kill(dir, traces).await?;
     voice.tell(&format!("all {} processes of the standby {standby} were killed", killed.pids.len()));
 
     let patience = Patience::new(format!("{standby} to leave the commit rule"), LEAVING);

@@ -144,8 +144,14 @@ impl Cluster {
 
     /// The machine of that name.
     pub(crate) fn machine(&mut self, name: &str) -> anyhow::Result<&mut Machine> {
+        self.doomed(name).map(|(machine, ..)| machine)
+    }
+
+    /// The machine of that name, the demo's directory, and what has to be noted before anything on it dies.
+    pub(crate) fn doomed(&mut self, name: &str) -> anyhow::Result<(&mut Machine, &Path, &mut Traces)> {
         let found = self.machines.iter_mut().find(|machine| machine.name == name);
-        found.ok_or_else(|| anyhow!("there is no machine {name} in this demo"))
+        let machine = found.ok_or_else(|| anyhow!("there is no machine {name} in this demo"))?;
+        Ok((machine, &self.dir, &mut self.traces))
     }
 
     /// Where the application's password is.

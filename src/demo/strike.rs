@@ -59,16 +59,18 @@ pub(crate) async fn strike(
 ) -> anyhow::Result<Struck> {
     let old_primary = status.primary.as_ref().context("there is no primary to strike")?.to_string();
     let leader = place_leader(cluster, wish, &old_primary).await?;
-    let (dir, mut traces) = (cluster.dir.clone(), std::mem::take(&mut cluster.traces));
     let killed = match script {
         Script::KillPrimary | Script::StoppedStandby => {
-            cluster.machine(&old_primary)?.kill(&dir, &mut traces).await
+            let (machine, dir, traces) = cluster.doomed(&old_primary)?;
+            machine.kill(dir, traces).await?
         }
-        Script::KillPostmaster => cluster.machine(&old_primary)?.kill_postmaster(&dir, &mut traces),
-        Script::Switchover => hand_over(cluster).await,
+        Script::KillPostmaster => {
+            let (machine, dir, traces) = cluster.doomed(&old_primary)?;
+            machine.kill_postmaster(dir, traces)?
+        }
+        Script::Switchover => hand_over(cluster).await?,
     };
-    cluster.traces = traces;
-    Ok(Struck { script, killed: killed?, old_primary, old_epoch: status.epoch, leader })
+    Ok(Struck { script, killed, old_primary, old_epoch: status.epoch, leader })
 }
 
 /// Asks for a switchover; nothing dies.

@@ -6,6 +6,20 @@ use interrex_cluster::status::ClusterStatus;
 
 const SYSTEM: &str = "select system_identifier::text from pg_control_system()";
 
+/// Waits until an instance has so many books.
+async fn has_books(town: &Town, name: &str, what: &str, count: &str) {
+    town.eventually(what, async || {
+        let books = town.sql(name, "select count(*)::text from books").await.ok()?;
+        (books == [count]).then_some(())
+    })
+    .await;
+}
+
+/// How many lines of evidence have these words.
+fn evidence(status: &ClusterStatus, words: &str) -> usize {
+    status.problems.iter().flat_map(|problem| &problem.evidence).filter(|line| line.contains(words)).count()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_primary_and_its_standby_are_taken_in_with_all_that_is_theirs() {
     let mut town = Town::without_a_cluster(3).await;
@@ -113,11 +127,7 @@ async fn a_server_that_runs_goes_on_running_until_it_may_be_taken_over() {
     assert_ne!(postmasters(), before);
     assert!(town.told("cloning", 0).await.is_empty() && town.told("rewinding", 0).await.is_empty());
     for name in ["n1", "n2"] {
-        town.eventually("the last row on every copy", async || {
-            let books = town.sql(name, "select count(*)::text from books").await.ok()?;
-            (books == ["101"]).then_some(())
-        })
-        .await;
+        has_books(&town, name, "the last row on every copy", "101").await;
     }
     let again = town.ctl(&["create", CLUSTER, "--instances", "2", "--adopt", "--take-over"]).await;
     let line = format!("interrex: cluster {CLUSTER} exists already; see: interrex show {CLUSTER}\n");
@@ -146,11 +156,7 @@ async fn a_crashed_primary_of_a_later_timeline_is_taken_in_although_its_machine_
     assert_eq!(primary(&status), "n1");
     assert!(status.epoch.0 >= 3, "timeline 2 was there: {status:#?}");
     for name in ["n1", "n2"] {
-        town.eventually("every row on every copy", async || {
-            let books = town.sql(name, "select count(*)::text from books").await.ok()?;
-            (books == ["101"]).then_some(())
-        })
-        .await;
+        has_books(&town, name, "every row on every copy", "101").await;
         let senders = town.sql(name, "select current_setting('max_wal_senders')").await.unwrap();
         assert_eq!(senders, ["33"], "replay demands no less on {name}");
     }
@@ -178,11 +184,7 @@ async fn a_standby_that_was_promoted_by_hand_gives_up_what_it_wrote() {
     let rebuilt = [town.told("rewinding", 0).await, town.told("cloning", 0).await].concat();
     assert!(!rebuilt.is_empty() && rebuilt.iter().all(|text| text.starts_with("n2 ")), "{rebuilt:?}");
     for name in ["n1", "n2"] {
-        town.eventually("the primary's rows, and no others, on every copy", async || {
-            let books = town.sql(name, "select count(*)::text from books").await.ok()?;
-            (books == ["110"]).then_some(())
-        })
-        .await;
+        has_books(&town, name, "the primary's rows, and no others, on every copy", "110").await;
     }
 }
 
@@ -194,10 +196,7 @@ async fn a_configuration_outside_of_the_directory_is_refused_until_it_is_brought
     let before = town_postmasters(&[&old]);
     town.machines.iter_mut().for_each(Machine::start);
     adopt(&town, &["--instances", "1", "--take-over"]).await;
-    let refused = |status: &ClusterStatus| {
-        let lines = status.problems.iter().flat_map(|problem| &problem.evidence);
-        lines.filter(|line| line.contains("there is no postgresql.conf in ")).count() == 1
-    };
+    let refused = |status: &ClusterStatus| evidence(status, "there is no postgresql.conf in ") == 1;
     town.until("a configuration elsewhere is refused", refused).await;
     assert_eq!(town_postmasters(&[&old]), before, "what does not fit is not stopped");
 
@@ -240,10 +239,7 @@ async fn two_primaries_are_refused_and_nothing_of_either_is_changed() {
 
     town.machines.iter_mut().for_each(Machine::start);
     adopt(&town, &["--instances", "2", "--take-over"]).await;
-    let refused = |status: &ClusterStatus| {
-        let lines = status.problems.iter().flat_map(|problem| &problem.evidence);
-        lines.filter(|line| line.contains("only one can be the primary")).count() == 1
-    };
+    let refused = |status: &ClusterStatus| evidence(status, "only one can be the primary") == 1;
     let status = town.until("two primaries are refused", refused).await;
     assert!(!healthy(&status));
     for (server, before) in [&old, &twin].into_iter().zip(&before) {

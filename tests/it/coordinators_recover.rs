@@ -80,8 +80,8 @@ async fn a_record_made_anew_that_lacks_an_epoch_makes_nobody_primary_and_says_wh
     assert_eq!((behind.epoch, primary(&behind)), (before.epoch, old));
     let refused = town.ctl(&["failover", CLUSTER, "--accept-loss"]).await;
     assert_eq!((refused.code, refused.err.lines().count()), (1, 1), "{refused:?}");
-    let newcomer = format!("n9={}", town.machine(left).host().port);
-    let refused = town.ctl(&["coordinator", "add", &newcomer.replace("n9=", "n9=127.0.0.1:")]).await;
+    let newcomer = format!("n9={}", town.machine(left).host());
+    let refused = town.ctl(&["coordinator", "add", &newcomer]).await;
     assert!(refused.err.contains("is not known to be the newest"), "{refused:?}");
     let now = town.status().await.expect("an answer");
     assert_eq!((now.epoch, now.revision), (behind.epoch, behind.revision), "nothing was decided");

@@ -1,8 +1,6 @@
 //! Several clusters on the same machines: what happens to one is no matter of the others.
 
 use crate::support::{Machine, Town, Writer, bin_dir, free, healthy, of_postgres, primary};
-use interrex_api::admin::EventsRequest;
-use interrex_cluster::event::Event;
 use interrex_cluster::ids::ClusterName;
 use interrex_cluster::status::ClusterStatus;
 use rustix::process::Signal;
@@ -35,19 +33,6 @@ async fn status_of_other(town: &Town) -> ClusterStatus {
     town.eventually("the other cluster is healthy", look).await
 }
 
-async fn story_of_other(town: &Town) -> Vec<Event> {
-    let request = EventsRequest { cluster: Some(other()), ..EventsRequest::default() };
-    let told = async || {
-        let mut stream = town.client.events(request.clone()).await.ok()?;
-        let mut events = Vec::new();
-        while let Some(event) = stream.next().await.ok()? {
-            events.push(event);
-        }
-        Some(events)
-    };
-    town.eventually("the other cluster's events to be told", told).await
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_two_clusters_fails_over_and_the_other_notices_nothing() {
     let mut town = Town::planned().await;
@@ -55,7 +40,7 @@ async fn one_of_two_clusters_fails_over_and_the_other_notices_nothing() {
     town.machines.iter_mut().for_each(Machine::start);
     let before = town.healthy("the cluster that is to fail over").await;
     let undisturbed = status_of_other(&town).await;
-    let story = story_of_other(&town).await;
+    let story = town.events_of(&other()).await;
     let writer = Writer::start(&town).await;
 
     let old = primary(&before);
@@ -66,7 +51,7 @@ async fn one_of_two_clusters_fails_over_and_the_other_notices_nothing() {
 
     let there = status_of_other(&town).await;
     assert_eq!((there.epoch, &there.primary), (undisturbed.epoch, &undisturbed.primary));
-    assert_eq!(story_of_other(&town).await, story, "nothing was to be told of the other cluster");
+    assert_eq!(town.events_of(&other()).await, story, "nothing was to be told of the other cluster");
     assert_ne!(there.system, after.system, "two clusters, two sets of data");
     writer.verdict(&town).await;
 }

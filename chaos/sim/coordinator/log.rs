@@ -129,9 +129,7 @@ impl World {
 
     /// One of those who could win an election does; nobody, where nobody has a quorum.
     pub(crate) fn elect_anybody(&mut self) {
-        let able: Vec<usize> = (0..self.coordinators.len())
-            .filter(|c| self.coordinators[*c].up && self.has_quorum(*c))
-            .collect();
+        let able: Vec<usize> = (0..self.coordinators.len()).filter(|c| self.has_quorum(*c)).collect();
         if !able.is_empty() {
             let winner = able[self.rng.index(able.len())];
             self.elect_leader(winner);

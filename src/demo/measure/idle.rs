@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use serde::Serialize;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::processes::{Used, pss_kib, used};
 use crate::cluster_up::Cluster;
 use crate::patience::Patience;
 use crate::report::load;
-use crate::shape::Duty;
 use crate::voice::Voice;
 
 const WHOLE: Duration = Duration::from_secs(60);
@@ -69,7 +68,7 @@ pub(crate) async fn measure(cluster: &mut Cluster, voice: &Voice) -> anyhow::Res
     calm(&nodes).await?;
     voice.tell(&format!("nothing is written any more; a minute of rest begins ({} s)", REST.as_secs()));
     let before = (all_used(&nodes)?, all_used(&guards)?);
-    sleep_until(Instant::now() + REST).await;
+    sleep(REST).await;
     let nodes = costs(&nodes, &before.0)?;
     let guards = costs(&guards, &before.1)?;
     // It was rest, not death.
@@ -122,7 +121,7 @@ fn watched(cluster: &Cluster, program: &str) -> anyhow::Result<Vec<Watched>> {
         let processes = machine.processes()?;
         let of_it = processes.iter().find(|process| process.program() == program);
         let pid = of_it.with_context(|| format!("no {program} runs on {}", machine.name))?.pid;
-        found.push(Watched { machine: machine.name.clone(), votes: machine.duty != Duty::Instance, pid });
+        found.push(Watched { machine: machine.name.clone(), votes: machine.duty.votes(), pid });
     }
     Ok(found)
 }

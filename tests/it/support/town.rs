@@ -183,8 +183,13 @@ impl Town {
 
     /// All that was told of the cluster so far, oldest first.
     pub(crate) async fn events(&self) -> Vec<Event> {
+        self.events_of(&name()).await
+    }
+
+    /// All that was told of a cluster that is not the town's first.
+    pub(crate) async fn events_of(&self, cluster: &ClusterName) -> Vec<Event> {
         let told = async || {
-            let request = EventsRequest { cluster: Some(name()), ..EventsRequest::default() };
+            let request = EventsRequest { cluster: Some(cluster.clone()), ..EventsRequest::default() };
             let mut stream = self.client.events(request).await.ok()?;
             let mut events = Vec::new();
             while let Some(event) = stream.next().await.ok()? {
