@@ -163,7 +163,7 @@ pub struct FailoverReply {
     pub accepted: bool,
     /// The epoch that began, or would.
     pub epoch: Epoch,
-    /// Who would be elected as things stand; absent: nobody can be yet.
+    /// Who would be elected as things stand; absent: nobody can be yet. When not accepted: but for what stands in the way.
     pub would_win: Option<InstanceName>,
     /// Everybody else, with the reason, in words.
     pub refusals: Vec<String>,
@@ -171,7 +171,7 @@ pub struct FailoverReply {
     pub waits: Vec<String>,
     /// What will follow, in words; absent: cannot be told.
     pub expected: Option<String>,
-    /// What may be lost, in words; absent: no acknowledged commit.
+    /// What may be lost, in words; absent: no acknowledged commit, or nothing is done.
     pub may_lose: Option<String>,
 }
 
@@ -220,5 +220,7 @@ pub enum ChangeProgress {
     Done {
         /// The machines that vote now.
         voters: Vec<MachineName>,
+        /// It was so before, and nothing was changed.
+        already: bool,
     },
 }

@@ -1,69 +1,25 @@
 //! What coordinators write to disk: the payload of a Raft entry, and the snapshot of the state machine.
 //!
 //! Bytes that were written once are read for ever. Fields and commands are only added; whoever adds one that an older
-//! build must not overlook raises [`LEVEL`] for the entries that use it, once every voter knows it. An entry of a
-//! higher level, or of an unknown command, stops `apply`: it is never skipped, because a coordinator that skips what
-//! the others applied keeps another record than they do. The same value always gives the same bytes.
+//! build must not overlook raises [`LEVEL`] for the entries that use it. An entry of a higher level, or of an unknown
+//! command, stops `apply`: it is never skipped, because a coordinator that skips what the others applied keeps another
+//! record than they do. So a leader writes an entry only once every coordinator reads its level ([`level_of`]). The same
+//! value always gives the same bytes.
+
+mod level;
+
+pub use level::{FETCH, LEVEL, level_of};
 
 use crate::convert::{BadMessage, Wire, all, each, ids::name, set, unique};
 use crate::pb;
 use interrex_cluster::command::{Command, Entry};
 use interrex_cluster::event::Event;
 use interrex_cluster::ids::ClusterName;
-use interrex_cluster::record::{Cluster, Operation};
-use interrex_cluster::spec::Timeouts;
+use interrex_cluster::record::Cluster;
 use interrex_cluster::time::WallMs;
+use level::level_of_record;
 use prost::Message as _;
 use std::collections::BTreeMap;
-
-/// The highest level that this build knows. It writes the lowest that will do ([`level_of`]), so that builds of level 1
-/// go on together with this one until somebody asks for what they do not know.
-pub const LEVEL: u32 = 3;
-
-/// What a build has to know to apply the command. Level 2: planned changes of primary, pausing, setting, and what
-/// is asked of single instances. Level 3: an existing PostgreSQL that is taken
-/// in, and a preferred instance that fetches what it lacks.
-fn level_of(command: &Command) -> u32 {
-    match command {
-        Command::Create { adopt: Some(_), .. }
-        | Command::TakeOver { .. }
-        | Command::Adopt(_)
-        | Command::BeginFetch { .. }
-        | Command::EndFetch { .. } => 3,
-        Command::ConfirmPrimary { notes, .. } if !notes.is_empty() => 3,
-        Command::BeginSwitchover { .. }
-        | Command::BeginHandOver { .. }
-        | Command::AbandonSwitchover { .. }
-        | Command::SetPaused { .. }
-        | Command::SetSpec { .. }
-        | Command::SettleSpec { .. }
-        | Command::Ask { .. }
-        | Command::EndRestart { .. }
-        | Command::RecordReceipt { .. }
-        | Command::Remove { .. } => 2,
-        _ => 1,
-    }
-}
-
-/// What a build has to know to go on from the record.
-fn level_of_record(cluster: &Cluster) -> u32 {
-    let planned = match &cluster.operation {
-        Operation::Adopt(_) => return 3,
-        Operation::Failover(failover) if failover.fetch.is_some() => return 3,
-        Operation::Switchover(_) => true,
-        Operation::Failover(failover) => failover.hand_over.is_some(),
-        Operation::Gather | Operation::Bootstrap { .. } | Operation::None => false,
-    };
-    let asked = cluster.instances.values().any(|member| member.asked.is_some());
-    let wished = cluster.spec.timeouts != Timeouts::default() || !cluster.spec.parameters.is_empty();
-    let later = planned
-        || asked
-        || wished
-        || !cluster.receipts.is_empty()
-        || cluster.proposed.is_some()
-        || !cluster.removed.is_empty();
-    if later { 2 } else { 1 }
-}
 
 /// The format of snapshots that this build writes, and the newest that it reads.
 pub const SNAPSHOT_FORMAT: u32 = 1;
@@ -136,16 +92,20 @@ pub struct Snapshot {
     pub clusters: BTreeMap<ClusterName, Cluster>,
     /// The events that are kept, oldest first.
     pub events: Vec<Event>,
+    /// The highest level among what the log held up to here: every coordinator reads it.
+    pub level: u32,
 }
 
-/// The bytes of a snapshot. They hold passwords: whoever writes them to disk does so with mode 0600.
+/// The bytes of a snapshot, of a log that held entries up to `level`. They hold passwords: whoever writes them to disk
+/// does so with mode 0600.
 pub fn encode_snapshot<'a>(
     clusters: &BTreeMap<ClusterName, Cluster>,
     events: impl IntoIterator<Item = &'a Event>,
+    level: u32,
 ) -> Vec<u8> {
     let pb = pb::Snapshot {
         format: SNAPSHOT_FORMAT,
-        level: clusters.values().map(level_of_record).max().unwrap_or(1),
+        level: clusters.values().map(level_of_record).fold(level.max(1), u32::max),
         clusters: all(clusters.values()),
         events: all(events),
     };
@@ -165,7 +125,8 @@ pub fn decode_snapshot(bytes: &[u8]) -> Result<Snapshot, UnknownEntry> {
     let read = |pb: pb::Snapshot| {
         let clusters: Vec<Cluster> = each(pb.clusters, "clusters")?;
         let by_name = clusters.into_iter().map(|cluster| (cluster.name.clone(), cluster)).collect();
-        Ok(Snapshot { clusters: unique(by_name, "clusters")?, events: each(pb.events, "events")? })
+        let (clusters, events) = (unique(by_name, "clusters")?, each(pb.events, "events")?);
+        Ok(Snapshot { clusters, events, level: pb.level })
     };
     read(pb).map_err(|bad| UnknownEntry::Unusable { what, bad })
 }

@@ -32,6 +32,9 @@ pub enum Refused {
     Unavailable(String),
     /// It may or may not have been carried out: look before asking again (DEADLINE_EXCEEDED).
     OutcomeUnknown(String),
+    /// This machine is no member of the group of coordinators that it would have to answer for; others are
+    /// (FAILED_PRECONDITION).
+    NotMember(String),
     /// Who asks may not (PERMISSION_DENIED).
     Forbidden(String),
     /// A fault of the coordinator itself (INTERNAL).
@@ -48,6 +51,7 @@ impl Refused {
             Self::Rejected(_) => "rejected",
             Self::Unavailable(_) => "unavailable",
             Self::OutcomeUnknown(_) => "outcome-unknown",
+            Self::NotMember(_) => "not-member",
             Self::Forbidden(_) => "forbidden",
             Self::Internal(_) => "internal",
         }
@@ -55,7 +59,7 @@ impl Refused {
 
     fn code(&self) -> Code {
         match self {
-            Self::NotLeader(_) | Self::Rejected(_) => Code::FailedPrecondition,
+            Self::NotLeader(_) | Self::Rejected(_) | Self::NotMember(_) => Code::FailedPrecondition,
             Self::Invalid(_) => Code::InvalidArgument,
             Self::NotFound(_) => Code::NotFound,
             Self::Exists(_) => Code::AlreadyExists,
@@ -77,6 +81,7 @@ impl Refused {
             "rejected" => Self::Rejected(text()),
             "unavailable" => Self::Unavailable(text()),
             "outcome-unknown" => Self::OutcomeUnknown(text()),
+            "not-member" => Self::NotMember(text()),
             "forbidden" => Self::Forbidden(text()),
             "internal" => Self::Internal(text()),
             _ => return None,
@@ -105,6 +110,7 @@ impl fmt::Display for Refused {
             | Self::Rejected(text)
             | Self::Unavailable(text)
             | Self::OutcomeUnknown(text)
+            | Self::NotMember(text)
             | Self::Forbidden(text)
             | Self::Internal(text) => f.write_str(text),
         }
@@ -148,6 +154,7 @@ mod tests {
             Refused::Rejected(text()),
             Refused::Unavailable(text()),
             Refused::OutcomeUnknown(text()),
+            Refused::NotMember(text()),
             Refused::Forbidden(text()),
             Refused::Internal(text()),
         ] {

@@ -1,7 +1,7 @@
 //! The catalogue of what can be wrong, what may not happen yet, and who may not be chosen. Each has a stable code for
 //! programs and a sentence for people; each sentence can be printed as it stands.
 
-use crate::ids::InstanceName;
+use crate::ids::{InstanceName, MachineName};
 use crate::time::span;
 use crate::wal::Position;
 use serde::{Deserialize, Serialize};
@@ -291,6 +291,13 @@ pub enum Wait {
         /// Who has still to be heard.
         silent: Vec<InstanceName>,
     },
+    /// What was decided cannot be written yet: a coordinator would stop at it.
+    OlderCoordinator {
+        /// On which machine.
+        machine: MachineName,
+        /// The level of log entries that it would have to read.
+        level: u32,
+    },
     /// A switchover is prepared: the primary makes a checkpoint and serves on.
     Checkpoint {
         /// The primary.
@@ -362,6 +369,11 @@ impl fmt::Display for Wait {
                 f,
                 "waits until {} is heard: the record was made anew out of one log, and may lack what it obeyed",
                 list(silent)
+            ),
+            Self::OlderCoordinator { machine, level } => write!(
+                f,
+                "waits until the coordinator on {machine} is known to read log entries of level {level}; see: interrex \
+                 coordinator list"
             ),
             Self::Checkpoint { instance } => {
                 write!(f, "waits for the checkpoint of {instance}, which serves on meanwhile")

@@ -3,6 +3,7 @@
 use crate::raft::Timing;
 use crate::{Coordinator, OpenError};
 use interrex_api::admin::{CreateCluster, NewOwner};
+use interrex_api::log::LEVEL;
 use interrex_cluster::ids::{ClusterName, MachineName};
 use interrex_cluster::policy::Policy;
 use interrex_cluster::spec::Spec;
@@ -26,6 +27,8 @@ pub struct Builder {
     pub(crate) timing: Timing,
     pub(crate) clusters: Vec<CreateCluster>,
     pub(crate) yield_to_primary: bool,
+    /// The highest level of log entries that the others are told this build reads.
+    pub(crate) reads_level: u32,
     pub(crate) tls: Option<Tls>,
     pub(crate) admin_token: Option<Token>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -47,6 +50,7 @@ impl Default for Builder {
             timing: Timing::default(),
             clusters: Vec::new(),
             yield_to_primary: true,
+            reads_level: LEVEL,
             tls: None,
             admin_token: None,
             clock: Arc::new(SystemClock),
@@ -133,6 +137,13 @@ impl Builder {
     #[must_use]
     pub fn yield_to_primary(mut self, yields: bool) -> Self {
         self.yield_to_primary = yields;
+        self
+    }
+
+    /// A build of an earlier time, for scenes of an upgrade: it claims to read no more than this.
+    #[cfg(test)]
+    pub(crate) fn reads_level(mut self, level: u32) -> Self {
+        self.reads_level = level;
         self
     }
 

@@ -11,7 +11,6 @@ use crate::trust::Trust;
 use crate::yielding::best_successor;
 use crate::{clusters, driver, yielding};
 use interrex_api::admin::CreateCluster;
-use interrex_api::log::LEVEL;
 use interrex_api::session::LeaderHint;
 use interrex_cluster::ids::{ClusterName, MachineName};
 use interrex_cluster::route::{Route, route};
@@ -104,7 +103,7 @@ impl Coordinator {
         let mut config = raft::Config::new(machine.as_str(), members, data_dir.join("raft"), &advertise);
         config.timing = builder.timing;
         config.join = builder.join;
-        config.reads_level = LEVEL;
+        config.reads_level = builder.reads_level;
         let (tls, token) = (builder.tls, builder.admin_token);
         if tls.as_ref().is_some_and(|tls| tls.server().is_none()) {
             return Err(missing("own certificate, not only those of others"));

@@ -192,7 +192,7 @@ impl Core {
     pub(crate) fn look(&self, cluster: &ClusterName) -> Option<Look> {
         let now = self.awake();
         let record = self.node.read(|records| records.cluster(cluster).cloned())?;
-        let policy = self.policy.of(&record.spec);
+        let policy = self.within_levels(self.policy.of(&record.spec));
         let mut reign = self.reign()?;
         let (room, listening_since) = self.reports.of(cluster);
         let mut look = Look {
@@ -213,6 +213,7 @@ impl Core {
             decision.commands.clear();
             decision.waits.insert(0, wait);
         }
+        self.leave_unreadable_out(&mut decision);
         reign.memories.insert(cluster.clone(), memory.clone());
         Some(Look { memory, decision, ..look })
     }
@@ -232,6 +233,7 @@ impl Core {
         if let Some(why) = self.untrusted(cluster) {
             return Err(NotDone::Rejected(why));
         }
+        self.readable_by_all(&entry.command)?;
         let reply = self.node.propose(encode_entry(&entry), PROPOSAL).await.map_err(NotDone::of)?;
         let story = read_reply(&reply).map_err(|rejected| NotDone::Rejected(rejected.0))?;
         for sentence in &story {
@@ -266,6 +268,12 @@ pub(crate) enum NotDone {
     /// It does not fit the record.
     #[error("{0}")]
     Rejected(String),
+    /// Another coordinator would stop at it, with the way out.
+    #[error("{0}")]
+    Unreadable(String),
+    /// Another coordinator might stop at it, and may yet tell that it would not.
+    #[error("{0}")]
+    NotYet(String),
     /// Another coordinator leads.
     #[error("this coordinator does not lead")]
     NotLeader(Option<LeaderHint>),
@@ -290,7 +298,8 @@ impl NotDone {
 impl From<NotDone> for Refused {
     fn from(why: NotDone) -> Self {
         match why {
-            NotDone::Rejected(text) => Self::Rejected(text),
+            NotDone::Rejected(text) | NotDone::Unreadable(text) => Self::Rejected(text),
+            NotDone::NotYet(text) => Self::Unavailable(text),
             NotDone::NotLeader(hint) => Self::NotLeader(hint),
             NotDone::Unknown(text) => Self::OutcomeUnknown(text),
             NotDone::Stopped(text) => Self::Internal(text),

@@ -18,7 +18,8 @@
 //!
 //! Promises: no globals, no logger of its own (events go to `tracing`), no `process::exit`; whatever fails is returned.
 //! To read: [`raft`] keeps one log; `machine` is what the log amounts to; `reports` is what agents say; `driver` turns
-//! both into decisions by asking `interrex-cluster`, whose rules are the only ones; `lease` and `service` answer.
+//! both into decisions by asking `interrex-cluster`, whose rules are the only ones; `levels` keeps out of the log what an
+//! older coordinator would stop at; `lease` and `service` answer.
 
 mod builder;
 mod clusters;
@@ -26,6 +27,7 @@ mod coordinator;
 mod core;
 mod driver;
 mod lease;
+mod levels;
 mod machine;
 pub mod raft;
 mod reports;

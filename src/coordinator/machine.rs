@@ -4,7 +4,7 @@
 //! here bytes become entries and back. An entry that this build does not know stops the node, it is never skipped.
 
 use crate::raft::{Machine, Unknown};
-use interrex_api::log::{decode_entry, decode_snapshot, encode_snapshot};
+use interrex_api::log::{decode_entry, decode_snapshot, encode_snapshot, level_of};
 use interrex_cluster::apply::{Rejected, apply};
 use interrex_cluster::command::Entry;
 use interrex_cluster::event::Event;
@@ -25,6 +25,8 @@ const REJECTED: u8 = b'-';
 pub(crate) struct Records {
     clusters: BTreeMap<ClusterName, Cluster>,
     events: VecDeque<Event>,
+    /// The highest level among the entries; 0 before the first.
+    level: u32,
     /// The newest entry that changed a cluster, so that whoever follows one need not look at all the others' entries.
     /// Not part of the state: it starts anew with each process.
     changed: BTreeMap<ClusterName, u64>,
@@ -46,6 +48,11 @@ impl Records {
         self.changed.get(name).copied().unwrap_or_default()
     }
 
+    /// The highest level of entries that the log has held: it was written when every coordinator read it.
+    pub(crate) fn level(&self) -> u32 {
+        self.level
+    }
+
     /// Events of entries after `index`, oldest first.
     pub(crate) fn events_after(&self, index: u64) -> impl Iterator<Item = &Event> {
         let from = self.events.partition_point(|event| event.index <= index);
@@ -65,6 +72,7 @@ impl Records {
 impl Machine for Records {
     fn apply(&mut self, index: u64, entry: &[u8]) -> Result<Vec<u8>, Unknown> {
         let entry = decode_entry(entry).map_err(|why| Unknown(why.to_string()))?;
+        self.level = self.level.max(level_of(&entry.command));
         let events = match apply(&mut self.clusters, &entry, index) {
             Ok(events) => events,
             Err(Rejected(why)) => return Ok(reply(REJECTED, &why)),
@@ -79,7 +87,7 @@ impl Machine for Records {
     }
 
     fn snapshot(&self) -> Vec<u8> {
-        encode_snapshot(&self.clusters, &self.events)
+        encode_snapshot(&self.clusters, &self.events, self.level)
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), String> {
@@ -89,6 +97,7 @@ impl Machine for Records {
         self.changed = snapshot.clusters.keys().map(|name| (name.clone(), next)).collect();
         self.clusters = snapshot.clusters;
         self.events = snapshot.events.into();
+        self.level = snapshot.level;
         Ok(())
     }
 }
@@ -153,6 +162,7 @@ mod tests {
         let mut other = Records::default();
         other.restore(&records.snapshot()).unwrap();
         assert_eq!((&other.clusters, &other.events), (&records.clusters, &records.events));
+        assert_eq!((records.level(), other.level()), (1, 1));
         let name = "c1".parse().unwrap();
         assert!(other.version(&name) > 0);
         assert!(other.restore(b"\xff").is_err());

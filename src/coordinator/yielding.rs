@@ -5,7 +5,6 @@
 //! answering and following.
 
 use crate::core::Core;
-use crate::raft::Peer;
 use interrex_cluster::ids::MachineName;
 use interrex_cluster::record::Operation;
 use std::collections::BTreeSet;
@@ -45,7 +44,7 @@ fn calls_for_it(core: &Core) -> bool {
 }
 
 /// Machines on which an elected primary runs.
-fn hosts_of_primaries(core: &Core) -> BTreeSet<MachineName> {
+pub(crate) fn hosts_of_primaries(core: &Core) -> BTreeSet<MachineName> {
     core.node.read(|records| {
         let host = |cluster: &interrex_cluster::record::Cluster| {
             Some(cluster.instances.get(&cluster.primary.as_ref()?.instance)?.machine.clone())
@@ -54,24 +53,11 @@ fn hosts_of_primaries(core: &Core) -> BTreeSet<MachineName> {
     })
 }
 
-/// The voter to hand leadership to: one that answers and follows this coordinator, those without a primary first.
-/// `strictly`: only those.
+/// The machine to hand leadership to: one whose voter answers and follows this coordinator, those without a primary
+/// first. `strictly`: only those.
 pub(crate) async fn best_successor(core: &Core, strictly: bool) -> Option<MachineName> {
     let hosts = hosts_of_primaries(core);
-    let me = core.node.raft_id();
-    let mut voters: Vec<(bool, MachineName, Peer)> = Vec::new();
-    for member in core.node.members().into_iter().filter(|member| member.voter && member.raft_id != me) {
-        let Ok(machine) = member.machine.parse::<MachineName>() else { continue };
-        let hosts_one = hosts.contains(&machine);
-        if !(strictly && hosts_one) {
-            voters.push((hosts_one, machine, Peer { machine: member.machine, addr: member.addr }));
-        }
-    }
-    voters.sort();
-    for (_, machine, peer) in voters {
-        if core.node.identify(&peer).await.is_ok_and(|answer| answer.leader == me) {
-            return Some(machine);
-        }
-    }
-    None
+    let last = hosts.iter().map(ToString::to_string).collect();
+    let heir: MachineName = core.node.heir(&last).await?.machine.parse().ok()?;
+    (!strictly || !hosts.contains(&heir)).then_some(heir)
 }

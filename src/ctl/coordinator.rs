@@ -4,9 +4,7 @@ use crate::render::{ms, or_dash, table, text};
 use crate::{CtlError, Output, Session};
 use clap::Subcommand;
 use interrex_api::admin::{ChangeProgress, Coordinator as Member, CoordinatorChange};
-use interrex_api::client::ClientError;
 use interrex_api::dial::Target;
-use interrex_api::refused::Refused;
 use interrex_cluster::ids::MachineName;
 
 /// What can be asked of the coordinators about themselves.
@@ -96,31 +94,39 @@ fn newcomer(text: &str) -> Result<(MachineName, String), String> {
 /// Asks until it is done, and tells of each stage. Whoever answers takes a moment before it says that it is not.
 async fn change(session: &mut Session<'_>, change: CoordinatorChange) -> Result<(), CtlError> {
     let mut told = String::new();
-    let voters = loop {
-        match session.client.change_coordinators(&change).await {
-            Ok(ChangeProgress::Done { voters }) => break voters,
-            Ok(ChangeProgress::Doing(stage)) => {
+    let (voters, already) = loop {
+        match session.client.change_coordinators(&change).await? {
+            // What an earlier leader did for this very command was done all the same.
+            ChangeProgress::Done { voters, already } => break (voters, already && told.is_empty()),
+            ChangeProgress::Doing(stage) => {
                 if stage != told && session.output == Output::Table {
                     writeln!(session.out, "{stage}")?;
                 }
                 told = stage;
             }
-            // Gone while it was waited for: the leader that began it was replaced, and it was done all the same.
-            Err(ClientError::Refused { refused: Refused::NotFound(_), .. }) if !told.is_empty() => {
-                let members = session.client.list_coordinators().await?;
-                break members.into_iter().filter(|m| m.voter).map(|m| m.machine).collect();
-            }
-            Err(why) => return Err(why.into()),
         }
     };
     match session.output {
-        Output::Json => session.json(&serde_json::json!({ "voters": voters }))?,
+        Output::Json => session.json(&serde_json::json!({ "voters": voters, "already": already }))?,
         Output::Table => {
+            if already {
+                writeln!(session.out, "{}", nothing_to_do(&change))?;
+            }
             let names = voters.iter().map(MachineName::as_str).collect::<Vec<_>>().join(", ");
             writeln!(session.out, "coordinators: {names}; {}", bears(voters.len()))?;
         }
     }
     Ok(())
+}
+
+/// A name that was mistyped is to be seen, and a command given twice to succeed.
+fn nothing_to_do(change: &CoordinatorChange) -> String {
+    match change {
+        CoordinatorChange::Add { machine, .. } => format!("{machine} votes already: nothing was changed"),
+        CoordinatorChange::Remove { machine } => {
+            format!("{machine} is no coordinator of this group: nothing was changed")
+        }
+    }
 }
 
 /// What so many voters mean.
@@ -150,7 +156,16 @@ pub(crate) fn rows(members: &[Member]) -> String {
         let level = or_dash(member.reads_level);
         rows.add_row([member.machine.as_str(), &member.address, role, &ms(member.heard_ms), &level]);
     }
-    text(&rows)
+    text(&rows) + &oldest(members).unwrap_or_default()
+}
+
+/// In the middle of an upgrade: who holds up what takes a newer build.
+fn oldest(members: &[Member]) -> Option<String> {
+    let told = || members.iter().filter_map(|member| member.reads_level);
+    let lowest = told().min().filter(|lowest| told().any(|level| level > *lowest))?;
+    let older = members.iter().filter(|member| member.reads_level == Some(lowest));
+    let older = older.map(|member| member.machine.as_str()).collect::<Vec<_>>().join(", ");
+    Some(format!("no log entry above level {lowest} is written before {older} runs a newer version\n"))
 }
 
 /// The coordinators as JSON.
@@ -162,4 +177,30 @@ pub(crate) fn json(members: &[Member]) -> serde_json::Value {
         })
     };
     members.iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_holds_a_newer_level_up_is_named_below_the_table() {
+        let member = |name: &str, reads_level| Member {
+            machine: name.parse().unwrap(),
+            address: "10.0.0.1:7400".to_owned(),
+            raft_id: 7,
+            voter: true,
+            leader: false,
+            heard_ms: None,
+            reads_level,
+        };
+        let of = |levels: [Option<u32>; 3]| {
+            let members: Vec<Member> =
+                ["n1", "n2", "n3"].into_iter().zip(levels).map(|(name, level)| member(name, level)).collect();
+            rows(&members).lines().nth(4).map(str::to_owned)
+        };
+        assert_eq!((of([Some(3); 3]), of([None, Some(3), Some(3)])), (None, None));
+        let held = "no log entry above level 2 is written before n1, n3 runs a newer version";
+        assert_eq!(of([Some(2), Some(3), Some(2)]).as_deref(), Some(held));
+    }
 }

@@ -63,7 +63,7 @@ impl Failover {
         if reply.accepted && !self.dry_run {
             writeln!(out, "failover of {} began epoch {}", self.cluster, reply.epoch)?;
         }
-        if let Some(winner) = &reply.would_win {
+        if let Some(winner) = reply.would_win.as_ref().filter(|_| reply.accepted) {
             writeln!(out, "{winner} would win epoch {}, as things stand", reply.epoch)?;
         }
         for refusal in &reply.refusals {
@@ -82,5 +82,34 @@ impl Failover {
         let loss = reply.may_lose.as_deref().unwrap_or("no acknowledged commit");
         writeln!(out, "may lose: {loss}")?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use interrex_cluster::ids::Epoch;
+
+    #[test]
+    fn a_refused_failover_names_no_winner_and_promises_nothing() {
+        let plan = Failover {
+            cluster: "orders".parse().unwrap(),
+            to: None,
+            dry_run: true,
+            accept_loss: false,
+            fenced: Vec::new(),
+        };
+        let refused = FailoverReply {
+            accepted: false,
+            epoch: Epoch(8),
+            would_win: Some("n2".parse().unwrap()),
+            refusals: vec!["n3 is silent".to_owned()],
+            waits: vec!["the cluster is paused".to_owned()],
+            expected: None,
+            may_lose: None,
+        };
+        let mut out = Vec::new();
+        plan.tell(&mut out, &refused).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "  not: n3 is silent\n");
     }
 }

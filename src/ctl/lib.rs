@@ -126,7 +126,7 @@ pub enum CtlError {
 /// The way out of what an address that nobody answers at means to an operator.
 fn hint(error: &ClientError) -> &'static str {
     match error {
-        ClientError::NoAnswer { .. } => ": try --coordinators",
+        ClientError::NoAnswer { .. } | ClientError::NotMember { .. } => ": try --coordinators",
         ClientError::NotNow { .. } => ": try again, or see: interrex coordinator list",
         _ => "",
     }

@@ -4,6 +4,7 @@ use crate::{CtlError, Output, Session, planned};
 use clap::Args;
 use interrex_api::admin::{FailoverReply, SwitchoverRequest};
 use interrex_cluster::ids::{ClusterName, InstanceName};
+use std::io::Write;
 
 /// Change the primary with its help: it makes a checkpoint and serves on, then stops, and another takes over at once.
 #[derive(Debug, Clone, Args)]
@@ -28,8 +29,13 @@ impl Switchover {
         let request = SwitchoverRequest { name, to, dry_run: self.dry_run };
         let reply = session.client.switchover(&request).await?;
         let over = self.dry_run || self.no_wait || !reply.accepted;
-        if over {
-            self.tell(session, &reply)?;
+        match session.output {
+            _ if !over => {}
+            Output::Json => session.json(&serde_json::json!({
+                "accepted": reply.accepted, "epoch": reply.epoch, "to": reply.would_win,
+                "refusals": reply.refusals, "obstacles": reply.waits, "expected": reply.expected,
+            }))?,
+            Output::Table => self.tell(session.out, &reply)?,
         }
         let Some(to) = reply.would_win.filter(|_| reply.accepted) else {
             return Err(CtlError::Refused(format!(
@@ -56,14 +62,7 @@ impl Switchover {
         }
     }
 
-    fn tell(&self, session: &mut Session<'_>, reply: &FailoverReply) -> Result<(), CtlError> {
-        if session.output == Output::Json {
-            return session.json(&serde_json::json!({
-                "accepted": reply.accepted, "epoch": reply.epoch, "to": reply.would_win,
-                "refusals": reply.refusals, "obstacles": reply.waits, "expected": reply.expected,
-            }));
-        }
-        let out = &mut *session.out;
+    fn tell(&self, out: &mut dyn Write, reply: &FailoverReply) -> Result<(), CtlError> {
         if let Some(to) = reply.would_win.as_ref().filter(|_| reply.accepted) {
             let (cluster, begins) = (&self.cluster, if self.dry_run { "would begin" } else { "begins" });
             writeln!(out, "the switchover of {cluster} to {to} {begins}")?;
@@ -71,13 +70,47 @@ impl Switchover {
         for refusal in &reply.refusals {
             writeln!(out, "  not: {refusal}")?;
         }
-        for obstacle in &reply.waits {
-            writeln!(out, "  {obstacle}")?;
+        // What was refused is said on standard error, with what stands in its way.
+        if !reply.accepted {
+            return Ok(());
         }
         if let Some(expected) = &reply.expected {
             writeln!(out, "expected: {expected}")?;
         }
         writeln!(out, "may lose: no acknowledged commit")?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use interrex_cluster::ids::Epoch;
+
+    #[test]
+    fn a_refused_switchover_says_why_nobody_else_and_promises_nothing() {
+        let plan = Switchover { cluster: "orders".parse().unwrap(), to: None, dry_run: true, no_wait: false };
+        let accepted = FailoverReply {
+            accepted: true,
+            epoch: Epoch(8),
+            would_win: Some("n2".parse().unwrap()),
+            refusals: vec!["n3 is silent".to_owned()],
+            waits: Vec::new(),
+            expected: Some("n2 takes writes".to_owned()),
+            may_lose: None,
+        };
+        let told = |reply: &FailoverReply| {
+            let mut out = Vec::new();
+            plan.tell(&mut out, reply).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(
+            told(&accepted),
+            "the switchover of orders to n2 would begin\n  not: n3 is silent\nexpected: n2 takes writes\n\
+             may lose: no acknowledged commit\n"
+        );
+        let waits = vec!["the cluster is paused".to_owned()];
+        let refused = FailoverReply { accepted: false, waits, expected: None, ..accepted };
+        assert_eq!(told(&refused), "  not: n3 is silent\n");
     }
 }

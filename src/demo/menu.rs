@@ -128,7 +128,7 @@ async fn kill(
     let events = cluster.events().await?;
     let phases = Phases::read(&events, struck.old_epoch, goes_on.epoch, &struck.killed, goes_on.gap.to_ms);
     voice.say(&format!("writes stood still for {} ms:", goes_on.gap.ms));
-    phases.lines().iter().for_each(|line| voice.say(line));
+    phases.lines(script == Script::Switchover).iter().for_each(|line| voice.say(line));
 
     let since = match script {
         Script::KillPostmaster | Script::Switchover => struck.killed.mono_ms,

@@ -29,7 +29,8 @@ pub(crate) struct Report {
     /// The longest time without an acknowledgement since the kill.
     pub(crate) outage_ms: u64,
     pub(crate) phases: Phases,
-    /// Until the old primary streamed again: since its machine was started again, or since its postmaster died.
+    /// Until the old primary streamed again: since its machine was started again, its postmaster died,
+    /// or it was asked to hand over.
     pub(crate) rejoined_ms: u64,
     /// The reign at the end.
     pub(crate) epoch: u32,
@@ -103,10 +104,14 @@ impl Phases {
         }
     }
 
-    /// A line each.
-    pub(crate) fn lines(&self) -> Vec<String> {
+    /// A line each; `planned`: nothing was killed.
+    pub(crate) fn lines(&self, planned: bool) -> Vec<String> {
+        let begun = match planned {
+            true => "its checkpoint was made and a new epoch began",
+            false => "the kill was noticed and a new epoch began",
+        };
         let parts = [
-            ("detect", self.detect_ms, "the kill was noticed and a new epoch began"),
+            ("detect", self.detect_ms, begun),
             ("seal", self.seal_ms, "enough standbys refuse the old primary"),
             ("elect", self.elect_ms, "the one that holds most was chosen"),
             ("promote", self.promote_ms, "it is primary, on a timeline of its own"),
@@ -133,19 +138,34 @@ impl Report {
                 self.acked
             ));
         }
-        if self.pids_killed.is_empty() && self.script != Script::Switchover.name() {
+        if self.pids_killed.is_empty() && !self.was(Script::Switchover) {
             failings.push("nothing was killed, so nothing was shown".to_owned());
         }
-        if self.new_primary == self.old_primary && self.script != Script::KillPostmaster.name() {
+        if self.new_primary == self.old_primary && !self.was(Script::KillPostmaster) {
             failings.push(format!("{} is still the primary", self.new_primary));
         }
         failings
     }
 
+    fn was(&self, script: Script) -> bool {
+        self.script == script.name()
+    }
+
+    /// What the return of the old primary is counted from.
+    fn since(&self) -> &'static str {
+        if self.was(Script::Switchover) {
+            "it was asked to hand over"
+        } else if self.was(Script::KillPostmaster) {
+            "its postmaster was killed"
+        } else {
+            "its machine was started again"
+        }
+    }
+
     /// For people.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = vec![String::new(), format!("writes stood still for {} ms:", self.outage_ms)];
-        lines.extend(self.phases.lines());
+        lines.extend(self.phases.lines(self.was(Script::Switchover)));
         if let Some(away) = &self.away {
             lines.push(away.line());
         }
@@ -158,10 +178,7 @@ impl Report {
             self.old_primary,
             if self.new_primary == self.old_primary { "was elected again" } else { "streams again" },
             self.rejoined_ms,
-            match self.script {
-                "kill-primary" | "stopped-standby" => "its machine was started again",
-                _ => "its postmaster was killed",
-            }
+            self.since()
         ));
         lines.push(format!(
             "{} writes acknowledged, {} lost, {} unknown, {} with a warning, on every one of {} instances",
@@ -262,7 +279,7 @@ mod tests {
         let phases = Phases::read(&events, Epoch(2), Epoch(4), &killed(), 9_000);
         assert_eq!((phases.detect_ms, phases.seal_ms, phases.elect_ms), (Some(600), Some(500), Some(10)));
         assert_eq!((phases.promote_ms, phases.first_commit_ms), (None, None));
-        assert!(phases.lines()[3].contains("not told"), "{:?}", phases.lines());
+        assert!(phases.lines(false)[3].contains("not told"), "{:?}", phases.lines(false));
     }
 
     #[test]
@@ -291,6 +308,22 @@ mod tests {
         }
         for key in ["detect_ms", "seal_ms", "elect_ms", "promote_ms", "first_commit_ms"] {
             assert!(json["phases"].get(key).is_some(), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_return_of_the_old_primary_is_counted_from_what_was_done_to_it() {
+        for (script, since) in [
+            (Script::KillPrimary, "its machine was started again"),
+            (Script::StoppedStandby, "its machine was started again"),
+            (Script::KillPostmaster, "its postmaster was killed"),
+            (Script::Switchover, "it was asked to hand over"),
+        ] {
+            let lines = Report { script: script.name(), ..report() }.lines();
+            let told = format!("n1 streams again, 900 ms after {since}");
+            assert!(lines.contains(&told), "{lines:?}");
+            let killed = lines.iter().filter(|line| line.contains("kill")).count();
+            assert!(script != Script::Switchover || killed == 0, "{lines:?}");
         }
     }
 

@@ -45,6 +45,18 @@ async fn one_log_of_three_becomes_a_group_of_one_that_takes_the_others_in() {
     );
     town.machines.iter_mut().for_each(Machine::start);
     town.voters("a group of one", 1).await;
+    // Beside the group, n2 knows of it and does not answer for it; a member that is asked too does.
+    let beside = town.machine("n2").coordinator();
+    let list = ["coordinator", "list", "--coordinators", beside.as_str()];
+    let told = town.eventually("n2 to learn that it is beside the group", async || {
+        Some(run(list).await).filter(|answer| answer.err.contains("`interrex coordinator add n2="))
+    });
+    let told = told.await;
+    assert!(
+        told.err.starts_with("interrex: no coordinator that was asked is a member of the group: "),
+        "{told:?}"
+    );
+    assert_eq!((told.code, told.out.as_str(), told.err.lines().count()), (1, "", 1), "{told:?}");
     // The others' files list those who formed the first group; their logs are gone, so nothing of it is left in them.
     for name in ["n2", "n3"] {
         let newcomer = format!("{name}={}", town.machine(name).coordinator());

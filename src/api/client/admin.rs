@@ -184,8 +184,7 @@ impl Client {
     /// Changes the group of coordinators, or tells how far that is: to be asked again until it is done.
     ///
     /// # Errors
-    /// [`crate::refused::Refused::Rejected`] with the way out, before anything was changed;
-    /// [`crate::refused::Refused::NotFound`] for the removal of one that is none.
+    /// [`crate::refused::Refused::Rejected`] with the way out, before anything was changed.
     pub async fn change_coordinators(
         &self,
         change: &CoordinatorChange,

@@ -35,6 +35,12 @@ pub enum ClientError {
         /// Every address, in the order tried.
         tried: Vec<Tried>,
     },
+    /// Whoever is there is no member of the group of coordinators: removed from it, or not added yet.
+    #[error("no coordinator that was asked is a member of the group: {}", list(tried))]
+    NotMember {
+        /// Every address, in the order tried.
+        tried: Vec<Tried>,
+    },
     /// They are there, and none of them can do it now: an election is under way, or a majority is missing.
     #[error("no coordinator can do this at the moment: {}", list(tried))]
     NotNow {

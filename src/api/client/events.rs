@@ -54,9 +54,9 @@ impl EventStream {
                     }
                 }
                 Ok(Err(status)) => match Failure::of(&status, SILENCE) {
-                    Failure::Refused(refused @ (Refused::NotLeader(_) | Refused::Unavailable(_))) => {
-                        refused.to_string()
-                    }
+                    Failure::Refused(
+                        refused @ (Refused::NotLeader(_) | Refused::Unavailable(_) | Refused::NotMember(_)),
+                    ) => refused.to_string(),
                     Failure::Refused(refused) => {
                         return Err(ClientError::Refused { address: self.address.clone(), refused });
                     }

@@ -167,6 +167,25 @@ async fn a_story_goes_on_elsewhere_without_a_line_lost_or_told_twice() {
     assert_eq!(second.script.asked.lock().unwrap()[0].after, 6);
 }
 
+#[tokio::test]
+async fn who_is_no_member_is_passed_over_and_only_read_where_nobody_is() {
+    let outside = || play(|_, _| Err(Refused::NotMember("n4 was removed from the group of n1".to_owned())));
+    let (removed, other, member) = (outside(), outside(), play(|_, _| Ok(())));
+    let asks = client(&[&removed.address, &member.address]);
+    assert!(asks.list_coordinators().await.is_ok());
+    // Nothing was done, so what must not be done twice is sent on as well.
+    assert!(client(&[&removed.address, &member.address]).failover(&failover(false)).await.unwrap().accepted);
+
+    let error = client(&[&removed.address, &other.address]).list_coordinators().await.unwrap_err();
+    assert!(matches!(&error, ClientError::NotMember { tried } if tried.len() == 2), "{error}");
+    let line = format!(
+        "no coordinator that was asked is a member of the group: {}: n4 was removed from the group of n1; ",
+        removed.address
+    );
+    assert!(error.to_string().starts_with(&line), "{error}");
+    assert_eq!((removed.calls(), other.calls()), (3, 1), "waiting would not have helped");
+}
+
 /// Callers spawn these.
 #[tokio::test]
 async fn calls_can_be_spawned() {

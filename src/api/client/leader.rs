@@ -49,6 +49,8 @@ struct Round {
     alive: bool,
     /// With somebody no TLS connection came about: then that is what has to be told.
     insecure: bool,
+    /// Somebody is no member of the group, and so cannot help however long it is waited for.
+    outside: bool,
     /// Somebody was asked; where time was up before that, a round says nothing.
     asked: bool,
 }
@@ -122,6 +124,9 @@ impl Client {
             if !round.alive && round.insecure {
                 return Err(ClientError::Insecure { tried: round.tried });
             }
+            if !round.alive && round.outside {
+                return Err(ClientError::NotMember { tried: round.tried });
+            }
             if !round.alive {
                 return Err(ClientError::NoAnswer { tried: round.tried });
             }
@@ -185,6 +190,10 @@ impl Client {
                     {
                         queue.push_front(self.hinted(hint));
                     }
+                }
+                Failure::Refused(Refused::NotMember(why)) => {
+                    round.outside = true;
+                    round.tried.push(tried(why));
                 }
                 Failure::Refused(refused) => return Err(ClientError::Refused { address, refused }),
                 Failure::NotSent(why) => round.tried.push(tried(why)),

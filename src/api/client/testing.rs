@@ -226,7 +226,7 @@ impl AdminHandler for Script {
         _: CoordinatorChange,
     ) -> Result<ChangeProgress, Refused> {
         self.turn(&caller)?;
-        Ok(ChangeProgress::Done { voters: Vec::new() })
+        Ok(ChangeProgress::Done { voters: Vec::new(), already: false })
     }
 }
 

@@ -94,7 +94,8 @@ fn what_agents_and_coordinators_say_comes_back_as_it_went() {
         CoordinatorChange::Add { machine: machine(), address: "10.0.0.4:7400".to_owned() },
         CoordinatorChange::Remove { machine: machine() },
     ]);
-    comes_back([ChangeProgress::Doing("half".to_owned()), ChangeProgress::Done { voters: vec![machine()] }]);
+    let done = |already| ChangeProgress::Done { voters: vec![machine()], already };
+    comes_back([ChangeProgress::Doing("half".to_owned()), done(false), done(true)]);
     comes_back([WatchRequest {
         cluster: cluster(),
         instance: instance("n1"),

@@ -37,9 +37,10 @@ impl Wire for ChangeProgress {
         use pb::change_coordinators_reply::{Done, Reply};
         let reply = match self {
             ChangeProgress::Doing(stage) => Reply::Doing(stage.clone()),
-            ChangeProgress::Done { voters } => {
-                Reply::Done(Done { voters: voters.iter().map(ToString::to_string).collect() })
-            }
+            ChangeProgress::Done { voters, already } => Reply::Done(Done {
+                voters: voters.iter().map(ToString::to_string).collect(),
+                already: *already,
+            }),
         };
         pb::ChangeCoordinatorsReply { reply: Some(reply) }
     }
@@ -50,6 +51,7 @@ impl Wire for ChangeProgress {
             Reply::Doing(stage) => ChangeProgress::Doing(stage),
             Reply::Done(done) => ChangeProgress::Done {
                 voters: done.voters.into_iter().map(|m| name(m, "voters")).collect::<Result<_, _>>()?,
+                already: done.already,
             },
         })
     }

@@ -20,7 +20,7 @@ fn hex(bytes: &[u8]) -> String {
 
 fn kept_snapshot() -> Snapshot {
     let clusters = samples::clusters().into_iter().map(|cluster| (cluster.name.clone(), cluster));
-    Snapshot { clusters: clusters.collect(), events: samples::events() }
+    Snapshot { clusters: clusters.collect(), events: samples::events(), level: 1 }
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn entries_of_level_1_still_mean_what_they_meant() {
 #[test]
 fn a_snapshot_of_format_1_still_means_what_it_meant() {
     let kept = kept_snapshot();
-    let now = hex(&encode_snapshot(&kept.clusters, &kept.events));
+    let now = hex(&encode_snapshot(&kept.clusters, &kept.events, 1));
     assert_eq!(SNAPSHOT.trim(), now, "snapshot-1.hex, as this build would write it:\n{now}");
     assert_eq!(decode_snapshot(&bytes(SNAPSHOT)), Ok(kept));
 }
@@ -45,8 +45,8 @@ fn a_snapshot_of_format_1_still_means_what_it_meant() {
 #[test]
 fn a_snapshot_of_level_2_still_means_what_it_meant() {
     let clusters = samples::later_clusters().into_iter().map(|cluster| (cluster.name.clone(), cluster));
-    let kept = Snapshot { clusters: clusters.collect(), events: Vec::new() };
-    let now = hex(&encode_snapshot(&kept.clusters, &kept.events));
+    let kept = Snapshot { clusters: clusters.collect(), events: Vec::new(), level: 2 };
+    let now = hex(&encode_snapshot(&kept.clusters, &kept.events, 1));
     assert_eq!(LATER_SNAPSHOT.trim(), now, "snapshot-1-level-2.hex, as this build would write it:\n{now}");
     assert_eq!(decode_snapshot(&bytes(LATER_SNAPSHOT)), Ok(kept));
 }
@@ -54,8 +54,8 @@ fn a_snapshot_of_level_2_still_means_what_it_meant() {
 #[test]
 fn a_snapshot_of_level_3_still_means_what_it_meant() {
     let clusters = samples::clusters_of_level_3().into_iter().map(|cluster| (cluster.name.clone(), cluster));
-    let kept = Snapshot { clusters: clusters.collect(), events: Vec::new() };
-    let now = hex(&encode_snapshot(&kept.clusters, &kept.events));
+    let kept = Snapshot { clusters: clusters.collect(), events: Vec::new(), level: 3 };
+    let now = hex(&encode_snapshot(&kept.clusters, &kept.events, 1));
     assert_eq!(THIRD_SNAPSHOT.trim(), now, "snapshot-1-level-3.hex, as this build would write it:\n{now}");
     assert_eq!(decode_snapshot(&bytes(THIRD_SNAPSHOT)), Ok(kept));
 }
@@ -65,6 +65,13 @@ fn an_entry_asks_for_no_more_than_it_needs() {
     let levels: Vec<u32> = samples::entries().iter().map(|e| level_of(&e.command)).collect();
     assert!(levels.is_sorted(), "{levels:?}");
     assert!((1..=LEVEL).all(|level| levels.contains(&level)), "{levels:?}");
+}
+
+#[test]
+fn a_snapshot_tells_the_level_that_the_log_had_reached_although_no_record_needs_it() {
+    let kept = Snapshot { level: LEVEL, ..kept_snapshot() };
+    let written = encode_snapshot(&kept.clusters, &kept.events, LEVEL);
+    assert_eq!(decode_snapshot(&written), Ok(kept));
 }
 
 #[test]

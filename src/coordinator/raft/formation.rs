@@ -44,6 +44,8 @@ enum Next {
     Join(Peer),
     /// Not yet, or not at all, in words.
     Wait(String),
+    /// This machine has to be added to the group that there is first, in words.
+    Outside(String),
 }
 
 /// Works until the node ends: into the group, and, once it was removed, quietly beside it.
@@ -55,12 +57,12 @@ pub(crate) async fn form<M: Machine>(node: RaftNode<M>) {
         let removed_at = index(&node);
         node.inner.raft.runtime_config().elect(false);
         tracing::warn!("raft: {line}");
-        node.inner.removed.store(true, Relaxed);
+        node.inner.outside.store(true, Relaxed);
         node.inner.waiting.send_replace(Some(line));
         while !(stopped() || (index(&node) > removed_at && listed(&node))) {
             sleep(LOOK).await;
         }
-        node.inner.removed.store(false, Relaxed);
+        node.inner.outside.store(false, Relaxed);
         node.inner.raft.runtime_config().elect(true);
     }
 }
@@ -76,7 +78,6 @@ fn listed<M: Machine>(node: &RaftNode<M>) -> bool {
 
 /// Waits until this voter does not belong to the group any more, and says so in words; `None`: the node has stopped.
 async fn until_removed<M: Machine>(node: &RaftNode<M>) -> Option<String> {
-    let me = &node.inner.config.machine_name;
     loop {
         sleep(LOOK).await;
         if node.inner.stopped.borrow().is_some() {
@@ -87,24 +88,33 @@ async fn until_removed<M: Machine>(node: &RaftNode<M>) -> Option<String> {
         if node.leadership().borrow().mine || !uncalled {
             continue;
         }
-        let (group, own) = (node.group_id(), index(node));
-        let answers = ask(node).await;
+        if let Some(line) = node.removed().await {
+            return Some(line);
+        }
+    }
+}
+
+impl<M: Machine> RaftNode<M> {
+    /// Asks the others whether this node still belongs to them; why not, in words. `None`: nobody who answers knows
+    /// better.
+    pub async fn removed(&self) -> Option<String> {
+        let me = &self.inner.config.machine_name;
+        let (group, own) = (self.group_id(), index(self));
+        let answers = ask(self).await;
         // Who knows a newer membership than this log, or the very one that this log ends with, and is led.
         let knows_better = |a: &&pb::RaftIdentifyResponse| {
-            let lists_me = a.members.iter().any(|member| member.raft_id == node.raft_id());
+            let lists_me = a.members.iter().any(|member| member.raft_id == self.raft_id());
             a.group_id == group
                 && a.leader != 0
                 && !lists_me
-                && (a.membership_index > own || (a.membership_index == own && !listed(node)))
+                && (a.membership_index > own || (a.membership_index == own && !listed(self)))
         };
-        let heard = answers.values().filter_map(|answer| answer.as_ref().ok());
-        if let Some(witness) = heard.into_iter().find(knows_better) {
-            return Some(format!(
-                "{me} was removed from the group of {}: it votes no more and stands for no election; stop this node, or \
-                 take [coordinator] out of its file; to take it in again: `interrex coordinator add {me}={}`",
-                witness.machine, node.inner.config.advertise
-            ));
-        }
+        let witness = answers.values().filter_map(|answer| answer.as_ref().ok()).find(knows_better)?;
+        Some(format!(
+            "{me} was removed from the group of {}: it votes no more and stands for no election; stop this node, or \
+             take [coordinator] out of its file; to take it in again: `interrex coordinator add {me}={}`",
+            witness.machine, self.inner.config.advertise
+        ))
     }
 }
 
@@ -114,11 +124,14 @@ async fn come_to_vote<M: Machine>(node: &RaftNode<M>) {
     let mut asked = None;
     loop {
         if node.membership().voter_ids().any(|id| id == me) {
+            node.inner.outside.store(false, Relaxed);
             node.inner.waiting.send_replace(None);
             return;
         }
         let answers = ask(node).await;
-        let outcome = match judge(node, &answers) {
+        let next = judge(node, &answers);
+        node.inner.outside.store(matches!(next, Next::Outside(_)), Relaxed);
+        let outcome = match next {
             Next::Initialise => initialise(node, &answers).await,
             Next::Join(leader) => {
                 // Told once for each leader: its refusals follow one another quickly, and are told as they change.
@@ -132,7 +145,7 @@ async fn come_to_vote<M: Machine>(node: &RaftNode<M>) {
                 }
                 outcome
             }
-            Next::Wait(line) => Err(line),
+            Next::Wait(line) | Next::Outside(line) => Err(line),
         };
         if let Err(line) = outcome {
             say(node, line);
@@ -195,7 +208,7 @@ fn judge<M: Machine>(node: &RaftNode<M>, answers: &Answers) -> Next {
         let unheard: Vec<&str> = answers.values().filter_map(|a| Some(a.as_ref().err()?.as_str())).collect();
         let unheard =
             if unheard.is_empty() { "none of them belongs to one".to_owned() } else { unheard.join("; ") };
-        return Next::Wait(format!("join = true, but no member of a group answers: {unheard}"));
+        return Next::Outside(format!("join = true, but no member of a group answers: {unheard}"));
     }
     let missing: Vec<&str> = answers.values().filter_map(|a| Some(a.as_ref().err()?.as_str())).collect();
     if !missing.is_empty() {
@@ -235,7 +248,7 @@ fn rejoin(
     let machines: std::collections::BTreeSet<&str> =
         members.iter().map(|(_, p)| p.machine.as_str()).collect();
     if !machines.contains(me) {
-        return Next::Wait(format!(
+        return Next::Outside(format!(
             "the group of {} does not list this machine, {me}: `interrex coordinator add {me}={at}`",
             group.machine
         ));

@@ -32,7 +32,7 @@ pub struct MemberInfo {
     pub voter: bool,
     /// Since it last answered this node, which leads; absent: this node does not lead, is it, or never heard of it.
     pub heard: Option<Duration>,
-    /// The highest level of entries that its build reads; absent: this node does not lead, or was not told.
+    /// The highest level of entries that its build reads; absent: nobody told this node.
     pub reads_level: Option<u32>,
 }
 
@@ -48,9 +48,6 @@ pub enum MemberError {
     /// It must not be done, with the way out.
     #[error("{0}")]
     Refused(String),
-    /// It belongs to no member, in words.
-    #[error("{0}")]
-    Unknown(String),
     /// It could not be completed; asking again goes on where this ended.
     #[error("{0}; ask again")]
     Unfinished(String),
@@ -75,7 +72,7 @@ impl<M: Machine> RaftNode<M> {
                 raft_id: *id,
                 voter: voters.contains(id),
                 heard: acked(id).filter(|_| metrics.id != *id),
-                reads_level: self.reads_level(*id),
+                reads_level: self.inner.peers.reads_level(*id),
             })
             .collect();
         members.sort_by(|a, b| (&a.machine, a.raft_id).cmp(&(&b.machine, b.raft_id)));
@@ -86,20 +83,12 @@ impl<M: Machine> RaftNode<M> {
         self.inner.raft.metrics().borrow_watched().membership_config.membership().clone()
     }
 
-    /// The highest level of entries that the build of a member reads, as it told this node itself.
-    pub(crate) fn reads_level(&self, id: u64) -> Option<u32> {
-        let told = match id == self.raft_id() {
-            true => Some(self.inner.config.reads_level),
-            false => self.inner.peers.reads_level(id),
-        };
-        told.filter(|level| *level > 0)
-    }
-
-    /// Why this node stands aside, in words; `None`: it belongs to the group, or never did.
+    /// Why this node answers for no group, in words: it was removed from the one that there is, or is to be added to it.
+    /// `None`: it belongs to one, or forms one with others.
     #[must_use]
-    pub fn removed(&self) -> Option<String> {
-        let removed = self.inner.removed.load(std::sync::atomic::Ordering::Relaxed);
-        self.inner.waiting.borrow().clone().filter(|_| removed)
+    pub fn outside(&self) -> Option<String> {
+        let outside = self.inner.outside.load(std::sync::atomic::Ordering::Relaxed);
+        self.inner.waiting.borrow().clone().filter(|_| outside)
     }
 
     /// The address of each machine of the group as of the newest entry applied, and where that list stands in the log:

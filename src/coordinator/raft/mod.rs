@@ -4,8 +4,8 @@
 //! loss of a minority of directories. Leaves to others: what an entry means ([`Machine`]), and the gRPC server that
 //! [`RaftNode::service`] is mounted on. Entries and replies are opaque bytes; no cluster is known here.
 //!
-//! To read: `node` (the API), `formation`, `members`, `change` and `transition` (who belongs, and how that changes), `believe` (who
-//! proves it), `leadership` and `confirm` (who leads), `log`
+//! To read: `node` (the API), `formation`, `members`, `change` and `transition` (who belongs, and how that changes),
+//! `believe` (who proves it), `leadership`, `heirs` and `confirm` (who leads), `levels` (what every member reads), `log`
 //! (what is on disk), `network` and `server` (the wire).
 
 mod believe;
@@ -13,7 +13,10 @@ mod change;
 mod config;
 mod confirm;
 mod formation;
+mod heirs;
+mod judge;
 mod leadership;
+mod levels;
 mod log;
 mod machine;
 mod members;
@@ -33,6 +36,7 @@ pub use change::{Progress, Wish};
 pub use config::{Config, Limits, OpenError, Timing};
 pub use confirm::ConfirmError;
 pub use leadership::Leadership;
+pub use levels::Older;
 pub use log::{LogError, dump};
 pub use machine::{Machine, Unknown};
 pub use members::{MemberError, MemberInfo};

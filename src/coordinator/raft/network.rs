@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use interrex_api::dial::{NoTarget, Target, insecure};
@@ -48,19 +48,34 @@ struct PeersInner {
     channels: Mutex<BTreeMap<Peer, Channel>>,
     /// What each member last refused, so that each refusal is logged once.
     refusals: Mutex<BTreeMap<u64, String>>,
-    /// The highest level of entries that each member's build reads, as its last answer told.
+    /// The highest level of entries that each member's build reads; 0: it does not tell. Of a leader, what their last
+    /// answers told; of a follower, what its leader told.
     levels: Mutex<BTreeMap<u64, u32>>,
 }
 
 impl Peers {
-    pub(crate) fn new(log: LogStore, tls: Option<Tls>, append_deadline: Duration) -> Self {
-        let (channels, refusals, levels) = Default::default();
+    /// `reads_level`: of this member's own build.
+    pub(crate) fn new(log: LogStore, tls: Option<Tls>, append_deadline: Duration, reads_level: u32) -> Self {
+        let (channels, refusals) = Default::default();
+        let levels = Mutex::new(BTreeMap::from([(log.look(|c| c.start.raft_id), reads_level)]));
         Self { inner: Arc::new(PeersInner { log, tls, append_deadline, channels, refusals, levels }) }
     }
 
-    /// The highest level of entries that a member's build reads, if it told this node; 0: a build that does not tell.
+    /// The highest level of entries that a member's build reads, by its own word or the leader's; `None`: nobody told.
     pub(crate) fn reads_level(&self, id: u64) -> Option<u32> {
-        self.inner.levels.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied()
+        self.levels().get(&id).copied().filter(|level| *level > 0)
+    }
+
+    /// Takes in what this member's leader was told. Whatever an earlier one told is as old as its reign.
+    pub(crate) fn told_by_leader(&self, reads: &[pb::RaftReads]) {
+        let own = self.inner.log.look(|c| c.start.raft_id);
+        let mut levels = self.levels();
+        levels.retain(|id, _| *id == own);
+        levels.extend(reads.iter().filter(|r| r.raft_id != own).map(|r| (r.raft_id, r.reads_level)));
+    }
+
+    fn levels(&self) -> MutexGuard<'_, BTreeMap<u64, u32>> {
+        self.inner.levels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A client for whoever answers at a peer's address.
@@ -112,6 +127,10 @@ impl Peers {
             }
         }
     }
+}
+
+fn reads(raft_id: u64, reads_level: u32) -> pb::RaftReads {
+    pb::RaftReads { raft_id, reads_level }
 }
 
 /// A refusal, of the call or of the connection, in words; `None` when the member was only not reached.
@@ -210,10 +229,10 @@ impl RaftNetworkV2<Types> for PeerClient {
             prev: rpc.prev_log_id.as_ref().map(wire::log_id_out),
             entries: rpc.entries.iter().map(wire::entry_out).collect(),
             commit: rpc.leader_commit.as_ref().map(wire::log_id_out),
+            reads: self.peers.levels().iter().map(|(id, level)| reads(*id, *level)).collect(),
         };
         let answer = self.call(within, |mut c| async move { c.append(request).await }).await?;
-        let told = answer.reads_level;
-        self.peers.inner.levels.lock().unwrap_or_else(PoisonError::into_inner).insert(self.target, told);
+        self.peers.levels().insert(self.target, answer.reads_level);
         match answer.outcome() {
             Outcome::Success => Ok(AppendEntriesResponse::Success),
             Outcome::Partial => {

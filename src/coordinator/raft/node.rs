@@ -16,7 +16,6 @@ use super::confirm::{ConfirmError, Confirmations};
 use super::leadership::{Leadership, Told, follow};
 use super::log::{LogDisk, LogError, LogStore, RealDisk, segments};
 use super::machine::{Machine, MachineStore};
-use super::members::MemberError;
 use super::network::Peers;
 use super::server::{RaftServer, service};
 use super::snapshot::SnapshotDir;
@@ -71,8 +70,8 @@ pub(crate) struct Inner<M: Machine> {
     /// When a leader of the group last called, and whom answers of members named as members ([`super::believe`]).
     pub(crate) called: Mutex<Option<Instant>>,
     pub(crate) vouched: Mutex<BTreeSet<String>>,
-    /// An operator removed this node; `waiting` says so in words.
-    pub(crate) removed: AtomicBool,
+    /// There is a group, and this node does not belong to it; `waiting` says so in words.
+    pub(crate) outside: AtomicBool,
     machine: MachineStore<M>,
     leadership: watch::Receiver<Leadership>,
     confirmations: Arc<Confirmations>,
@@ -103,7 +102,8 @@ impl<M: Machine> RaftNode<M> {
         let place = config.dir.display().to_string();
         let start = |why: String| OpenError::Start { dir: place.clone(), why };
         let (log, store) = opened.map_err(|e| start(e.to_string()))??;
-        let peers = Peers::new(log.clone(), config.tls.clone(), config.timing.election_min);
+        let (tls, within) = (config.tls.clone(), config.timing.election_min);
+        let peers = Peers::new(log.clone(), tls, within, config.reads_level);
         let raft_id = log.look(|c| c.start.raft_id);
         let raft = openraft::Raft::new(raft_id, raft_config, peers.clone(), log.clone(), store.clone());
         let raft = raft.await.map_err(|e| start(e.to_string()))?;
@@ -127,15 +127,15 @@ impl<M: Machine> RaftNode<M> {
             stopped,
             called: Mutex::default(),
             vouched: Mutex::default(),
-            removed: AtomicBool::new(false),
+            outside: AtomicBool::new(false),
             machine: store,
             leadership,
             confirmations,
             tasks: Mutex::new(tasks),
         };
         let node = Self { inner: Arc::new(inner) };
-        node.tasks().spawn(super::formation::form(node.clone()));
-        node.tasks().spawn(super::transition::end_what_was_begun(node.clone()));
+        node.spawn(super::formation::form(node.clone()));
+        node.spawn(super::transition::end_what_was_begun(node.clone()));
         Ok(node)
     }
 
@@ -144,8 +144,16 @@ impl<M: Machine> RaftNode<M> {
         EndsTasks(self.clone())
     }
 
-    pub(crate) fn tasks(&self) -> std::sync::MutexGuard<'_, JoinSet<()>> {
+    fn tasks(&self) -> std::sync::MutexGuard<'_, JoinSet<()>> {
         self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Work that goes on when whoever asked for it is gone, and ends with this node.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks();
+        // What has ended would be kept until it is asked for.
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(work);
     }
 
     /// The gRPC service for the other members.
@@ -228,38 +236,8 @@ impl<M: Machine> RaftNode<M> {
         self.inner.stopped.clone()
     }
 
-    fn why_stopped(&self, otherwise: &str) -> String {
+    pub(crate) fn why_stopped(&self, otherwise: &str) -> String {
         self.inner.stopped.borrow().clone().unwrap_or_else(|| otherwise.to_owned())
-    }
-
-    /// Hands leadership to a machine, and waits until this member no longer leads.
-    ///
-    /// # Errors
-    /// See [`MemberError`]; `Unfinished` when the machine did not take over: this member leads on.
-    pub async fn transfer_leader(&self, to: &str) -> Result<(), MemberError> {
-        let mut leadership = self.leadership();
-        let now = leadership.borrow().clone();
-        if !now.mine {
-            return Err(MemberError::NotLeader { leader: now.leader });
-        }
-        let voters: BTreeSet<u64> = self.membership().voter_ids().collect();
-        let target = self.members().into_iter().find(|m| m.machine == to && voters.contains(&m.raft_id));
-        let Some(target) = target else {
-            return Err(MemberError::Refused(format!(
-                "{to} is not a voter of this group; see: interrex coordinator list"
-            )));
-        };
-        if target.raft_id == self.raft_id() {
-            return Ok(());
-        }
-        let asked = self.inner.raft.trigger().transfer_leader(target.raft_id).await;
-        asked.map_err(|e| MemberError::Stopped(self.why_stopped(&e.to_string())))?;
-        let handed = leadership.wait_for(|l| l.term > now.term && l.leader.is_some());
-        match timeout(3 * self.inner.config.timing.election_max, handed).await {
-            Ok(Ok(l)) if l.leader.as_ref().is_some_and(|p| p.machine == to) => Ok(()),
-            Ok(Err(_)) => Err(MemberError::Stopped(self.why_stopped("it was shut down"))),
-            _ => Err(MemberError::Unfinished(format!("{to} did not take over"))),
-        }
     }
 
     /// Stops taking part, writes what is queued and lets go of the directory. Does not hand leadership away: see

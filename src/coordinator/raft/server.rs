@@ -143,6 +143,7 @@ impl<M: Machine> raft_server::Raft for RaftService<M> {
         let inner = &self.node.inner;
         let answer = inner.raft.append_entries(rpc).await.map_err(gone)?;
         if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
+            inner.peers.told_by_leader(&request.reads);
             *inner.called.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
         let mut response =
@@ -255,7 +256,7 @@ impl<M: Machine> raft_server::Raft for RaftService<M> {
         self.node.take_back(peer, request.raft_id).await.map_err(|e| match e {
             MemberError::Stopped(why) => gone(why),
             MemberError::Unfinished(_) => Status::unavailable(e.to_string()),
-            MemberError::NotLeader { .. } | MemberError::Refused(_) | MemberError::Unknown(_) => {
+            MemberError::NotLeader { .. } | MemberError::Refused(_) => {
                 Status::failed_precondition(e.to_string())
             }
         })?;

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use openraft::ChangeMembers;
 use openraft::async_runtime::watch::WatchReceiver as _;
+use tokio::sync::{MutexGuard, oneshot};
 use tokio::time::timeout;
 
 use super::RaftNode;
-use super::change::ALIVE;
+use super::judge::ALIVE;
 use super::machine::Machine;
 use super::members::{MemberError, in_words};
 use super::types::Peer;
@@ -19,10 +20,31 @@ use super::types::Peer;
 /// A new member gets the whole log or a snapshot; both are small. Not caught up by then: the change is given up.
 const CATCH_UP: Duration = Duration::from_secs(30);
 
+/// Whoever holds it changes the group, and nobody else does.
+pub(super) type Turn<'a> = MutexGuard<'a, ()>;
+
 impl<M: Machine> RaftNode<M> {
     /// Takes a machine of the group in under the id that its directory drew: in place of its former one when that log
-    /// was lost, or, where an operator's change ended half way, in its own.
+    /// was lost, or, where an operator's change ended half way, in its own. What was begun is carried on even if the
+    /// one who asked goes away.
     pub(crate) async fn take_back(&self, peer: Peer, raft_id: u64) -> Result<(), MemberError> {
+        let (tell, told) = oneshot::channel();
+        let node = self.clone();
+        self.spawn(async move {
+            let turn = node.inner.changes.lock().await;
+            let how = match node.may_return(&peer, raft_id).await {
+                Ok(()) => node.admit(&turn, &peer, raft_id).await,
+                Err(why) => Err(why),
+            };
+            // Nobody may be left to hear it.
+            drop(tell.send(how));
+        });
+        told.await.unwrap_or_else(|_| Err(MemberError::Stopped("it was shut down".to_owned())))
+    }
+
+    /// Judges the return of a machine's new directory.
+    async fn may_return(&self, peer: &Peer, raft_id: u64) -> Result<(), MemberError> {
+        self.leads()?;
         let known = self.ids_of(&peer.machine);
         if known.is_empty() {
             let way = format!("interrex coordinator add {}={}", peer.machine, peer.addr);
@@ -40,27 +62,18 @@ impl<M: Machine> RaftNode<M> {
             return Err(MemberError::Refused(line));
         }
         let found =
-            self.identify(&peer).await.map_err(|why| MemberError::Refused(format!("ask {peer}: {why}")))?;
+            self.identify(peer).await.map_err(|why| MemberError::Refused(format!("ask {peer}: {why}")))?;
         if found.raft_id != raft_id || found.machine != peer.machine {
             let line =
                 format!("{} with raft id {:016x} answers at {}", found.machine, found.raft_id, peer.addr);
             return Err(MemberError::Refused(line));
         }
-        self.in_background(move |node| async move { node.admit(peer, raft_id).await }).await
+        self.may_learn(&found)
     }
 
-    /// A change that was begun is carried on even if the one who asked goes away.
-    async fn in_background<F>(&self, f: impl FnOnce(Self) -> F + Send) -> Result<(), MemberError>
-    where
-        F: Future<Output = Result<(), MemberError>> + Send + 'static,
-    {
-        let done = tokio::spawn(f(self.clone())).await;
-        done.unwrap_or_else(|e| Err(MemberError::Stopped(e.to_string())))
-    }
-
-    /// Makes `raft_id` the only id of its machine, and a voter. Does nothing where that is so.
-    pub(crate) async fn admit(&self, peer: Peer, raft_id: u64) -> Result<(), MemberError> {
-        let _one_at_a_time = self.inner.changes.lock().await;
+    /// Makes `raft_id` the only id of its machine, and a voter. Does nothing where that is so. `_turn` is what holds
+    /// every other change off.
+    pub(super) async fn admit(&self, _turn: &Turn<'_>, peer: &Peer, raft_id: u64) -> Result<(), MemberError> {
         self.ready_to_change().await?;
         if self.membership().get_node(&raft_id).is_none() {
             tracing::info!(machine = peer.machine, addr = peer.addr, "a new raft log learns from the group");
@@ -94,25 +107,30 @@ impl<M: Machine> RaftNode<M> {
     }
 
     /// Takes every id of a machine out of the group. Does nothing where there is none.
-    pub(crate) async fn dismiss(&self, machine: String) -> Result<(), MemberError> {
-        let _one_at_a_time = self.inner.changes.lock().await;
+    pub(super) async fn dismiss(&self, _turn: &Turn<'_>, machine: &str) -> Result<(), MemberError> {
         self.ready_to_change().await?;
-        let gone = self.ids_of(&machine);
+        let gone = self.ids_of(machine);
         if self.membership().voter_ids().any(|id| gone.contains(&id)) {
             self.change(ChangeMembers::RemoveVoters(gone)).await?;
             tracing::info!(machine, "a coordinator was removed from the group");
         }
         // What had only been learning is still listed.
-        let rest = self.ids_of(&machine);
+        let rest = self.ids_of(machine);
         if rest.is_empty() { Ok(()) } else { self.change(ChangeMembers::RemoveNodes(rest)).await }
+    }
+
+    /// This member leads; another one hears nobody, and so could judge nothing.
+    pub(super) fn leads(&self) -> Result<(), MemberError> {
+        let leadership = self.leadership().borrow().clone();
+        match leadership.mine {
+            true => Ok(()),
+            false => Err(MemberError::NotLeader { leader: leadership.leader }),
+        }
     }
 
     /// This member leads, and no earlier change is half done.
     async fn ready_to_change(&self) -> Result<(), MemberError> {
-        let leadership = self.leadership().borrow().clone();
-        if !leadership.mine {
-            return Err(MemberError::NotLeader { leader: leadership.leader });
-        }
+        self.leads()?;
         if self.membership().get_joint_config().len() > 1 {
             self.change(ChangeMembers::AddVoterIds(BTreeSet::new())).await?;
         }

@@ -76,6 +76,9 @@ impl AdminHandler for Admin {
     }
 
     async fn events(&self, _: Caller, request: EventsRequest) -> Result<Answers<Event>, Refused> {
+        if let Some(line) = self.core.node.outside() {
+            return Err(Refused::NotMember(line));
+        }
         if let Some(name) = &request.cluster
             && self.core.node.read(|records| records.cluster(name).is_none())
         {
@@ -151,12 +154,14 @@ impl AdminHandler for Admin {
 
     async fn list_coordinators(&self, caller: Caller) -> Result<Vec<Coordinator>, Refused> {
         // The leader knows whom it hears; without one, any member knows who belongs to the group.
-        if let Ok(Answerer::There(leader)) = self.answerer(&caller)
-            && let Ok(told) = leader.list_coordinators().await
-        {
-            return Ok(told);
+        match self.answerer(&caller) {
+            Ok(Answerer::There(leader)) => match leader.list_coordinators().await {
+                Ok(told) => Ok(told),
+                Err(_) => group::list(&self.core).await,
+            },
+            Err(outside @ Refused::NotMember(_)) => Err(outside),
+            Ok(Answerer::Here) | Err(_) => group::list(&self.core).await,
         }
-        group::list(&self.core)
     }
 
     async fn change_coordinators(

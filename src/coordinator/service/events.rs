@@ -4,6 +4,7 @@
 use crate::core::Core;
 use futures::stream;
 use interrex_api::admin::EventsRequest;
+use interrex_api::refused::Refused;
 use interrex_api::serve::Answers;
 use interrex_cluster::event::Event;
 use std::collections::VecDeque;
@@ -14,6 +15,8 @@ struct Telling {
     core: Arc<Core>,
     request: EventsRequest,
     applied: watch::Receiver<u64>,
+    /// Changes when this coordinator learns that it was removed: from then on it would be told nothing.
+    waiting: watch::Receiver<Option<String>>,
     /// Index of the newest entry whose events are in `next` or were told.
     upto: u64,
     next: VecDeque<Event>,
@@ -21,26 +24,33 @@ struct Telling {
 
 /// Tells the events asked for.
 pub(crate) fn tell(core: Arc<Core>, request: EventsRequest) -> Answers<Event> {
-    let applied = core.node.applied();
-    let mut telling = Telling { applied, core, upto: request.after, request, next: VecDeque::new() };
+    let (applied, waiting) = (core.node.applied(), core.node.waiting());
+    let (upto, next) = (request.after, VecDeque::new());
+    let mut telling = Telling { applied, waiting, core, upto, request, next };
     telling.fetch();
     Box::pin(stream::unfold(telling, |mut telling| async move {
         let event = telling.next().await?;
-        Some((Ok(event), telling))
+        Some((event, telling))
     }))
 }
 
 impl Telling {
-    async fn next(&mut self) -> Option<Event> {
+    async fn next(&mut self) -> Option<Result<Event, Refused>> {
         loop {
             if let Some(event) = self.next.pop_front() {
-                return Some(event);
+                return Some(Ok(event));
             }
             if !self.request.follow {
                 return None;
             }
             tokio::select! {
                 changed = self.applied.changed() => changed.ok()?,
+                changed = self.waiting.changed() => {
+                    changed.ok()?;
+                    if let Some(line) = self.core.node.outside() {
+                        return Some(Err(Refused::NotMember(line)));
+                    }
+                }
                 () = self.core.ended() => return None,
             }
             self.fetch();

@@ -46,6 +46,8 @@ fn plan(seen: &Look, request: &FailoverRequest) -> FailoverReply {
         plan.waits.push(format!("the cluster is paused; first: interrex resume {}", record.name));
         plan.accepted = false;
     }
+    // What is not done loses nothing, and nothing is promised of it either.
+    plan.may_lose = plan.may_lose.filter(|_| plan.accepted);
     plan.expected = plan.would_win.as_ref().filter(|_| plan.accepted).map(|winner| {
         format!(
             "{winner} is promoted in epoch {}; clients are let in after its first synchronous commit",

@@ -4,6 +4,7 @@
 use super::unchanged;
 use crate::core::Core;
 use crate::raft::{MemberInfo, Peer, Progress, Wish};
+use crate::yielding::hosts_of_primaries;
 use interrex_api::admin::{ChangeProgress, Coordinator, CoordinatorChange};
 use interrex_api::dial::Target;
 use interrex_api::refused::Refused;
@@ -12,10 +13,12 @@ use interrex_cluster::ids::MachineName;
 /// The members, as this coordinator knows them.
 ///
 /// # Errors
-/// This coordinator was removed: what it knows is old.
-pub(super) fn list(core: &Core) -> Result<Vec<Coordinator>, Refused> {
-    if let Some(line) = core.node.removed() {
-        return Err(Refused::Unavailable(line));
+/// It is none of them: what it knows is old, or nothing.
+pub(super) async fn list(core: &Core) -> Result<Vec<Coordinator>, Refused> {
+    // A removal is the last entry that it would have needed to hear of: where no leader vouches for its list, it asks.
+    let leads = core.reign().is_some();
+    if !leads && let Some(line) = core.node.removed().await {
+        return Err(Refused::NotMember(line));
     }
     let leader = core.leader();
     let coordinator = |member: MemberInfo| {
@@ -31,7 +34,12 @@ pub(super) fn list(core: &Core) -> Result<Vec<Coordinator>, Refused> {
             reads_level: member.reads_level,
         })
     };
-    Ok(core.node.members().into_iter().filter_map(coordinator).collect())
+    let members: Vec<Coordinator> = core.node.members().into_iter().filter_map(coordinator).collect();
+    if members.is_empty() {
+        let waits = core.node.waiting().borrow().clone();
+        return Err(Refused::Unavailable(waits.unwrap_or_else(|| "the group is being formed".to_owned())));
+    }
+    Ok(members)
 }
 
 /// Changes the group, or tells how far that is.
@@ -47,11 +55,13 @@ pub(super) async fn change(core: &Core, change: CoordinatorChange) -> Result<Cha
     if let (Wish::Add(_), Some(why)) = (&wish, core.trust.unsettled()) {
         return Err(Refused::Rejected(why));
     }
-    Ok(match core.node.change_members(wish).await.map_err(unchanged)? {
+    let hosts = hosts_of_primaries(core).iter().map(ToString::to_string).collect();
+    Ok(match core.node.change_members(wish, hosts).await.map_err(unchanged)? {
         Progress::Doing(stage) => ChangeProgress::Doing(stage),
         // Names of members were names when they were added.
-        Progress::Done { voters } => {
-            ChangeProgress::Done { voters: voters.iter().filter_map(|name| name.parse().ok()).collect() }
+        Progress::Done { voters, already } => {
+            let voters = voters.iter().filter_map(|name| name.parse().ok()).collect();
+            ChangeProgress::Done { voters, already }
         }
     })
 }

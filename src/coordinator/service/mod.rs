@@ -41,7 +41,6 @@ fn unchanged(why: MemberError) -> Refused {
     match why {
         MemberError::NotLeader { leader } => Refused::NotLeader(leader.as_ref().and_then(hint)),
         MemberError::Refused(_) => Refused::Rejected(why.to_string()),
-        MemberError::Unknown(_) => Refused::NotFound(why.to_string()),
         MemberError::Unfinished(_) => Refused::Unavailable(why.to_string()),
         MemberError::Stopped(_) => Refused::Internal(why.to_string()),
     }

@@ -55,10 +55,13 @@ impl Relays {
     /// Who answers.
     ///
     /// # Errors
-    /// Nobody is known to lead, or the call was passed on already.
+    /// This machine is no member of the group, nobody is known to lead, or the call was passed on already.
     pub(crate) fn answerer(&self, core: &Core, caller: &Caller) -> Result<Answerer, Refused> {
         if core.reign().is_some() {
             return Ok(Answerer::Here);
+        }
+        if let Some(line) = core.node.outside() {
+            return Err(Refused::NotMember(line));
         }
         match core.leader().filter(|leader| leader.machine != core.machine) {
             Some(leader) if !caller.relayed => self.to(&leader).map(Answerer::There),
@@ -71,9 +74,10 @@ impl Relays {
 pub(crate) fn refused(why: ClientError) -> Refused {
     match why {
         ClientError::Refused { refused, .. } => refused,
-        ClientError::NoAnswer { .. } | ClientError::NotNow { .. } | ClientError::Insecure { .. } => {
-            Refused::Unavailable(why.to_string())
-        }
+        ClientError::NoAnswer { .. }
+        | ClientError::NotNow { .. }
+        | ClientError::NotMember { .. }
+        | ClientError::Insecure { .. } => Refused::Unavailable(why.to_string()),
         ClientError::OutcomeUnknown { .. } => Refused::OutcomeUnknown(why.to_string()),
         ClientError::NoAddress | ClientError::BadAddress { .. } | ClientError::BadReply { .. } => {
             Refused::Internal(why.to_string())

@@ -21,7 +21,7 @@ pub(crate) struct Running {
 
 /// A group of coordinators on loopback.
 pub(crate) struct Group {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     pub(crate) addresses: BTreeMap<String, String>,
     pub(crate) running: BTreeMap<String, Running>,
 }
@@ -37,26 +37,43 @@ impl Group {
             .zip(&held)
             .map(|(i, port)| (format!("n{i}"), port.local_addr().expect("an address").to_string()))
             .collect();
-        let members: BTreeMap<_, _> =
-            addresses.iter().map(|(n, a)| (n.parse().expect("a name"), a.clone())).collect();
-        let mut running = BTreeMap::new();
-        for (name, listener) in addresses.keys().zip(held) {
-            let builder = Coordinator::builder()
-                .machine(name.parse().expect("a name"))
-                .listener(listener)
-                .members(members.clone())
-                .data_dir(dir.path().join(name))
-                .yield_to_primary(false);
-            let coordinator = extra(builder).open().await.expect("it opens");
-            let handle = coordinator.handle();
-            let (leave, left) = oneshot::channel::<()>();
-            let shutdown = async { drop(left.await) };
-            let run = tokio::spawn(async move { coordinator.run(shutdown).await.expect("it runs") });
-            running.insert(name.clone(), Running { handle, run, leave });
+        let mut group = Self { dir, addresses, running: BTreeMap::new() };
+        for (name, listener) in group.addresses.clone().keys().zip(held) {
+            group.start(name, |builder| extra(builder.listener(listener))).await;
         }
-        let group = Self { _dir: dir, addresses, running };
         group.leader().await;
         group
+    }
+
+    /// Starts a coordinator, on its own port unless `extra` has another wish.
+    async fn start(&mut self, name: &str, extra: impl FnOnce(Builder) -> Builder) {
+        let members = self.addresses.iter().map(|(n, a)| (n.parse().expect("a name"), a.clone())).collect();
+        let builder = Coordinator::builder()
+            .machine(name.parse().expect("a name"))
+            .listen(self.addresses[name].parse().expect("an address"))
+            .members(members)
+            .data_dir(self.dir.path().join(name))
+            .yield_to_primary(false);
+        let coordinator = extra(builder).open().await.expect("it opens");
+        let handle = coordinator.handle();
+        let (leave, left) = oneshot::channel::<()>();
+        let shutdown = async { drop(left.await) };
+        let run = tokio::spawn(async move { coordinator.run(shutdown).await.expect("it runs") });
+        self.running.insert(name.to_owned(), Running { handle, run, leave });
+    }
+
+    /// One that has ended starts again where it was.
+    pub(crate) async fn start_again(&mut self, name: &str) {
+        self.start(name, |builder| builder).await;
+    }
+
+    /// One machine more, which is to be added by an operator and waits for that.
+    pub(crate) async fn start_to_join(&mut self, name: &str) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        self.addresses.insert(name.to_owned(), listener.local_addr().expect("an address").to_string());
+        self.start(name, |builder| builder.listener(listener).join(true)).await;
+        let mut waiting = self.handle(name).core.node.waiting();
+        within("it waits to be added", waiting.wait_for(Option::is_some)).await.expect("it runs");
     }
 
     pub(crate) fn all(&self) -> Vec<String> {
@@ -141,6 +158,16 @@ impl Group {
 /// Waits for something that has to come.
 pub(crate) async fn within<T>(what: &str, wait: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("it never came about that {what}"))
+}
+
+/// Waits until something is so that nobody tells of.
+pub(crate) async fn until(what: &str, so: impl Fn() -> bool) {
+    let poll = async {
+        while !so() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    within(what, poll).await;
 }
 
 /// Open, every copy whole, the full rule proved: nothing left to do.

@@ -3,7 +3,9 @@
 mod agent;
 mod group;
 mod input;
+mod members;
 mod postgres;
 mod raw;
 mod scenes;
 mod secured;
+mod upgrade;

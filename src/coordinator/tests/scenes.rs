@@ -205,10 +205,18 @@ async fn any_address_will_do_the_story_survives_its_teller_and_leases_need_the_q
     let follower = group.follower().await;
     group.client(&[&follower]).create_cluster(&orders()).await.unwrap();
     assert_eq!(group.client(&[&follower]).list_clusters().await.unwrap().len(), 1);
-    let coordinators = group.client(&[&follower]).list_coordinators().await.unwrap();
+    let heard = async {
+        let client = group.client(&[&follower]);
+        loop {
+            let told = client.list_coordinators().await.unwrap();
+            if told.iter().all(|one| one.leader || one.heard_ms.is_some()) {
+                return told;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let coordinators = within("the leader hears the others", heard).await;
     assert_eq!(coordinators.iter().filter(|c| c.voter).count(), 3);
-    let unheard = |c: &&interrex_api::admin::Coordinator| c.heard_ms.is_none();
-    assert!(coordinators.iter().filter(unheard).all(|c| c.leader), "the leader hears the others");
     assert_eq!(coordinators.iter().find(|c| c.leader).unwrap().machine.as_str(), group.leader().await);
 
     let agents = three_agents(&group, &world).await;

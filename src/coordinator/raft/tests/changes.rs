@@ -38,20 +38,24 @@ async fn two_join_a_group_of_three_and_its_leader_and_a_dead_one_leave_it() {
     group.propose("entry 2").await;
     group.everywhere(&entries(2)).await;
 
-    let voters = group.change(&removing(&leader)).await.expect("removed");
-    assert_eq!((voters.len(), voters.contains(&leader)), (4, false), "{voters:?}");
-    assert_ne!(group.leader().await, leader);
+    // Leadership goes where the operator's coordinator would have it go, whoever holds most of the log.
+    let heir = group.names().into_iter().rfind(|name| *name != leader).expect("another");
+    let names = group.names();
+    let last: Vec<&str> = names.iter().map(String::as_str).filter(|name| *name != heir).collect();
+    let (voters, already) = group.change_to(&removing(&leader), &last).await.expect("removed");
+    assert_eq!((voters.len(), voters.contains(&leader), already), (4, false, false), "{voters:?}");
+    assert_eq!(group.leader().await, heir);
     let line = group.waits_for(&leader, "was removed from the group").await;
     assert!(line.contains(&format!("`interrex coordinator add {leader}=")), "{line}");
-    assert_eq!(group.node(&leader).removed(), Some(line));
+    assert_eq!(group.node(&leader).outside(), Some(line));
 
     let second = group.leader().await;
     let dead = group.names().into_iter().find(|n| *n != leader && *n != second).expect("a follower");
     group.kill(&dead).await;
     let voters = group.change(&removing(&dead)).await.expect("removed");
     assert_eq!(voters.len(), 3, "{voters:?}");
-    let unknown = group.refusal(&removing(&dead)).await;
-    assert!(unknown.starts_with(&format!("{dead} is no coordinator of this group (")), "{unknown}");
+    // Asked again it is as it is.
+    assert_eq!(group.change_to(&removing(&dead), &[]).await, Ok((voters, true)));
 
     // Whoever was removed is taken in again with the log that it has.
     group.change(&group.adding(&leader)).await.expect("added again");
@@ -60,7 +64,7 @@ async fn two_join_a_group_of_three_and_its_leader_and_a_dead_one_leave_it() {
     let mut waiting = group.node(&leader).waiting();
     let votes = waiting.wait_for(Option::is_none);
     tokio::time::timeout(PATIENCE, votes).await.expect("it votes").expect("it runs");
-    assert_eq!(group.node(&leader).removed(), None);
+    assert_eq!(group.node(&leader).outside(), None);
     group.stop().await;
 }
 
@@ -97,8 +101,8 @@ async fn a_change_that_must_not_be_is_refused_in_one_line_before_anything_is_wri
     assert_eq!(taken, format!("{} is the address of n1: name the one of n4", group.addr("n1")));
     let moved = group.refusal(&adding("n2", "127.0.0.1:1".to_owned())).await;
     assert!(moved.starts_with("n2 belongs to the group already, at "), "{moved}");
-    let unknown = group.refusal(&removing("n9")).await;
-    assert_eq!(unknown, "n9 is no coordinator of this group (n1, n2, n3)");
+    let unknown = group.change_to(&removing("n9"), &[]).await.expect("nothing to do");
+    assert_eq!(unknown, (vec!["n1".to_owned(), "n2".to_owned(), "n3".to_owned()], true));
 
     // Another group's machine, under its own name and under a wrong one.
     let mut other = Group::of(1);
@@ -118,7 +122,7 @@ async fn a_change_that_must_not_be_is_refused_in_one_line_before_anything_is_wri
     let unheard = async {
         let node = group.node(&leader);
         let mut metrics = node.inner.raft.metrics();
-        while node.heard_within(dead_id, change::ALIVE) {
+        while node.heard_within(dead_id, judge::ALIVE) {
             metrics.changed().await.expect("it runs");
         }
     };
@@ -139,6 +143,50 @@ async fn a_change_that_must_not_be_is_refused_in_one_line_before_anything_is_wri
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_wishes_at_once_the_second_meets_the_first_and_is_judged_after_it() {
+    let (mut group, leader) = three(Group::of(3)).await;
+    group.newcomer("n4");
+    group.start_to_join("n4").await;
+    let gone = group.names().into_iter().find(|n| *n != leader && *n != "n4").expect("a follower");
+    let node = group.node(&leader);
+    let (added, removed) = tokio::join!(
+        node.change_members(group.adding("n4"), BTreeSet::new()),
+        node.change_members(removing(&gone), BTreeSet::new())
+    );
+    assert!(added.is_ok(), "{added:?}");
+    let Err(MemberError::Refused(meets)) = removed else { panic!("{removed:?}") };
+    assert!(meets.starts_with(&format!("adding n4 ({}) is under way, ", group.addr("n4"))), "{meets}");
+    group.change(&group.adding("n4")).await.expect("added");
+
+    // A return that waits for its turn is judged by who belongs to the group when that comes.
+    let node = group.node(&leader);
+    let turn = node.inner.changes.lock().await;
+    let peer = Peer { machine: gone.clone(), addr: group.addr(&gone) };
+    let mut back = Box::pin(node.take_back(peer, group.node(&gone).raft_id()));
+    assert_eq!(futures::future::poll_immediate(&mut back).await, None);
+    node.dismiss(&turn, &gone).await.expect("removed");
+    drop(turn);
+    let refused = tokio::time::timeout(PATIENCE, back).await.expect("an answer").expect_err("it left");
+    assert!(refused.to_string().starts_with(&format!("{gone} is not a member of this group: ")), "{refused}");
+    group.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_return_that_was_begun_ends_with_its_node() {
+    let (group, leader) = three(Group::of(3)).await;
+    let node = group.node(&leader);
+    let turn = node.inner.changes.lock().await;
+    let peer = Peer { machine: "n1".to_owned(), addr: group.addr("n1") };
+    let mut back = Box::pin(node.take_back(peer, group.node("n1").raft_id()));
+    assert_eq!(futures::future::poll_immediate(&mut back).await, None);
+    drop(node.ends_with_this());
+    let ended = tokio::time::timeout(PATIENCE, back).await.expect("it ends with the node");
+    assert_eq!(ended, Err(MemberError::Stopped("it was shut down".to_owned())));
+    drop(turn);
+    group.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_newcomer_of_an_older_build_is_not_taken_and_who_reads_what_is_told() {
     let mut group = Group::of(1);
     let config = Config { reads_level: 3, ..group.config("n1") };
@@ -154,8 +202,16 @@ async fn a_newcomer_of_an_older_build_is_not_taken_and_who_reads_what_is_told() 
     group.start_with("n2", config).await;
     group.change(&group.adding("n2")).await.expect("added");
     let leader = group.leader().await;
-    let levels: Vec<_> = group.node(&leader).members().into_iter().map(|member| member.reads_level).collect();
-    assert_eq!(levels, [Some(3), Some(4)]);
+    let known = |name: &str| {
+        let members = group.node(name).members().into_iter();
+        members.map(|member| member.reads_level).collect::<Vec<_>>()
+    };
+    assert_eq!(known(&leader), [Some(3), Some(4)]);
+    let older = |level| group.node(&leader).older_than(level).map(|older| (older.machine, older.reads));
+    assert_eq!((older(3), older(4)), (None, Some(("n1".to_owned(), Some(3)))));
+    // Whoever leads next knows it of whoever dies now.
+    group.heartbeats(&leader, 2).await;
+    assert_eq!(known("n2"), [Some(3), Some(4)]);
     group.stop().await;
 }
 

@@ -1,6 +1,6 @@
 //! A small group to play with: each node has its own directory, port and server, and can be killed, wiped and started.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -237,12 +237,22 @@ impl Group {
 
     /// Asks whoever leads, again and again, until it is done or refused; gives the voters.
     pub(crate) async fn change(&self, wish: &Wish) -> Result<Vec<String>, MemberError> {
+        self.change_to(wish, &[]).await.map(|(voters, _)| voters)
+    }
+
+    /// The same, with machines that are to lead only where nobody else will do; tells whether it was so already.
+    pub(crate) async fn change_to(
+        &self,
+        wish: &Wish,
+        last: &[&str],
+    ) -> Result<(Vec<String>, bool), MemberError> {
+        let last: BTreeSet<String> = last.iter().map(ToString::to_string).collect();
         let began = Instant::now();
         loop {
             assert!(began.elapsed() < PATIENCE, "{wish:?} was never done");
             let leader = self.leader().await;
-            match self.node(&leader).change_members(wish.clone()).await {
-                Ok(Progress::Done { voters }) => return Ok(voters),
+            match self.node(&leader).change_members(wish.clone(), last.clone()).await {
+                Ok(Progress::Done { voters, already }) => return Ok((voters, already)),
                 Ok(Progress::Doing(_)) | Err(MemberError::NotLeader { .. }) => {}
                 Err(why) => return Err(why),
             }
@@ -252,7 +262,7 @@ impl Group {
     /// Why the group does not change so.
     pub(crate) async fn refusal(&self, wish: &Wish) -> String {
         match self.change(wish).await {
-            Err(MemberError::Refused(why) | MemberError::Unknown(why)) => why,
+            Err(MemberError::Refused(why)) => why,
             other => panic!("{wish:?}: {other:?}"),
         }
     }
