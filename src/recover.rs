@@ -58,8 +58,8 @@ fn in_words(machine: &str, found: &Recovered) -> String {
         .map_or_else(|| "nothing".to_owned(), |(term, index)| format!("up to entry {index} of term {term}"));
     let committed = found.committed.map_or_else(|| "none".to_owned(), |index| format!("those up to {index}"));
     format!(
-        "the log of {machine} holds entries {last}, of which {committed} are known to be committed; what {} had after that \
-         may be missing",
+        "the log of {machine} holds entries {last}, of which {committed} are known to be committed, and are kept; what {} had \
+         after that may be missing",
         found.others.join(" and ")
     )
 }

@@ -229,8 +229,9 @@ pub(crate) async fn run_instance(
     let (cluster, to_tell) = (config.cluster.clone(), report.subscribe());
     let lines = Lines::new(&agent, coordinators.clone(), cluster, to_tell, told.clone(), grants, serials);
     let registration = registration(&name, &agent, &config, &unregistered, &state).await?;
+    let obeyed = lock(&state).memory().obeyed;
     let welcome = tokio::select! {
-        welcome = lines.register(registration) => welcome,
+        welcome = lines.register(registration, obeyed) => welcome,
         () = stopped(&mut stopping) => {
             // Never registered: what an earlier agent left running ends with this one, in good order.
             return stop_at_the_end(&name, &unregistered, running).await;

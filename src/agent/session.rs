@@ -12,7 +12,7 @@ use crate::told::{Granted, Outgoing, Told};
 use interrex_api::client::{ClientError, ClientOptions, SessionClient};
 use interrex_api::session::{RegisterRequest, Registered, ReportRequest, WatchRequest, Welcome};
 use interrex_cluster::command::Registration;
-use interrex_cluster::ids::ClusterName;
+use interrex_cluster::ids::{ClusterName, Stamp};
 use interrex_cluster::time::Instant;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -80,7 +80,7 @@ impl Lines {
     }
 
     /// Registers, through whichever coordinator answers, until it is a member. Logs once what it waits for.
-    pub(crate) async fn register(&self, registration: Registration) -> Welcome {
+    pub(crate) async fn register(&self, registration: Registration, obeyed: Stamp) -> Welcome {
         let mut logged = String::new();
         loop {
             let mut problem = None;
@@ -88,7 +88,8 @@ impl Lines {
                 // One that cannot be dialled at all is told where reports go out.
                 let Ok(client) = self.client(&address) else { continue };
                 let (cluster, registration) = (self.cluster.clone(), registration.clone());
-                let request = RegisterRequest { cluster, registration, serial: self.serials.next() };
+                let serial = self.serials.next();
+                let request = RegisterRequest { cluster, registration, serial, obeyed: Some(obeyed) };
                 match client.register(&request).await {
                     Ok(Registered::Welcome(welcome)) => {
                         let floor = welcome.floor;

@@ -32,6 +32,8 @@ pub struct RegisterRequest {
     pub registration: Registration,
     /// Which word of the agent this is.
     pub serial: Serial,
+    /// The highest goal that this directory obeyed; absent: an agent that does not tell.
+    pub obeyed: Option<Stamp>,
 }
 
 /// What the leader says to that.

@@ -209,7 +209,12 @@ impl Core {
         let view = look.view();
         memory.look(&view);
         let mut decision = decide(&view, &memory);
-        if let Some(wait) = self.trust.waits(view.record, view.heard) {
+        if let Some(problem) = self.trust.behind(view.record) {
+            decision.commands.clear();
+            if !decision.problems.iter().any(|known| known.kind == problem.kind) {
+                decision.problems.push(problem);
+            }
+        } else if let Some(wait) = self.trust.waits(view.record, view.heard) {
             decision.commands.clear();
             decision.waits.insert(0, wait);
         }
@@ -247,7 +252,7 @@ impl Core {
         let (room, _) = self.reports.of(cluster);
         self.node.read(|records| {
             let record = records.cluster(cluster)?;
-            if let Some(problem) = record::ask(record, &room) {
+            if let Some(problem) = record::ask(record, &room).or_else(|| self.trust.behind(record)) {
                 return Some(format!("{}: {}", problem.kind, problem.evidence.join("; ")));
             }
             self.trust.waits(record, &room).map(|wait| wait.to_string())

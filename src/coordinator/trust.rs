@@ -3,26 +3,36 @@
 //! its record: before that nothing is decided, granted or proposed, and no coordinator is added, since only this one
 //! knows. A file `recovered` beside the log says so, and goes once all is known.
 //!
+//! Heard is who testifies: an agent that knows what it obeyed. One that knows nothing (its memory is damaged or gone, its
+//! copy is doubted) may have obeyed anything. And one whose registration has changed cannot be registered meanwhile, for
+//! that would raise the record's stamp: it is heard by what it says when it asks for that.
+//!
 //! What nobody will say any more (an instance whose machine is gone) an operator may: `coordinator recover
 //! --trust-record`.
 
 use crate::core::Core;
 use crate::raft::{MARK, trust_record};
 use crate::reports::Room;
-use interrex_cluster::ids::InstanceName;
-use interrex_cluster::problem::Wait;
-use interrex_cluster::record::Cluster;
+use interrex_cluster::diagnose::record;
+use interrex_cluster::ids::{ClusterName, Incarnation, InstanceName, Stamp};
+use interrex_cluster::problem::{Problem, Wait};
+use interrex_cluster::record::{Cluster, Copy, Instance};
+use interrex_cluster::report::Report;
 use interrex_cluster::view::registered;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What is known of the records of one directory.
 #[derive(Debug)]
 pub(crate) struct Trust {
     dir: PathBuf,
     doubted: AtomicBool,
+    /// What members say that they obeyed when they ask to be registered.
+    asking: Mutex<BTreeMap<(ClusterName, InstanceName), Stamp>>,
 }
 
 impl Trust {
@@ -30,22 +40,55 @@ impl Trust {
     pub(crate) fn of(dir: &Path) -> Self {
         // One that cannot be looked at is taken for there.
         let doubted = !matches!(fs::symlink_metadata(dir.join(MARK)), Err(why) if why.kind() == io::ErrorKind::NotFound);
-        Self { dir: dir.to_owned(), doubted: AtomicBool::new(doubted) }
+        Self { dir: dir.to_owned(), doubted: AtomicBool::new(doubted), asking: Mutex::default() }
+    }
+
+    fn doubted(&self) -> bool {
+        self.doubted.load(Ordering::Relaxed)
+    }
+
+    fn asking(&self) -> MutexGuard<'_, BTreeMap<(ClusterName, InstanceName), Stamp>> {
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of what the registered directory of a member says that it obeyed, welcome or not.
+    pub(crate) fn asks(&self, cluster: &ClusterName, instance: &InstanceName, obeyed: Option<Stamp>) {
+        if let Some(obeyed) = obeyed.filter(|_| self.doubted()) {
+            self.asking().insert((cluster.clone(), instance.clone()), obeyed);
+        }
+    }
+
+    /// Whether somebody who asks to be registered obeyed what the record does not know.
+    pub(crate) fn behind(&self, record: &Cluster) -> Option<Problem> {
+        if !self.doubted() {
+            return None;
+        }
+        let asking = self.asking();
+        let said = asking.iter().filter(|((cluster, _), _)| *cluster == record.name);
+        record::behind(record, said.map(|((_, instance), obeyed)| (instance, *obeyed)))
     }
 
     /// What a cluster waits for before anything is decided; `None`: nothing.
     pub(crate) fn waits(&self, record: &Cluster, heard: &Room) -> Option<Wait> {
-        if !self.doubted.load(Ordering::Relaxed) {
+        if !self.doubted() {
             return None;
         }
-        let unheard = |name: &&InstanceName| registered(record, heard, name).is_none();
-        let silent: Vec<InstanceName> = record.instances.keys().filter(unheard).cloned().collect();
+        let asking = self.asking();
+        let asks = |name: &InstanceName| {
+            asking.get(&(record.name.clone(), name.clone())).is_some_and(|obeyed| *obeyed > Stamp::default())
+        };
+        let reports = |name: &InstanceName, member: &Instance| {
+            registered(record, heard, name).is_some_and(|heard| testifies(member, &heard.report))
+        };
+        let members = record.instances.iter();
+        let silent = members.filter(|(name, member)| !reports(name, member) && !asks(name));
+        let silent: Vec<InstanceName> = silent.map(|(name, _)| name.clone()).collect();
         (!silent.is_empty()).then_some(Wait::Recovered { silent })
     }
 
     /// Why the group must not grow yet.
     pub(crate) fn unsettled(&self) -> Option<String> {
-        self.doubted.load(Ordering::Relaxed).then(|| {
+        self.doubted().then(|| {
             "the record was made anew out of one log and is not known to be the newest: first every instance of every \
              cluster has to be heard; see: interrex status"
                 .to_owned()
@@ -61,18 +104,131 @@ impl Trust {
             Err(why) => tracing::warn!("the mark of a record made anew stays: {why}; remove it"),
         }
         self.doubted.store(false, Ordering::Relaxed);
+        self.asking().clear();
     }
+}
+
+/// Whether an agent knows what it obeyed. Whoever is there is told its goal and obeys that within moments, so one that
+/// obeyed nothing is not going on; one that knows of no copy where the record has a whole one has lost its memory.
+fn testifies(member: &Instance, report: &Report) -> bool {
+    let remembers = report.incarnation != Incarnation(0) || member.copy != Copy::Whole;
+    report.obeyed > Stamp::default() && report.doubt.is_none() && remembers
 }
 
 impl Core {
     /// Ends the doubt once no cluster has a reason for it.
     pub(crate) fn settle(&self) {
-        if !self.trust.doubted.load(Ordering::Relaxed) || self.reign().is_none() {
+        if !self.trust.doubted() || self.reign().is_none() {
             return;
         }
         let clusters: Vec<_> = self.node.read(|records| records.clusters().keys().cloned().collect());
         if clusters.iter().all(|cluster| self.untrusted(cluster).is_none()) {
             self.trust.settled();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use interrex_cluster::apply::apply;
+    use interrex_cluster::command::{Command, Entry, Registration};
+    use interrex_cluster::ids::{ClusterId, DirectoryId, Epoch, Revision};
+    use interrex_cluster::problem::ProblemKind;
+    use interrex_cluster::record::{Address, Secrets};
+    use interrex_cluster::report::Server;
+    use interrex_cluster::spec::Spec;
+    use interrex_cluster::time::{Instant, WallMs};
+    use interrex_cluster::view::Heard;
+
+    const MEMBERS: [&str; 2] = ["n1", "n2"];
+
+    fn stamp(epoch: u32, revision: u64) -> Stamp {
+        Stamp { epoch: Epoch(epoch), revision: Revision(revision) }
+    }
+
+    /// Of two members, with whole copies, at 7.40.
+    fn record() -> Cluster {
+        let mut clusters = BTreeMap::new();
+        let secrets = Secrets { superuser: "a".into(), replication: "b".into(), owner: None };
+        let create = Command::Create { id: ClusterId(1), spec: Spec::default(), secrets, adopt: None };
+        let register = |name: &str| {
+            Command::Register(Registration {
+                instance: name.parse().unwrap(),
+                machine: name.parse().unwrap(),
+                zone: String::new(),
+                directory: DirectoryId(name.to_owned()),
+                address: Address { host: "127.0.0.1".into(), port: 5432 },
+                priority: Some(1),
+                major: 15,
+                system: None,
+                replaces: None,
+            })
+        };
+        for (index, command) in (1..).zip([create, register("n1"), register("n2")]) {
+            let entry = Entry { cluster: "orders".parse().unwrap(), command, at: WallMs(1) };
+            apply(&mut clusters, &entry, index).unwrap();
+        }
+        let mut record = clusters.into_values().next().unwrap();
+        (record.epoch, record.revision) = (Epoch(7), Revision(40));
+        record.instances.values_mut().for_each(|member| member.copy = Copy::Whole);
+        record
+    }
+
+    /// Doubts, as after `coordinator recover`.
+    fn doubting() -> (tempfile::TempDir, Trust) {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(MARK), "").unwrap();
+        let trust = Trust::of(dir.path());
+        (dir, trust)
+    }
+
+    fn says(name: &str, change: impl FnOnce(&mut Report)) -> (InstanceName, Heard) {
+        let name: InstanceName = name.parse().unwrap();
+        let mut report = Report {
+            obeyed: stamp(7, 40),
+            incarnation: Incarnation(1),
+            ..Report::of(name.clone(), DirectoryId(name.to_string()), Server::NoData)
+        };
+        change(&mut report);
+        (name, Heard { report, at: Instant(1) })
+    }
+
+    #[test]
+    fn who_does_not_know_what_it_obeyed_is_not_heard() {
+        let ((_dir, trust), record) = (doubting(), record());
+        let all = Room::from(MEMBERS.map(|name| says(name, |_| {})));
+        assert_eq!(trust.waits(&record, &all), None);
+        let strangely: [fn(&mut Report); 4] = [
+            |report| report.obeyed = Stamp::default(),
+            |report| report.incarnation = Incarnation(0),
+            |report| report.doubt = Some("it was rolled back".to_owned()),
+            |report| report.directory = DirectoryId("another".to_owned()),
+        ];
+        for change in strangely {
+            let room = Room::from([says("n1", |_| {}), says("n2", change)]);
+            let silent = vec!["n2".parse().unwrap()];
+            assert_eq!(trust.waits(&record, &room), Some(Wait::Recovered { silent }), "{room:?}");
+        }
+        let mut empty = record.clone();
+        empty.instances.values_mut().for_each(|member| member.copy = Copy::Empty);
+        let fresh = Room::from(MEMBERS.map(|name| says(name, |report| report.incarnation = Incarnation(0))));
+        assert_eq!(trust.waits(&empty, &fresh), None, "who never had a copy has lost none");
+    }
+
+    #[test]
+    fn who_may_not_register_yet_is_heard_by_what_it_says_when_it_asks() {
+        let ((_dir, trust), record) = (doubting(), record());
+        let room = Room::from([says("n1", |_| {})]);
+        let n2 = "n2".parse().unwrap();
+        for silent in [None, Some(Stamp::default())] {
+            trust.asks(&record.name, &n2, silent);
+            assert!(trust.waits(&record, &room).is_some(), "{silent:?}");
+        }
+        trust.asks(&record.name, &n2, Some(stamp(7, 38)));
+        assert_eq!((trust.waits(&record, &room), trust.behind(&record)), (None, None));
+        trust.asks(&record.name, &n2, Some(stamp(8, 1)));
+        let behind = trust.behind(&record).unwrap();
+        assert_eq!(behind.kind, ProblemKind::RecordBehind { instance: n2 });
     }
 }

@@ -27,6 +27,7 @@ fn registration() -> RegisterRequest {
             replaces: None,
         },
         serial: Serial { start: 1, run: 1, number: 1 },
+        obeyed: None,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::session::{
     Roster, RosterId, Serial, WatchRequest, Welcome,
 };
 use interrex_cluster::goal::StampedGoal;
-use interrex_cluster::ids::{ClusterId, DirectoryId, Epoch, Incarnation, Stamp};
+use interrex_cluster::ids::{ClusterId, DirectoryId, Epoch, Incarnation, Revision, Stamp};
 use interrex_cluster::receipt::Kept;
 use interrex_cluster::record::{Address, Cluster};
 use interrex_cluster::report::Report;
@@ -61,7 +61,8 @@ fn what_agents_and_coordinators_say_comes_back_as_it_went() {
     let peers = BTreeMap::from([(instance("n1"), address()), (instance("n2"), address())]);
     let registration = interrex_cluster::command::Registration { replaces: None, ..samples::registration() };
     let serial = Serial { start: 3, run: u64::MAX, number: 41 };
-    comes_back([RegisterRequest { cluster: cluster(), registration, serial }]);
+    let obeyed = Some(Stamp { epoch: Epoch(7), revision: Revision(40) });
+    comes_back([RegisterRequest { cluster: cluster(), registration, serial, obeyed }]);
     let welcome = Welcome {
         cluster_id: ClusterId(7),
         floor: Stamp::default(),
@@ -168,7 +169,7 @@ fn what_operators_ask_and_hear_comes_back_as_it_went() {
 fn a_directory_does_not_decide_for_itself_whose_name_it_takes_over() {
     let cluster = || "orders".parse().unwrap();
     let (registration, serial) = (samples::registration(), Serial::default());
-    let sent = RegisterRequest { cluster: cluster(), registration, serial };
+    let sent = RegisterRequest { cluster: cluster(), registration, serial, obeyed: None };
     assert!(sent.registration.replaces.is_some());
     assert_eq!(RegisterRequest::from_pb(sent.to_pb()).unwrap().registration.replaces, None);
 }

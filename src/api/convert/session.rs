@@ -21,6 +21,7 @@ impl Wire for RegisterRequest {
             cluster: self.cluster.to_string(),
             registration: Some(self.registration.to_pb()),
             serial: Some(self.serial.to_pb()),
+            obeyed: self.obeyed.as_ref().map(Wire::to_pb),
         }
     }
 
@@ -31,6 +32,7 @@ impl Wire for RegisterRequest {
             // Only the leader knows how long the other directory was silent; an agent's word on it is void.
             registration: Registration { replaces: None, ..registration },
             serial: need(pb.serial, "serial")?,
+            obeyed: maybe(pb.obeyed, "obeyed")?,
         })
     }
 }

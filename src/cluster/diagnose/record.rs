@@ -9,21 +9,19 @@ use crate::record::Cluster;
 use crate::view::{Heard, registered};
 use std::collections::BTreeMap;
 
-/// Who obeyed what the record does not know, by its agent's last word, however long ago.
-fn ahead<'a>(
-    record: &'a Cluster,
-    heard: &BTreeMap<InstanceName, Heard>,
-) -> Option<(&'a InstanceName, Stamp)> {
-    let obeyed = record.instances.keys().filter_map(|name| {
-        let obeyed = registered(record, heard, name)?.report.obeyed;
-        (obeyed > record.stamp()).then_some((name, obeyed))
-    });
-    obeyed.max_by_key(|(_, obeyed)| *obeyed)
+/// Whether entries of the record are lost: an agent obeyed what it does not know, by its last word, however long ago.
+pub fn ask(record: &Cluster, heard: &BTreeMap<InstanceName, Heard>) -> Option<Problem> {
+    let obeyed = |name| Some((name, registered(record, heard, name)?.report.obeyed));
+    behind(record, record.instances.keys().filter_map(obeyed))
 }
 
-/// Whether entries of the record are lost.
-pub fn ask(record: &Cluster, heard: &BTreeMap<InstanceName, Heard>) -> Option<Problem> {
-    let (instance, obeyed) = ahead(record, heard)?;
+/// The same by any words of members about what they obeyed.
+pub fn behind<'a>(
+    record: &Cluster,
+    obeyed: impl Iterator<Item = (&'a InstanceName, Stamp)>,
+) -> Option<Problem> {
+    let ahead = obeyed.filter(|(_, obeyed)| *obeyed > record.stamp());
+    let (instance, obeyed) = ahead.max_by_key(|(_, obeyed)| *obeyed)?;
     let evidence = vec![
         format!("{instance}'s agent obeyed goal {obeyed}; the record ends at {}", record.stamp()),
         "nothing is decided or granted upon it; bring a newer coordinator's log back, or take the servers into a new \

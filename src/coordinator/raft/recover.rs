@@ -4,7 +4,9 @@
 //! machine alone, and a vote in a term that no other log has seen.
 //!
 //! What the others had and this log has not is lost; nobody can tell how much. So a mark is left, by which the coordinator
-//! decides nothing before it has heard every instance ([`crate::trust`]).
+//! decides nothing before it has heard every instance ([`crate::trust`]). Entries that are not known to be committed go,
+//! too: another leader may have committed others in their place, with goals of the very same stamps, and then an agent
+//! that obeyed those would seem to have obeyed these (docs/decisions/2026-11-23-recovered-records.md).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File};
@@ -29,7 +31,7 @@ pub(crate) const MARK: &str = "recovered";
 pub struct Recovered {
     /// Term and index of the newest entry that the log holds; absent: none.
     pub last: Option<(u64, u64)>,
-    /// Up to which entry it is known to be committed.
+    /// Up to which entry it is known to be committed: what comes after that is not kept. Absent: nothing is.
     pub committed: Option<u64>,
     /// The other voters, whose logs are given up.
     pub others: Vec<String>,
@@ -77,11 +79,11 @@ pub async fn recover(
     let disk: Arc<dyn LogDisk> = Arc::new(lock);
     let mut log = LogStore::open(disk.clone(), 1, u64::MAX)?;
     let done = async {
-        let (mut found, me) = judge(&mut log, &disk, machine).await?;
+        let Judged { mut found, me, keep } = judge(&mut log, &disk, machine).await?;
         if accept_loss {
             found.copy = Some(copy_aside(dir).map_err(|(path, source)| io_error("copy", &path, source))?);
             let peer = Peer { machine: machine.to_owned(), addr: addr.to_owned() };
-            let made = make_anew(&log, &disk, me, peer).await;
+            let made = make_anew(&log, &disk, (me, peer), keep).await;
             made.map_err(|source| io_error("write to the raft log in", dir, source))?;
         }
         Ok(found)
@@ -104,27 +106,32 @@ pub fn trust_record(dir: &Path) -> Result<bool, RecoverError> {
     }
 }
 
-/// What the log holds, and the id of this machine in it.
-async fn judge(
-    log: &mut LogStore,
-    disk: &Arc<dyn LogDisk>,
-    machine: &str,
-) -> Result<(Recovered, u64), RecoverError> {
+/// What was read.
+struct Judged {
+    found: Recovered,
+    /// The id of this machine in the log.
+    me: u64,
+    /// The newest entry that is known to be committed, and stays.
+    keep: Option<LogId>,
+}
+
+/// What the log holds.
+async fn judge(log: &mut LogStore, disk: &Arc<dyn LogDisk>, machine: &str) -> Result<Judged, RecoverError> {
     let refused = |line: String| Err(RecoverError::Refused(line));
     let (start, last) = log.look(|c| (c.start.clone(), c.last()));
     let unread = |source| RecoverError::Io { what: "read", path: disk.place().into(), source };
+    let (snapshot, _) = SnapshotDir::new(disk.clone()).newest().map_err(unread)?;
+    // The note of what is committed is written without a flush: a snapshot, or a purge, may know of more.
+    let in_snapshot = snapshot.as_ref().and_then(|snapshot| snapshot.meta.last_log_id);
+    let keep = start.committed.max(start.purged).min(last).max(in_snapshot);
     let entries = log.try_get_log_entries(..).await.map_err(unread)?;
-    let in_log = entries.into_iter().rev().find_map(|entry| match entry.payload {
+    let kept = entries.into_iter().rev().filter(|entry| Some(entry.log_id) <= keep);
+    let in_log = kept.into_iter().find_map(|entry| match entry.payload {
         EntryPayload::Membership(membership) => Some(membership),
         _ => None,
     });
-    let membership = match in_log {
-        Some(membership) => membership,
-        None => {
-            let (newest, _) = SnapshotDir::new(disk.clone()).newest().map_err(unread)?;
-            newest.map(|s| s.meta.last_membership.membership().clone()).unwrap_or_default()
-        }
-    };
+    let of_snapshot = || snapshot.map(|s| s.meta.last_membership.membership().clone());
+    let membership = in_log.or_else(of_snapshot).unwrap_or_default();
     let me = start.raft_id;
     let voters: BTreeSet<u64> = membership.voter_ids().collect();
     if !voters.contains(&me) {
@@ -141,12 +148,17 @@ async fn judge(
     let mut others: Vec<String> = voters.iter().filter(|id| **id != me).map(name).collect();
     others.sort();
     let place = |id: LogId| (**id.committed_leader_id(), id.index());
-    let committed = start.committed.map(|id| id.index());
-    Ok((Recovered { last: last.map(place), committed, others, copy: None }, me))
+    let committed = keep.map(|id| id.index());
+    Ok(Judged { found: Recovered { last: last.map(place), committed, others, copy: None }, me, keep })
 }
 
 /// The mark first: with it alone nothing is wrong, only cautious.
-async fn make_anew(log: &LogStore, disk: &Arc<dyn LogDisk>, me: u64, peer: Peer) -> io::Result<()> {
+async fn make_anew(
+    log: &LogStore,
+    disk: &Arc<dyn LogDisk>,
+    (me, peer): (u64, Peer),
+    keep: Option<LogId>,
+) -> io::Result<()> {
     let (vote, last) = log.look(|c| (c.start.vote, c.last()));
     let voted = vote.map_or(0, |vote| vote.leader_id.term);
     let written = last.map_or(0, |id| **id.committed_leader_id());
@@ -155,10 +167,18 @@ async fn make_anew(log: &LogStore, disk: &Arc<dyn LogDisk>, me: u64, peer: Peer)
     let membership = Membership::new(vec![BTreeSet::from([me])], BTreeMap::from([(me, peer)]))
         .map_err(|e| io::Error::other(e.to_string()))?;
     let leader = openraft::impls::leader_id_std::LeaderId::<u64, u64>::new(term, me);
-    let id = LogId::new(leader.to_committed(), last.map_or(0, |id| id.index() + 1));
+    let id = LogId::new(leader.to_committed(), keep.map_or(0, |id| id.index() + 1));
     let entry = Entry::new(id, EntryPayload::Membership(membership));
     disk.replace(MARK, b"made anew out of one log: docs/coordinators.md\n")?;
-    log.rewrite(vec![Record::Group(group), Record::Vote(Vote::new(term, me)), Record::Entry(entry)]).await
+    log.rewrite(vec![
+        Record::TruncateAfter(keep),
+        Record::Group(group),
+        Record::Vote(Vote::new(term, me)),
+        Record::Entry(entry),
+        // In a group of one, what is on its disk is committed.
+        Record::Committed(Some(id)),
+    ])
+    .await
 }
 
 /// The directory's files, beside it under a name of their own.

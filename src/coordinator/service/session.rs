@@ -77,6 +77,7 @@ impl SessionHandler for Session {
             if !core.reports.hears(cluster, name, &member.directory, patience, came) {
                 return Err(overtaken(name));
             }
+            core.trust.asks(cluster, name, request.obeyed);
         }
         let registration =
             Registration { replaces: replaced(core, &record, &request.registration), ..request.registration };

@@ -72,6 +72,7 @@ impl Who {
     pub(crate) fn registration(&self) -> RegisterRequest {
         RegisterRequest {
             serial: self.serial(),
+            obeyed: None,
             cluster: self.cluster.clone(),
             registration: Registration {
                 instance: self.name.clone(),

@@ -2,11 +2,18 @@
 //! dies in between.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
 
+use interrex_api::pb;
 use openraft::EntryPayload;
 use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::entry::RaftEntry as _;
+use openraft::storage::RaftLogStorageExt as _;
 
-use super::super::types::Membership;
+use super::super::log::{LogStore, RealDisk};
+use super::super::types::{Command, Entry, Membership};
+use super::super::wire;
 use super::super::*;
 use super::group::{Group, PATIENCE, entries};
 
@@ -341,5 +348,34 @@ async fn a_group_is_made_anew_out_of_one_log_and_the_others_never_count_again() 
     group.start_to_join(other).await;
     group.change(&group.adding(other)).await.expect("added");
     group.everywhere(&entries(2)).await;
+    group.stop().await;
+}
+
+/// As if a leader had sent it, and died.
+async fn append_uncommitted(dir: &Path, term: u64, index: u64, text: &str) {
+    let disk = RealDisk::lock(dir).expect("nobody holds it");
+    let mut log = LogStore::open(Arc::new(disk), 1, u64::MAX).expect("a log");
+    let id = wire::log_id_in(&pb::RaftLogId { term, index });
+    log.blocking_append([Entry::new_normal(id, Command(text.into()))]).await.expect("appended");
+    log.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_log_has_and_is_not_known_to_be_committed_is_not_part_of_the_group_made_anew() {
+    let (mut group, _) = three(Group::of(3)).await;
+    for name in group.names() {
+        group.kill(&name).await;
+    }
+    let dir = group.dir("n1");
+    let looked = recover(&dir, "n1", &group.addr("n1"), false).await.expect("a log");
+    // A leader of its last term, cut off from the others, who may have gone on without it.
+    let (term, index) = looked.last.expect("entries");
+    append_uncommitted(&dir, term, index + 1, "entry of a leader that was deposed").await;
+    let made = recover(&dir, "n1", &group.addr("n1"), true).await.expect("made anew");
+    assert_eq!((made.last, made.committed), (Some((term, index + 1)), Some(index)));
+    group.start("n1").await;
+    assert_eq!(group.leader().await, "n1");
+    group.propose("entry 2").await;
+    assert_eq!(group.node("n1").read(|list| list.0.clone()), entries(2));
     group.stop().await;
 }
