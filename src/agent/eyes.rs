@@ -32,7 +32,11 @@ impl Instance {
         if let Some(raw) = raw.as_ref().filter(|_| number % PARAMETERS_EVERY == 1) {
             self.look_at_parameters(raw).await;
         }
-        let found = self.look_at_found(goal).await;
+        let (found, unseen) = match self.look_at_found(goal).await {
+            Some(Ok(found)) => (Some(found), None),
+            Some(Err(why)) => (None, Some(why)),
+            None => (None, None),
+        };
         let data = self.look_at_data(&server).await;
         self.note_position(&server, raw.as_ref(), goal);
         let held = self.keeper.held().await;
@@ -60,6 +64,7 @@ impl Instance {
                 patience: pause.map(|pause| since.plus(pause)),
                 told_upstream,
                 found,
+                unseen,
             }
         };
         self.tell(number, &observed, raw.as_ref(), goal);

@@ -45,6 +45,8 @@ pub(crate) struct Run {
     pub(crate) clients: Option<Clients>,
     /// Slots that were made.
     pub(crate) slots: BTreeSet<String>,
+    /// Slots that nobody is to have and somebody used, and when to look at them again.
+    pub(crate) slots_left: Option<(Instant, Vec<String>)>,
     /// The cluster's parameters, written and reloaded.
     pub(crate) parameters: Option<BTreeMap<String, String>>,
     /// Parameters whose new values wait for a restart.
@@ -118,16 +120,32 @@ pub(crate) struct Known {
 pub(crate) struct Looked {
     /// When.
     pub(crate) at: Instant,
-    /// What is told of it.
-    pub(crate) found: Found,
-    /// All that was seen.
-    pub(crate) existing: Existing,
+    /// What is told of it, or why nothing can be.
+    pub(crate) found: Result<Found, String>,
+    /// All that was seen; absent: it could not be looked at.
+    pub(crate) existing: Option<Existing>,
 }
+
+/// Before a slot is looked at again that was in use and is to go: whoever used it may only have been slow to leave.
+const SLOTS_AGAIN: Duration = Duration::from_secs(10);
 
 impl Run {
     /// Of a process that was just started or found.
     pub(crate) fn begun() -> Self {
         Self { seen_since: Some(now()), ..Self::default() }
+    }
+
+    /// The slots `wanted` are there now, and those `left`, which somebody used.
+    pub(crate) fn made_slots(&mut self, wanted: &[String], left: Vec<String>, now: Instant) {
+        self.slots = wanted.iter().cloned().collect();
+        self.slots_left = (!left.is_empty()).then(|| (now.plus(SLOTS_AGAIN), left));
+    }
+
+    /// The slots that are there. One that was in use is shown once it is time to look at it again: it holds WAL for
+    /// somebody who has left, and no change of the goal may ever come to take it away.
+    pub(crate) fn shown_slots(&self, now: Instant) -> BTreeSet<String> {
+        let due = self.slots_left.iter().filter(|(again, _)| now >= *again);
+        self.slots.iter().chain(due.flat_map(|(_, left)| left)).cloned().collect()
     }
 
     /// For how long replay has stood at `replayed` while nothing streams.
@@ -239,6 +257,18 @@ mod tests {
         assert_eq!(words(&log, (old.len() + new.len()) as u64), None);
         assert_eq!(lines(&log, old.len() as u64), new.lines().collect::<Vec<_>>());
         assert_eq!(words(&dir.path().join("none"), 0), None);
+    }
+
+    #[test]
+    fn a_slot_that_somebody_used_is_looked_at_again_after_a_while() {
+        let mut run = Run::default();
+        let (mine, gone) = (["ix_a".to_owned()], "ix_gone".to_owned());
+        run.made_slots(&mine, vec![gone.clone()], Instant(1_000));
+        let shown = |run: &Run, at| run.shown_slots(Instant(at)).into_iter().collect::<Vec<_>>();
+        assert_eq!(shown(&run, 10_999), mine);
+        assert_eq!(shown(&run, 11_000), [mine[0].clone(), gone]);
+        run.made_slots(&mine, Vec::new(), Instant(11_010));
+        assert_eq!(shown(&run, 90_000), mine);
     }
 
     #[test]

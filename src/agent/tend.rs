@@ -88,8 +88,11 @@ async fn complain(
 ) {
     let outgoing = || {
         let for_ms = u64::try_from(now().since(since).as_millis()).unwrap_or(u64::MAX);
+        let words = format!("not tended: {why}");
         let report = Report {
-            doing: Some(format!("not tended: {why}")),
+            doing: Some(words.clone()),
+            // Nor can it be said what lies in its directory, should that be waited for.
+            unseen: Some(words),
             stale_coordinators: coordinators.stale(),
             ..Report::of(config.name.clone(), agent.directory.clone(), Server::Silent { for_ms })
         };

@@ -57,6 +57,9 @@ pub struct Report {
     /// What its machine's node file has wrong about the coordinators, a few words each: for people. Empty: nothing, or
     /// nothing that its agent knows.
     pub stale_coordinators: Vec<String>,
+    /// Why nothing can be said of the data directory that may be adopted: it cannot be read, or holds something else.
+    /// Absent: it was looked at, or is not asked for.
+    pub unseen: Option<String>,
 }
 
 /// A data directory that was there before Interrex, as its agent found it. Told while its adoption is wanted, and nothing
@@ -77,6 +80,9 @@ pub struct Found {
     pub refused: Option<String>,
     /// What its operator should know, a sentence each.
     pub notes: Vec<String>,
+    /// The timeline that its control file speaks of: known while it runs, too. Its WAL may be further. Absent: an agent
+    /// that does not tell.
+    pub timeline: Option<TimelineId>,
 }
 
 impl Report {
@@ -100,6 +106,7 @@ impl Report {
             lease_left_ms: None,
             found: None,
             stale_coordinators: Vec::new(),
+            unseen: None,
         }
     }
 }

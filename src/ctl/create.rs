@@ -62,7 +62,8 @@ impl Create {
         match self.adopt {
             true => writeln!(
                 session.out,
-                "cluster {0} is to take in an existing PostgreSQL; follow it with: interrex explain {0}",
+                "cluster {0} is to take in an existing PostgreSQL, whose unlogged tables come out of it empty; follow it with: \
+                 interrex explain {0}",
                 self.cluster
             )?,
             false => writeln!(

@@ -68,7 +68,8 @@ async fn adopt(town: &Town, args: &[&str]) {
         (answer.code == 0 && answer.err.is_empty()).then_some(answer)
     };
     let answer = town.eventually("an existing PostgreSQL to be wanted", said).await;
-    let line = "cluster demo is to take in an existing PostgreSQL; follow it with: interrex explain demo\n";
+    let line = "cluster demo is to take in an existing PostgreSQL, whose unlogged tables come out of it empty; \
+                follow it with: interrex explain demo\n";
     assert_eq!(answer.out, line);
 }
 
@@ -151,6 +152,8 @@ async fn a_crashed_primary_of_a_later_timeline_is_taken_in_although_its_machine_
     })
     .await;
     town.machine("n1").kill();
+    // Somebody who means well, before the roles of Interrex were made: they are made all the same.
+    old.signal_standby();
     town.machine("n1").start();
     let status = town.healthy("what was taken in by a machine that died").await;
     assert_eq!(primary(&status), "n1");
@@ -166,23 +169,31 @@ async fn a_crashed_primary_of_a_later_timeline_is_taken_in_although_its_machine_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_standby_that_was_promoted_by_hand_gives_up_what_it_wrote() {
+async fn a_copy_on_a_newer_timeline_is_not_given_up_until_somebody_moves_it_away() {
     let mut town = Town::without_a_cluster(2).await;
     let old = Existing::primary(&town.machines[0]).await;
     let strayed = Existing::standby(&town.machines[1], &old);
     strayed.promote().await;
-    strayed.sql(CLUSTER, "insert into books values ('on timeline 2, which nobody counts')").await;
+    strayed.sql(CLUSTER, "insert into books values ('on timeline 2, and nowhere else')").await;
     strayed.stop();
     strayed.signal_standby();
     old.sql(CLUSTER, "insert into books select 'more ' || n from generate_series(1, 10) n").await;
     old.stop();
+    let before = [&old, &strayed].map(|server| tree(server.pgdata()));
 
     town.machines.iter_mut().for_each(Machine::start);
-    adopt(&town, &["--instances", "2"]).await;
-    let status = town.healthy("what was taken in beside a copy that strayed").await;
-    assert_eq!((primary(&status).as_str(), status.epoch.0), ("n1", 3), "timeline 2 is somebody's already");
-    let rebuilt = [town.told("rewinding", 0).await, town.told("cloning", 0).await].concat();
-    assert!(!rebuilt.is_empty() && rebuilt.iter().all(|text| text.starts_with("n2 ")), "{rebuilt:?}");
+    adopt(&town, &["--instances", "2", "--take-over"]).await;
+    let words = "n2 is on timeline 2, which is newer than timeline 1 of n1";
+    town.until("the newer copy is named", |status| evidence(status, words) == 1).await;
+    for (server, before) in [&old, &strayed].into_iter().zip(&before) {
+        unchanged(before, &tree(server.pgdata()));
+    }
+
+    std::fs::rename(strayed.pgdata(), strayed.pgdata().with_extension("away")).unwrap();
+    let status = town.healthy("what was taken in without the copy").await;
+    assert_eq!((primary(&status).as_str(), status.epoch.0), ("n1", 2));
+    let rebuilt = town.told("cloning", 0).await;
+    assert!(rebuilt.len() == 1 && rebuilt[0].starts_with("n2 "), "{rebuilt:?}");
     for name in ["n1", "n2"] {
         has_books(&town, name, "the primary's rows, and no others, on every copy", "110").await;
     }
@@ -255,4 +266,36 @@ async fn two_primaries_are_refused_and_nothing_of_either_is_changed() {
     std::fs::rename(twin.pgdata(), twin.pgdata().with_extension("away")).unwrap();
     let status = town.healthy("what is left of it").await;
     assert_eq!(primary(&status), "n1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_runs_on_while_what_shows_stands_in_the_way_and_what_cannot_be_looked_at_is_named() {
+    let mut town = Town::without_a_cluster(1).await;
+    let old = Existing::primary(&town.machines[0]).await;
+    old.promoted().await;
+    old.sql(CLUSTER, "create unlogged table guests (n int)").await;
+    let [history, control] =
+        ["pg_wal/00000002.history", "global/pg_control"].map(|name| old.pgdata().join(name));
+    let aside = |path: &std::path::Path| path.with_extension("aside");
+    std::fs::rename(&history, aside(&history)).unwrap();
+    let before = town_postmasters(&[&old]);
+
+    town.machines.iter_mut().for_each(Machine::start);
+    adopt(&town, &["--instances", "1", "--take-over"]).await;
+    let refused = |status: &ClusterStatus| evidence(status, "pg_wal has no whole 00000002.history") == 1;
+    let status = town.until("the missing file is named", refused).await;
+    assert_eq!(evidence(&status, "to know beforehand: n1: it has 1 unlogged relations"), 1, "{status:#?}");
+    assert_eq!(town_postmasters(&[&old]), before, "it was not stopped in vain");
+
+    old.stop();
+    std::fs::rename(&control, aside(&control)).unwrap();
+    let unseen = |status: &ClusterStatus| evidence(status, " cannot be looked at: ") == 1;
+    town.until("the directory that cannot be looked at is named", unseen).await;
+    for path in [&control, &history] {
+        std::fs::rename(aside(path), path).unwrap();
+    }
+    let status = town.healthy("what can be looked at again").await;
+    assert_eq!((primary(&status).as_str(), status.epoch.0), ("n1", 3));
+    let notes = town.told("adoption-note", 0).await;
+    assert!(notes.iter().any(|note| note.starts_with("n1: it has 1 unlogged relations")), "{notes:?}");
 }

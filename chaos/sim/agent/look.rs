@@ -48,6 +48,7 @@ impl World {
             parameters: Some(BTreeMap::new()),
             told_upstream: told_upstream(agent.server.role.as_ref()),
             found: None,
+            unseen: None,
         };
         // A look that began before the promotion ended, and ended after it.
         let outdated = agent.server.promoted && matches!(seen.server, Server::Standby(_));
@@ -223,6 +224,7 @@ impl World {
             doing: agent.known.doing.clone(),
             lease_left_ms: seen.deadline.map(|deadline| millis(deadline.since(clock))),
             found: None,
+            unseen: None,
         }
     }
 

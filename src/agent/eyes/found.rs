@@ -2,7 +2,7 @@
 //! agent's memory first: only a directory that was offered is ever taken in.
 
 use crate::instance::Instance;
-use crate::postgres::{DataDir, Existing};
+use crate::postgres::{self, DataDir, Existing};
 use crate::process::{foremost, leftovers};
 use crate::run::Looked;
 use crate::session::now;
@@ -16,44 +16,65 @@ use std::time::Duration;
 const LOOK_EVERY: Duration = Duration::from_millis(1_000);
 
 impl Instance {
-    pub(super) async fn look_at_found(&self, goal: Option<&Goal>) -> Option<Found> {
+    /// What is told of it, or why nothing can be; absent: there is nothing, or it is not asked for.
+    pub(super) async fn look_at_found(&self, goal: Option<&Goal>) -> Option<Result<Found, String>> {
         let Some(Goal::Adopt { incarnation, .. }) = goal else {
             self.known().found = None;
             return None;
         };
         let kept = self.known().found.clone();
-        let (found, existing) = match kept {
+        let told = kept.as_ref().and_then(|kept| kept.found.as_ref().err()).cloned();
+        let looked = match kept {
             Some(Looked { at, found, .. }) if now().since(at) < LOOK_EVERY => return Some(found),
-            kept => self.examine(kept.map(|kept| kept.existing)).await?,
+            kept => self.examine(kept.and_then(|kept| kept.existing)).await,
         };
-        let offered = self.offer(*incarnation, &found).await;
-        if let Err(error) = offered {
-            tracing::warn!(cluster = %self.config.cluster, "what is to be adopted cannot be written down: {error}");
-            return None;
+        let (found, existing) = match looked {
+            Ok(None) => {
+                self.known().found = None;
+                return None;
+            }
+            Ok(Some((found, existing))) => match self.offer(*incarnation, &found).await {
+                Ok(()) => (Ok(found), Some(existing)),
+                Err(error) => {
+                    (Err(format!("what is to be adopted cannot be written down: {error}")), Some(existing))
+                }
+            },
+            Err(why) => (Err(why), None),
+        };
+        if let Err(why) = &found
+            && told.as_ref() != Some(why)
+        {
+            tracing::warn!(cluster = %self.config.cluster, "what is to be adopted is not offered: {why}");
         }
         self.known().found = Some(Looked { at: now(), found: found.clone(), existing });
         Some(found)
     }
 
-    async fn examine(&self, before: Option<Existing>) -> Option<(Found, Existing)> {
+    /// `None`: there is no data. Why it cannot be told what there is, with the way out: to be corrected by its operator,
+    /// who has no other way to hear of it.
+    async fn examine(&self, before: Option<Existing>) -> Result<Option<(Found, Existing)>, String> {
         // Nobody but its operator changes it meanwhile, and he does as he likes.
         self.known().data = None;
-        match self.server.has_data().await {
-            Ok(DataDir::Postgres { .. }) => {}
-            Ok(DataDir::Missing | DataDir::Empty | DataDir::Foreign { .. }) | Err(_) => return None,
+        let unreadable = |error: postgres::Error| {
+            let pgdata = self.config.pgdata.display();
+            format!(
+                "data directory {pgdata} cannot be looked at: {error}; correct its owner and mode, or its contents"
+            )
+        };
+        match self.server.has_data().await.map_err(unreadable)? {
+            DataDir::Postgres { .. } => {}
+            DataDir::Missing | DataDir::Empty => return Ok(None),
+            DataDir::Foreign { why } => {
+                return Err(format!("{why}; name another pgdata in its node file, or move that away"));
+            }
         }
         let processes = leftovers(&self.config.pgdata);
         let (running, hidden) = match processes {
             Ok(processes) => (foremost(&processes).map(|process| process.pid), None),
             Err(error) => (None, Some(error.to_string())),
         };
-        let existing = match self.server.existing(running.is_some() || hidden.is_some(), before).await {
-            Ok(existing) => existing,
-            Err(error) => {
-                tracing::warn!(cluster = %self.config.cluster, "cannot look at what is to be adopted: {error}");
-                return None;
-            }
-        };
+        let runs = running.is_some() || hidden.is_some();
+        let existing = self.server.existing(runs, before).await.map_err(unreadable)?;
         let known = self.memory();
         let used = known.incarnation != Incarnation(0) || known.sentinel.is_some();
         let used = used.then(|| {
@@ -70,8 +91,9 @@ impl Instance {
             highest: existing.highest,
             refused: hidden.or(used).or_else(|| existing.refused.clone()),
             notes: existing.notes.clone(),
+            timeline: Some(existing.timeline),
         };
-        Some((found, existing))
+        Ok(Some((found, existing)))
     }
 
     /// Written down before it is told, and only of a directory that stands still.
@@ -80,7 +102,8 @@ impl Instance {
             return Ok(());
         }
         let end = found.end.as_ref().map(|(position, _)| *position);
-        let offered = Offered { incarnation, system: found.system, standby: found.standby, end };
+        let offered =
+            Offered { incarnation, system: found.system, standby: found.standby, end, roles: false };
         if self.memory().offered == Some(offered) {
             return Ok(());
         }

@@ -63,6 +63,7 @@ impl Instance {
             stale_coordinators: self.coordinators.stale(),
             lease_left_ms: left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
             found: seen.found.clone(),
+            unseen: seen.unseen.clone(),
         }
     }
 

@@ -102,7 +102,7 @@ impl Instance {
             history,
             sync: sync_shown(raw),
             clients_in: clients != Some(Clients::Out),
-            slots: self.run().slots.clone(),
+            slots: self.run().shown_slots(now()),
             histories_complete,
         }
     }
@@ -150,7 +150,7 @@ impl Instance {
             // What pg_hba.conf says is not known after the agent's restart: then it is written again, the way that
             // the goal has it.
             clients_in: run.clients.map_or(!confirmed, |clients| clients == Clients::In),
-            slots: run.slots,
+            slots: run.shown_slots(now()),
             roles_ready: run.roles_ready,
             beaten: run.beaten.is_some_and(|(epoch, _)| epoch.0 == primary.timeline.0),
         }

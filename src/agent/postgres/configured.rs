@@ -5,10 +5,11 @@
 
 use super::error::{Error, Result};
 use super::files::text;
+use super::setting_line::setting;
 use super::settings::{AUTO, FILE};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// As deep as PostgreSQL follows includes.
 const DEEPEST: u32 = 10;
@@ -29,8 +30,9 @@ impl Configured {
     /// A file that is there and cannot be read.
     pub(super) fn read(dir: &Path) -> Result<Self> {
         let mut found = Self::default();
-        follow(&dir.join("postgresql.conf"), 0, &mut found.files)?;
-        follow(&dir.join(AUTO), DEEPEST, &mut found.auto)?;
+        let ours = dir.join(FILE);
+        follow(&dir.join("postgresql.conf"), &ours, 0, &mut found.files)?;
+        follow(&dir.join(AUTO), &ours, 0, &mut found.auto)?;
         Ok(found)
     }
 
@@ -46,19 +48,21 @@ impl Configured {
     }
 }
 
-fn follow(path: &Path, depth: u32, found: &mut BTreeMap<String, String>) -> Result<()> {
+/// Takes in one file and what it includes. `ours`: the file that is not the operator's, wherever it is included from.
+fn follow(path: &Path, ours: &Path, depth: u32, found: &mut BTreeMap<String, String>) -> Result<()> {
+    if path == ours || depth > DEEPEST {
+        return Ok(());
+    }
     let Some(contents) = text(path)? else { return Ok(()) };
     let beside = path.parent().unwrap_or(Path::new("/"));
     for (key, value) in contents.lines().filter_map(setting) {
         match key.as_str() {
-            "include" | "include_if_exists" if value == FILE || depth >= DEEPEST => {}
-            "include" | "include_if_exists" => follow(&beside.join(value), depth + 1, found)?,
-            "include_dir" if depth < DEEPEST => {
+            "include" | "include_if_exists" => follow(&beside.join(value), ours, depth + 1, found)?,
+            "include_dir" => {
                 for file in configuration_files(&beside.join(value))? {
-                    follow(&file, depth + 1, found)?;
+                    follow(&file, ours, depth + 1, found)?;
                 }
             }
-            "include_dir" => {}
             _ => drop(found.insert(key, value)),
         }
     }
@@ -66,7 +70,7 @@ fn follow(path: &Path, depth: u32, found: &mut BTreeMap<String, String>) -> Resu
 }
 
 /// `*.conf`, but for hidden ones, in the order of their names.
-fn configuration_files(dir: &Path) -> Result<Vec<std::path::PathBuf>> {
+fn configuration_files(dir: &Path) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -81,57 +85,9 @@ fn configuration_files(dir: &Path) -> Result<Vec<std::path::PathBuf>> {
     Ok(files)
 }
 
-/// Key and value of a line: `key = value`, `key value`, `key = 'it''s' # why`.
-fn setting(line: &str) -> Option<(String, String)> {
-    let line = line.trim();
-    let end = line.find(|c: char| c == '=' || c == '#' || c.is_whitespace())?;
-    let (key, rest) = line.split_at(end);
-    if key.is_empty() {
-        return None;
-    }
-    let rest = rest.trim_start();
-    let rest = rest.strip_prefix('=').unwrap_or(rest).trim_start();
-    let value = match rest.strip_prefix('\'') {
-        Some(quoted) => unquoted(quoted),
-        None => rest.split(|c: char| c == '#' || c.is_whitespace()).next().unwrap_or_default().to_owned(),
-    };
-    Some((key.to_ascii_lowercase(), value))
-}
-
-/// What stands before the closing quote.
-fn unquoted(text: &str) -> String {
-    let mut value = String::new();
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\'' if chars.peek() == Some(&'\'') => value.extend(chars.next()),
-            '\'' => break,
-            '\\' => value.extend(chars.next()),
-            c => value.push(c),
-        }
-    }
-    value
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_line_is_read_as_postgresql_does() {
-        let read = |line| setting(line).map(|(key, value)| format!("{key}={value}"));
-        for (line, wanted) in [
-            ("work_mem = 4MB # small", Some("work_mem=4MB")),
-            ("Work_Mem '4 MB'", Some("work_mem=4 MB")),
-            ("archive_command='cp ''%p'' /a' # x", Some("archive_command=cp '%p' /a")),
-            ("include_dir 'conf.d'", Some("include_dir=conf.d")),
-            ("port=5433", Some("port=5433")),
-            ("# port = 5433", None),
-            ("", None),
-        ] {
-            assert_eq!(read(line).as_deref(), wanted, "{line}");
-        }
-    }
 
     #[test]
     fn includes_are_followed_and_the_last_word_wins() {
@@ -143,7 +99,8 @@ mod tests {
             "wal_level = replica\nport = 1\ninclude_dir = 'conf.d'\ninclude 'interrex.conf'\n",
         );
         write("conf.d/10.conf", "wal_level = logical\ninclude '../more.conf'\n");
-        write("conf.d/20.conf", "port = 2\n");
+        write("conf.d/20.conf", "  Port 2\n");
+        write("conf.d/interrex.conf", "temp_buffers = 9MB # the operator's, whatever its name\n");
         write("conf.d/.30.conf", "port = 3\n");
         write("more.conf", "work_mem = 1MB\ninclude 'more.conf'\n");
         write("interrex.conf", "port = 4\n");
@@ -151,6 +108,7 @@ mod tests {
         let found = Configured::read(dir.path()).unwrap();
         assert!(found.is("wal_level", &["logical"]), "{found:?}");
         assert_eq!((found.get("port"), found.get("work_mem")), (Some("2"), Some("2MB")));
+        assert_eq!(found.get("temp_buffers"), Some("9MB"));
         assert!(!found.is("work_mem", &["2mb"]), "ALTER SYSTEM is asked for by `get` alone");
     }
 }

@@ -10,6 +10,7 @@ use super::server::{Server, TOOL_PATIENCE};
 use super::settings::{AUTO, Role, SyncText};
 use super::settings_table::{KEYS, table};
 use super::tool::Tool;
+use super::unlogged::{unlogged_in, unlogged_note};
 use super::wal_end::Held;
 use interrex_cluster::ids::SystemId;
 use interrex_cluster::wal::{History, Position, TimelineId};
@@ -43,6 +44,9 @@ pub struct Existing {
     pub refused: Option<String>,
     /// What its operator should know.
     pub notes: Vec<String>,
+    /// The newest timeline that its control file speaks of; known while a server runs, too.
+    pub timeline: TimelineId,
+    unlogged: u64,
     control: ControlData,
     histories: BTreeMap<TimelineId, HistoryFile>,
 }
@@ -51,36 +55,50 @@ impl Server {
     /// Looks at a directory that is not ours. `running`: a server works on it, so its end is not looked for. `before`: what
     /// was seen at the last look; while pg_control is the same no server has run, and WAL is not read once more.
     ///
+    /// All that can be judged while a server runs is judged then: it is stopped only for what fits.
+    ///
     /// # Errors
     /// It cannot be read, or is of another version.
     pub async fn existing(&self, running: bool, before: Option<Existing>) -> Result<Existing> {
         let control = self.control_data().await?;
         let histories = self.histories().await?;
-        let (server, state) = (self.clone(), control.state);
-        let (standby, refused, notes) = blocking(move || {
+        let before = before.filter(|before| before.control == control && before.histories == histories);
+        let (server, state, counted) =
+            (self.clone(), control.state, before.as_ref().map(|before| before.unlogged));
+        let (standby, refused, unlogged, notes) = blocking(move || {
             let dir = &server.layout().pgdata;
-            let standby = ["standby.signal", "recovery.signal"].iter().any(|name| dir.join(name).exists());
+            let standby = is_there(dir, "standby.signal")? || is_there(dir, "recovery.signal")?;
             let configured = Configured::read(dir)?;
             let refused = server.refusal(dir, standby, &configured)?;
             let crashed = !running && !standby && state.is_unclean();
-            Ok((standby, refused, server.notes(dir, crashed, &configured)?))
+            let unlogged = match counted {
+                _ if standby => 0,
+                Some(counted) => counted,
+                None => unlogged_in(dir)?,
+            };
+            let notes = unlogged_note(unlogged).into_iter().chain(server.notes(dir, crashed, &configured)?);
+            Ok((standby, refused, unlogged, notes.collect()))
         })
         .await?;
         let refused = match refused {
             None => self.unreadable().await,
             refused => refused,
         };
-        let same = |before: &Existing| before.control == control && before.histories == histories;
-        let end = match (running, before.filter(same).and_then(|before| before.end)) {
+        let timeline = control.data_timeline();
+        let end = match (running, before.and_then(|before| before.end)) {
             (true, _) => None,
             (false, Some(end)) => Some(end),
             (false, None) => Some(self.existing_end(&control, &histories).await),
         };
-        // Of a standby nothing hangs on it: it is judged again before it follows, and cloned if need be.
-        let unknown = end.as_ref().and_then(|end| end.as_ref().err()).filter(|_| !standby);
-        let refused = refused.or(unknown.cloned());
+        let unknown = ancestry(timeline, &histories).err();
+        let unknown = unknown.or_else(|| end.as_ref().and_then(|end| end.as_ref().err()).cloned());
+        let refused = refused.or(unknown.map(|why| match standby {
+            true => format!("{why}, or move it away (it is cloned then): it may hold what the primary lacks"),
+            false => why,
+        }));
         let highest = histories.keys().chain([&control.timeline]).max().copied().unwrap_or_default();
-        Ok(Existing { system: control.system, standby, end, highest, refused, notes, control, histories })
+        let system = control.system;
+        Ok(Existing { system, standby, end, highest, refused, notes, timeline, unlogged, control, histories })
     }
 
     /// Where it ends; or why that cannot be told.
@@ -95,18 +113,7 @@ impl Server {
             .await
             .map_err(|error| format!("{error}; start it and stop it once, with what started it so far"))?;
         let timeline = position.timeline.max(control.timeline);
-        let line = match histories.get(&timeline) {
-            Some(HistoryFile::Real(line)) => Some(line.clone()),
-            None if timeline == TimelineId(1) => Some(History { timeline, ancestors: Vec::new() }),
-            _ => None,
-        };
-        line.map(|line| (Position { timeline, ..position }, line)).ok_or_else(|| {
-            format!(
-                "it is on timeline {timeline} and pg_wal has no whole {}, which tells where that branched off; restore the \
-                 file from the archive",
-                history_name(timeline)
-            )
-        })
+        Ok((Position { timeline, ..position }, ancestry(timeline, histories)?))
     }
 
     fn refusal(&self, dir: &Path, standby: bool, configured: &Configured) -> Result<Option<String>> {
@@ -235,6 +242,25 @@ impl Server {
         });
         Ok(told.collect())
     }
+}
+
+/// Where a timeline came from, or what is missing to tell.
+fn ancestry(timeline: TimelineId, histories: &BTreeMap<TimelineId, HistoryFile>) -> Result<History, String> {
+    match histories.get(&timeline) {
+        Some(HistoryFile::Real(line)) => Ok(line.clone()),
+        None if timeline == TimelineId(1) => Ok(History { timeline, ancestors: Vec::new() }),
+        Some(HistoryFile::Placeholder | HistoryFile::Damaged(_)) | None => Err(format!(
+            "it is on timeline {timeline} and pg_wal has no whole {}, which tells where that branched off; restore the \
+             file from the archive",
+            history_name(timeline)
+        )),
+    }
+}
+
+/// Whether it is there; one that cannot be looked at is neither there nor missing.
+fn is_there(dir: &Path, name: &str) -> Result<bool> {
+    let path = dir.join(name);
+    path.try_exists().map_err(|e| Error::io("look at", &path, &e))
 }
 
 /// The same value, written otherwise.

@@ -1,7 +1,7 @@
 //! Timeline history files and `standby.signal`: the small files that decide where a recovery goes.
 
 use super::error::{Error, Result};
-use super::files::{blocking, remove_file, replace, sync, text};
+use super::files::{blocking, remove_file, replace, sync, sync_parent, text};
 use super::server::Server;
 use interrex_cluster::wal::{History, TimelineId};
 use std::collections::BTreeMap;
@@ -163,6 +163,19 @@ impl Server {
     pub async fn put_standby_signal(&self) -> Result<()> {
         let server = self.clone();
         blocking(move || server.put_standby_signal_in(&server.layout().pgdata)).await
+    }
+
+    /// Takes `standby.signal` away, for what only a primary's directory can be asked. For a server that is down.
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub async fn take_standby_signal_away(&self) -> Result<()> {
+        let path = self.layout().pgdata.join("standby.signal");
+        blocking(move || {
+            remove_file(&path)?;
+            sync_parent(&path)
+        })
+        .await
     }
 
     pub(super) fn put_standby_signal_in(&self, dir: &Path) -> Result<()> {

@@ -37,11 +37,13 @@ mod scenes;
 mod seal;
 mod server;
 mod session;
+mod setting_line;
 mod settings;
 mod settings_table;
 #[cfg(test)]
 mod testing;
 mod tool;
+mod unlogged;
 mod wal_end;
 mod wal_page;
 mod wal_reader;

@@ -6,7 +6,8 @@ use super::error::{Error, Result};
 use super::files::{blocking, replace, text};
 use super::server::{PATIENCE, Server, TOOL_PATIENCE};
 use super::session::identifier;
-use super::settings::quote;
+use super::setting_line::name_in;
+use super::settings::{AUTO, quote};
 use super::settings_table::KEYS;
 use super::tool::Tool;
 use futures::future::try_join_all;
@@ -18,6 +19,13 @@ use std::fmt::Write as _;
 pub(super) const PARAMETERS: &str = "interrex.parameters.conf";
 /// Where PostgreSQL's own files are, is the node file's to say.
 const PLACES: [&str; 5] = ["data_directory", "config_file", "hba_file", "ident_file", "external_pid_file"];
+/// PostgreSQL keeps its mark on one that was configured and taken back before anybody restarted it: no file sets it, and
+/// the server has its default.
+const PENDING: &str = "select name from pg_settings s where pending_restart
+    and not (source = 'default' and not exists
+        (select from pg_file_settings f where lower(f.name) = lower(s.name)))
+    order by name";
+
 impl Server {
     /// Whether PostgreSQL takes all of them, by its own binary; the running server is not touched.
     ///
@@ -69,6 +77,28 @@ impl Server {
     /// # Errors
     /// The file cannot be written, or the server does not answer.
     pub async fn write_parameters(&self, parameters: &BTreeMap<String, String>) -> Result<bool> {
+        let (changed, stray) = self.put_parameters(parameters, false).await?;
+        for name in &stray {
+            self.ask(&format!("ALTER SYSTEM RESET {}", dotted(name)), PATIENCE).await?;
+        }
+        Ok(changed || !stray.is_empty())
+    }
+
+    /// The same for a server that is down: before each start, for it may be down because of what it had, and nobody asks
+    /// it to reload.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub async fn write_parameters_offline(&self, parameters: &BTreeMap<String, String>) -> Result<()> {
+        self.put_parameters(parameters, true).await.map(|_| ())
+    }
+
+    /// The file, and which of the names ALTER SYSTEM has, too. `drop`: they are taken out.
+    async fn put_parameters(
+        &self,
+        parameters: &BTreeMap<String, String>,
+        drop: bool,
+    ) -> Result<(bool, Vec<String>)> {
         let mut lines =
             String::from("# Written by the Interrex agent: the cluster's parameters (interrex set).\n");
         for (name, value) in parameters {
@@ -76,18 +106,18 @@ impl Server {
         }
         let server = self.clone();
         let names: Vec<String> = parameters.keys().cloned().collect();
-        let (changed, stray) = blocking(move || {
+        blocking(move || {
             let pgdata = &server.layout().pgdata;
             let changed = replace(server.layout(), &pgdata.join(PARAMETERS), lines.as_bytes(), 0o600)?;
-            let auto = text(&pgdata.join("postgresql.auto.conf"))?.unwrap_or_default();
-            let sets = |name: &String| auto.lines().any(|line| key_of(line).as_deref() == Some(name));
-            Ok((changed, names.into_iter().filter(sets).collect::<Vec<_>>()))
+            let auto = text(&pgdata.join(AUTO))?.unwrap_or_default();
+            let sets = |name: &String| auto.lines().any(|line| name_in(line).as_ref() == Some(name));
+            let stray: Vec<String> = names.into_iter().filter(sets).collect();
+            if drop && !stray.is_empty() {
+                server.drop_settings(pgdata, |name| stray.iter().any(|stray| stray == name))?;
+            }
+            Ok((changed, stray))
         })
-        .await?;
-        for name in &stray {
-            self.ask(&format!("ALTER SYSTEM RESET {}", dotted(name)), PATIENCE).await?;
-        }
-        Ok(changed || !stray.is_empty())
+        .await
     }
 
     /// Parameters whose new values wait for a restart.
@@ -95,8 +125,7 @@ impl Server {
     /// # Errors
     /// The server does not answer.
     pub async fn pending_restart(&self) -> Result<Vec<String>> {
-        let sql = "select name from pg_settings where pending_restart order by name";
-        let rows = self.ask(sql, PATIENCE).await?;
+        let rows = self.ask(PENDING, PATIENCE).await?;
         Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
     }
 
@@ -127,12 +156,6 @@ fn first_complaint(said: &str) -> String {
     complaint.unwrap_or_else(|| said.trim().to_owned())
 }
 
-/// The key that a line of a configuration file sets.
-fn key_of(line: &str) -> Option<String> {
-    let key = line.trim_start().split(['=', ' ', '\t']).next()?.trim();
-    (!key.is_empty() && !key.starts_with('#')).then(|| key.to_ascii_lowercase())
-}
-
 /// A name of one or two parts, as a statement wants it.
 fn dotted(name: &str) -> String {
     name.split('.').map(identifier).collect::<Vec<_>>().join(".")
@@ -140,7 +163,7 @@ fn dotted(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{dotted, first_complaint, key_of};
+    use super::{dotted, first_complaint};
 
     #[test]
     fn a_complaint_is_told_in_postgresql_s_own_words() {
@@ -150,9 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_and_names_are_read_as_postgresql_does() {
-        assert_eq!(key_of("Work_Mem='1MB'").as_deref(), Some("work_mem"));
-        assert_eq!(key_of("# work_mem = 1"), None);
+    fn names_are_written_as_a_statement_wants_them() {
         assert_eq!(dotted("auto_explain.log_min_duration"), "\"auto_explain\".\"log_min_duration\"");
     }
 }

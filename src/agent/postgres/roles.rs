@@ -112,13 +112,15 @@ impl Server {
 
     /// Makes the physical slots `names`, and drops slots of ours (`ix_…`) that are not among them or have lost their
     /// WAL (F35). They begin to hold WAL when their standby connects. On a standby, an idle slot that holds WAL is made
-    /// anew: nobody streams from here, so it would hold it for ever.
+    /// anew: nobody streams from here, so it would hold it for ever. A slot in use is left alone; gives those that would
+    /// have to go.
     ///
     /// # Errors
-    /// The server does not answer or refuses; a slot in use is left alone.
-    pub async fn ensure_slots(&self, names: &[String]) -> Result<()> {
+    /// The server does not answer or refuses.
+    pub async fn ensure_slots(&self, names: &[String]) -> Result<Vec<String>> {
         let found = self.ask(SLOTS, PATIENCE).await?;
         let mut there = Vec::new();
+        let mut left = Vec::new();
         for row in &found {
             let field = |i: usize| row.get(i).and_then(Option::as_deref);
             let Some(name) = field(0) else { continue };
@@ -126,13 +128,14 @@ impl Server {
             if useless && field(1) == Some("false") {
                 self.slot_call("pg_drop_replication_slot", name).await?;
             } else {
+                left.extend(useless.then(|| name.to_owned()));
                 there.push(name.to_owned());
             }
         }
         for name in names.iter().filter(|name| !there.contains(name)) {
             self.slot_call("pg_create_physical_replication_slot", name).await?;
         }
-        Ok(())
+        Ok(left)
     }
 
     async fn slot_call(&self, function: &str, name: &str) -> Result<()> {

@@ -9,6 +9,7 @@ use super::layout::REPLICATION;
 use super::parameters::PARAMETERS;
 use super::server::{PATIENCE, Server};
 use super::session::identifier;
+use super::setting_line::{name_in, says_nothing, setting};
 use super::settings_table::{KEYS, table};
 use interrex_cluster::record::Address;
 use std::fmt::Write as _;
@@ -177,10 +178,15 @@ impl Server {
 
     /// Takes our keys out of postgresql.auto.conf of a server that is down.
     pub(super) fn drop_stray_keys(&self, dir: &Path) -> Result<()> {
+        self.drop_settings(dir, |name| KEYS.contains(&name))
+    }
+
+    /// Takes the settings out of postgresql.auto.conf that `goes` names. For a server that is down.
+    pub(super) fn drop_settings(&self, dir: &Path, goes: impl Fn(&str) -> bool) -> Result<()> {
         let path = dir.join(AUTO);
         let Some(before) = text(&path)? else { return Ok(()) };
-        let kept: String =
-            before.lines().filter(|line| ours_in(line).is_none()).map(|l| format!("{l}\n")).collect();
+        let stays = |line: &&str| !name_in(line).is_some_and(|name| goes(&name));
+        let kept: String = before.lines().filter(stays).map(|line| format!("{line}\n")).collect();
         replace(self.layout(), &path, kept.as_bytes(), 0o600).map(|_| ())
     }
 
@@ -252,9 +258,8 @@ pub(super) fn quote(value: &str) -> Result<String> {
 }
 
 fn include_last(before: &str) -> String {
-    let is_ours = |line: &&str| line.trim() == INCLUDE;
-    let means_something = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
-    if before.lines().rfind(means_something).is_some_and(|last| is_ours(&last)) {
+    let is_ours = |line: &&str| setting(line).is_some_and(|(name, value)| name == "include" && value == FILE);
+    if before.lines().rfind(|line| !says_nothing(line)).is_some_and(|last| is_ours(&last)) {
         return before.to_owned();
     }
     let rest: String = before.lines().filter(|line| !is_ours(line)).map(|line| format!("{line}\n")).collect();
@@ -263,15 +268,10 @@ fn include_last(before: &str) -> String {
 
 pub(super) const AUTO: &str = "postgresql.auto.conf";
 
-/// The key of ours that a line of postgresql.auto.conf sets.
-fn ours_in(line: &str) -> Option<&'static str> {
-    let key = line.split(['=', ' ', '\t']).next()?.trim().to_ascii_lowercase();
-    KEYS.iter().find(|ours| **ours == key).copied()
-}
-
+/// The keys of ours that postgresql.auto.conf sets.
 fn stray_keys(dir: &Path) -> Result<Vec<String>> {
     let auto = text(&dir.join(AUTO))?.unwrap_or_default();
-    Ok(auto.lines().map(str::trim_start).filter_map(ours_in).map(str::to_owned).collect())
+    Ok(auto.lines().filter_map(name_in).filter(|name| KEYS.contains(&name.as_str())).collect())
 }
 
 #[cfg(test)]
@@ -305,8 +305,9 @@ mod tests {
         assert_eq!(include_last("a = 1\n"), "a = 1\ninclude 'interrex.conf'\n");
         let twice = "include 'interrex.conf'\nport = 1\n# end\n";
         assert_eq!(include_last(twice), "port = 1\n# end\ninclude 'interrex.conf'\n");
-        let done = "a = 1\ninclude 'interrex.conf'\n# end\n";
-        assert_eq!(include_last(done), done);
+        for done in ["a = 1\ninclude 'interrex.conf'\n# end\n", "  Include = interrex.conf # ours\n"] {
+            assert_eq!(include_last(done), done);
+        }
     }
 
     #[tokio::test]
@@ -320,7 +321,7 @@ mod tests {
         assert!(conf.contains("primary_conninfo = ''") && conf.contains("ANY 1 (\"nobody_"), "{conf}");
 
         let auto = server.layout().pgdata.join(AUTO);
-        fs::write(&auto, "# c\nwork_mem = '1MB'\nprimary_conninfo = 'host=elsewhere'\n").unwrap();
+        fs::write(&auto, "# c\nwork_mem = '1MB'\n  Primary_ConnInfo 'host=elsewhere' # by hand\n").unwrap();
         let written = server.write_settings(&sealed).await.unwrap();
         assert_eq!(written, Written { changed: true, stray: vec!["primary_conninfo".to_owned()] });
         assert_eq!(fs::read_to_string(&auto).unwrap(), "# c\nwork_mem = '1MB'\n");

@@ -5,8 +5,10 @@
 use super::{Done, StepError};
 use crate::identity::Identity;
 use crate::instance::Instance;
+use crate::postgres::ControlState;
 use crate::process::{foremost, leftovers, stop_unguarded};
 use interrex_cluster::ids::Stamp;
+use interrex_cluster::instance::observed::Memory;
 use std::time::Duration;
 
 /// A fast shutdown gets half of it: a busy server has to write its dirty pages. Past it, it is ended all the same.
@@ -46,20 +48,10 @@ impl Instance {
         self.still(stamp)?;
         self.doing(Some("taking in the existing data directory".to_owned()));
         self.server.keep_originals(&self.rooms.own.join(ORIGINALS)).await?;
-        // With the signal in place the roles were made before the agent was interrupted.
-        if !offered.standby && !self.server.has_standby_signal().await? {
-            let there = self.server.make_roles_offline().await?;
-            let name = &self.config.name;
-            let noted = there.iter().map(|role| {
-                format!(
-                    "{name}: role {role} was there; it has the attributes and the password of Interrex now"
-                )
-            });
-            let noted: Vec<String> = noted.collect();
-            for note in &noted {
-                tracing::warn!(cluster = %self.config.cluster, "{note}");
-            }
-            self.known().proofs.noted = noted;
+        let signal = self.server.has_standby_signal().await?;
+        let made = offered.standby || (offered.roles && signal);
+        if !made {
+            self.make_roles(signal).await?;
         }
         // Whatever the goal is by now: the roles are there, and nothing may start it as a primary any more.
         self.server.put_standby_signal().await?;
@@ -91,6 +83,41 @@ impl Instance {
         }
         tracing::info!(cluster = %self.config.cluster, system = %found, "the existing data directory was taken in");
         Ok(())
+    }
+
+    /// Into a primary's directory, before it becomes a standby's: afterwards nobody can, and its agent could never log in.
+    /// That they are there stands in the agent's memory: anybody may have put a `standby.signal` into the directory since
+    /// it was offered. `signal`: somebody did.
+    async fn make_roles(&self, signal: bool) -> Done {
+        if signal {
+            let state = self.server.control_data().await?.state;
+            let pgdata = self.config.pgdata.display();
+            if matches!(state, ControlState::ShutDownInRecovery | ControlState::InArchiveRecovery) {
+                return Err(StepError::NotYet(format!(
+                    "{pgdata} was offered as the directory of a primary, and was started as a standby since, where no role \
+                     can be made; remove its standby.signal, start it and stop it once, with what started it so far"
+                )));
+            }
+            // Nobody started it since. Should this end here, the directory is again what was offered.
+            tracing::warn!(cluster = %self.config.cluster, "standby.signal was put into {pgdata} after it was offered");
+            self.server.take_standby_signal_away().await?;
+        }
+        let there = self.server.make_roles_offline().await?;
+        let name = &self.config.name;
+        let noted = there.iter().map(|role| {
+            format!("{name}: role {role} was there; it has the attributes and the password of Interrex now")
+        });
+        let noted: Vec<String> = noted.collect();
+        for note in &noted {
+            tracing::warn!(cluster = %self.config.cluster, "{note}");
+        }
+        self.known().proofs.noted = noted;
+        let made = |memory: &mut Memory| {
+            if let Some(offered) = &mut memory.offered {
+                offered.roles = true;
+            }
+        };
+        Ok(self.remember(made).await?)
     }
 
     /// Whatever else started the directory must not write beside us.

@@ -4,6 +4,7 @@
 use super::Done;
 use crate::instance::Instance;
 use crate::postgres::{Role, Rule, SyncText};
+use crate::session::now;
 use interrex_cluster::goal::{PrimaryGoal, SyncSetting};
 use interrex_cluster::ids::{Revision, Stamp};
 use std::time::Duration;
@@ -63,8 +64,8 @@ impl Instance {
 
     /// Slots, and the roles that every copy then has.
     pub(super) async fn serve_standbys(&self, goal: &PrimaryGoal) -> Done {
-        self.server.ensure_slots(&goal.slots).await?;
-        self.run().slots = goal.slots.iter().cloned().collect();
+        let left = self.server.ensure_slots(&goal.slots).await?;
+        self.run().made_slots(&goal.slots, left, now());
         let ready = self.run().roles_ready;
         if !ready {
             self.server.ensure_roles(&self.config.cluster).await?;

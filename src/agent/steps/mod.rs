@@ -25,6 +25,7 @@ use interrex_cluster::goal::{Goal, PrimaryGoal, StampedGoal, StandbyGoal};
 use interrex_cluster::ids::Stamp;
 use interrex_cluster::instance::next_step::Step;
 use interrex_cluster::wal::{History, Position};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub(crate) use stop::stop_for_good;
@@ -75,9 +76,11 @@ impl Instance {
             (Step::StopFound, _) => self.stop_found(stamp).await,
             (Step::TakeIn, _) => self.take_in(stamp).await,
             (Step::StartAsStandby { follow: true }, Goal::Standby(goal)) => {
-                self.start(stamp, Some(goal), goal.line.as_ref()).await
+                self.start(stamp, Some(goal), goal.line.as_ref(), Some(&goal.parameters)).await
             }
-            (Step::StartAsStandby { .. }, goal) => self.start(stamp, None, line_of(goal)).await,
+            (Step::StartAsStandby { .. }, goal) => {
+                self.start(stamp, None, line_of(goal), parameters_of(goal)).await
+            }
             (Step::Seal { epoch }, goal) => self.seal(stamp, *epoch, line_of(goal), ended(goal)).await,
             (Step::ScanEnd { epoch, stopped }, goal) => {
                 self.scan_end(stamp, *epoch, *stopped, line_of(goal)).await
@@ -115,6 +118,19 @@ fn line_of(goal: &Goal) -> Option<&History> {
         Goal::Standby(goal) => goal.line.as_ref(),
         Goal::Sealed { line, .. } | Goal::Stopped { line, .. } => line.as_ref(),
         Goal::Await { .. } | Goal::Bootstrap | Goal::Adopt { .. } => None,
+    }
+}
+
+/// The cluster's parameters, where a goal has them.
+fn parameters_of(goal: &Goal) -> Option<&BTreeMap<String, String>> {
+    match goal {
+        Goal::Primary(goal) => Some(&goal.parameters),
+        Goal::Standby(goal) => Some(&goal.parameters),
+        Goal::Sealed { .. }
+        | Goal::Stopped { .. }
+        | Goal::Await { .. }
+        | Goal::Bootstrap
+        | Goal::Adopt { .. } => None,
     }
 }
 

@@ -4,6 +4,7 @@ use super::configure::text;
 use super::{Done, StepError};
 use crate::instance::Instance;
 use crate::postgres::{Clients, HistoryFile, Role, cut_to};
+use crate::session::now;
 use interrex_cluster::goal::PrimaryGoal;
 use interrex_cluster::ids::Stamp;
 use interrex_cluster::instance::next_step::Stop;
@@ -34,7 +35,7 @@ impl Instance {
             Ok::<_, StepError>(())
         };
         let slots = async { Ok::<_, StepError>(self.server.ensure_slots(&goal.slots).await?) };
-        tokio::try_join!(files, slots)?;
+        let ((), left) = tokio::try_join!(files, slots)?;
         // A fresh connection that shows the rule was made by a postmaster that had read pg_hba.conf, too: whoever is
         // there now came before, and nobody comes after.
         self.shown("synchronous_standby_names", |shown| sync.is_shown_by(shown)).await?;
@@ -43,7 +44,7 @@ impl Instance {
         run.role = Some(role);
         run.upstream = None;
         run.clients = Some(Clients::Out);
-        run.slots = goal.slots.iter().cloned().collect();
+        run.made_slots(&goal.slots, left, now());
         Ok(())
     }
 

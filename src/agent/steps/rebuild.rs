@@ -10,7 +10,6 @@ use interrex_cluster::goal::StandbyGoal;
 use interrex_cluster::ids::{Incarnation, Stamp};
 use interrex_cluster::instance::observed::{Memory, Sentinel};
 use interrex_cluster::report::{Need, Rebuild};
-use interrex_cluster::wal::History;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -42,7 +41,7 @@ impl Instance {
                 Rewindable::Yes => return Ok(()),
                 Rewindable::Never(why) => self.known().unrewindable = Some((incarnation, why)),
                 Rewindable::AfterACleanStop => {
-                    self.end_cleanly(stamp, incarnation, goal.line.as_ref()).await?;
+                    self.end_cleanly(stamp, goal, incarnation).await?;
                     if self.server.may_be_rewound(goal.system).await? == Rewindable::Yes {
                         return Ok(());
                     }
@@ -62,9 +61,9 @@ impl Instance {
         Some(Need { rebuild: Rebuild::Clone, incarnation, why: why.clone() })
     }
 
-    async fn end_cleanly(&self, stamp: Stamp, incarnation: Incarnation, line: Option<&History>) -> Done {
+    async fn end_cleanly(&self, stamp: Stamp, goal: &StandbyGoal, incarnation: Incarnation) -> Done {
         self.doing(Some("ending the copy cleanly, to rewind it".to_owned()));
-        self.start(stamp, None, line).await?;
+        self.start(stamp, None, goal.line.as_ref(), Some(&goal.parameters)).await?;
         let Some(running) = self.running() else { return Ok(()) };
         let up = async {
             while self.server.in_recovery().await.is_err() {

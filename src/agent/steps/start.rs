@@ -10,6 +10,7 @@ use crate::session::now;
 use interrex_cluster::goal::StandbyGoal;
 use interrex_cluster::ids::Stamp;
 use interrex_cluster::wal::{History, TimelineId};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -17,12 +18,14 @@ use std::time::Duration;
 const STRANGERS_WITHIN: Duration = Duration::from_secs(10);
 
 impl Instance {
-    /// Starts it, following `goal`'s upstream or receiving from nobody. `line`: the ancestry that the goal speaks of.
+    /// Starts it, following `goal`'s upstream or receiving from nobody. `line`: the ancestry that the goal speaks of;
+    /// `parameters`: the cluster's, where the goal has them.
     pub(super) async fn start(
         &self,
         stamp: Stamp,
         goal: Option<&StandbyGoal>,
         line: Option<&History>,
+        parameters: Option<&BTreeMap<String, String>>,
     ) -> Done {
         self.not_in_a_hurry()?;
         self.end_strangers().await?;
@@ -30,6 +33,9 @@ impl Instance {
         // Who follows may be read from; who may be promoted next lets clients in when it has.
         let clients = if goal.is_some() { Clients::In } else { Clients::Out };
         self.write_role(&role).await?;
+        if let Some(parameters) = parameters {
+            self.server.write_parameters_offline(parameters).await?;
+        }
         self.server.write_hba(clients).await?;
         self.server.put_standby_signal().await?;
         let control = self.server.control_data().await?;

@@ -33,6 +33,7 @@ impl Wire for Report {
             failing: self.failing.as_ref().map(Wire::to_pb),
             found: self.found.as_ref().map(Wire::to_pb),
             stale_coordinators: self.stale_coordinators.clone(),
+            unseen: self.unseen.clone(),
         }
     }
 
@@ -55,6 +56,7 @@ impl Wire for Report {
             failing: maybe(pb.failing, "failing")?,
             found: maybe(pb.found, "found")?,
             stale_coordinators: pb.stale_coordinators,
+            unseen: pb.unseen,
         })
     }
 }
@@ -72,6 +74,7 @@ impl Wire for Found {
             highest: self.highest.0,
             refused: self.refused.clone(),
             notes: self.notes.clone(),
+            timeline: self.timeline.map(|timeline| timeline.0),
         }
     }
 
@@ -89,6 +92,7 @@ impl Wire for Found {
             highest: TimelineId(pb.highest),
             refused: pb.refused,
             notes: pb.notes,
+            timeline: pb.timeline.map(TimelineId),
         })
     }
 }

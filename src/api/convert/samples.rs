@@ -595,6 +595,7 @@ fn found() -> Found {
         highest: TimelineId(9),
         refused: None,
         notes: vec!["port = 5433 gives way to 5432".to_owned()],
+        timeline: Some(TimelineId(9)),
     }
 }
 
@@ -634,12 +635,14 @@ pub(crate) fn reports() -> Vec<Report> {
         doubt: Some("it was rolled back".to_owned()),
         failing: Some(Failing { times: 3, clones: 1, lines: vec!["FATAL:  no".to_owned()] }),
         found: Some(found()),
+        unseen: Some("cannot list /data: denied".to_owned()),
     };
     let running = Found {
         running: Some(123),
         end: None,
         refused: Some("there is no postgresql.conf in it".to_owned()),
         notes: Vec::new(),
+        timeline: None,
         ..found()
     };
     let blank = Report {
@@ -656,6 +659,7 @@ pub(crate) fn reports() -> Vec<Report> {
         doubt: None,
         failing: None,
         found: None,
+        unseen: None,
         ..full(Server::NoData)
     };
     let other = Report { found: Some(running), ..full(Server::NoData) };

@@ -65,7 +65,10 @@ pub(super) fn next(goal: &StandbyGoal, seen: &Observed, now: Instant) -> Step {
         Server::Starting | Server::Silent { .. } | Server::Standby(_) if seen.promotion_marked() => {
             Step::stop("it was told to promote in an older epoch and may still do so")
         }
-        Server::Standby(_) if goal.restart.is_some() && seen.proofs.restarted != goal.restart => {
+        // Also of one that answers nobody, which is what restarts are asked for.
+        Server::Standby(_) | Server::Silent { .. }
+            if goal.restart.is_some() && seen.proofs.restarted != goal.restart =>
+        {
             Step::stop("a restart was asked for")
         }
         Server::Starting if stranded(goal, seen) => Step::stop(format!(

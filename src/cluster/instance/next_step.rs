@@ -192,7 +192,12 @@ fn offered(stop: bool, seen: &Observed) -> Step {
             "a server of Interrex runs on the directory that is to be adopted; begin with another data_dir",
         );
     }
+    if let Some(why) = &seen.unseen {
+        return Step::refuse(why.clone());
+    }
     match &seen.found {
+        // What it refuses while it runs was there before it was decided to stop it, or came since: either way it runs on.
+        Some(Found { running: Some(_), refused: Some(why), .. }) => Step::refuse(why.clone()),
         Some(found) if found.running.is_some() && stop => Step::StopFound,
         Some(found) if found.running.is_some() => {
             Step::wait("the operator: the PostgreSQL that runs is left alone")

@@ -46,6 +46,8 @@ pub struct Observed {
     pub told_upstream: Upstream,
     /// The data directory that was there before Interrex; absent: there is none, or it was not looked at.
     pub found: Option<Found>,
+    /// Why that directory could not be looked at; absent: it was, or is not asked for.
+    pub unseen: Option<String>,
 }
 
 /// A server that ends by itself while it is starting, again and again.
@@ -101,6 +103,9 @@ pub struct Offered {
     pub standby: bool,
     /// Where its WAL ended; absent: its files did not tell.
     pub end: Option<Position>,
+    /// The roles of Interrex were made in it.
+    #[serde(default)]
+    pub roles: bool,
 }
 
 /// A deed that makes a directory unusable until it is finished.

@@ -142,6 +142,7 @@ fn seen(server: Server) -> Observed {
         patience: None,
         told_upstream: Upstream::Nobody,
         found: None,
+        unseen: None,
     }
 }
 
@@ -691,6 +692,16 @@ mod first {
     }
 }
 
+#[test]
+fn a_restart_is_for_a_standby_that_answers_nobody_too_and_is_done_once() {
+    let restart = Some(Revision(41));
+    let goal = Goal::Standby(StandbyGoal { restart, ..standby_goal() });
+    let hung = seen(Server::Silent { since: Duration::from_secs(1) });
+    assert_stops(&step(&goal, &hung), Stop::Fast, "a restart was asked for");
+    let proofs = Proofs { restarted: restart, ..Proofs::default() };
+    assert_waits(&step(&goal, &Observed { proofs, told_upstream: follows_n1(), ..hung }), "not answered");
+}
+
 mod adopted {
     use super::*;
     use crate::instance::observed::Offered;
@@ -705,6 +716,7 @@ mod adopted {
             highest: TimelineId(1),
             refused: None,
             notes: Vec::new(),
+            timeline: Some(TimelineId(1)),
         }
     }
 
@@ -715,7 +727,8 @@ mod adopted {
 
     /// Offered as incarnation 1, and not taken in yet.
     fn offered() -> Observed {
-        let offered = Offered { incarnation: Incarnation(1), system: SYSTEM, standby: true, end: None };
+        let offered =
+            Offered { incarnation: Incarnation(1), system: SYSTEM, standby: true, end: None, roles: false };
         let memory = Memory { offered: Some(offered), ..Memory::default() };
         Observed { data: Data::Offered(SYSTEM), memory, ..seen(Server::Gone) }
     }
@@ -730,6 +743,11 @@ mod adopted {
         assert_eq!(step(&goal(true), &running), Step::StopFound);
         let refused = looked(Found { refused: Some("no pg_hba.conf".to_owned()), ..found() });
         assert!(matches!(step(&goal(true), &refused), Step::Refuse { .. }));
+        let runs_on = looked(Found { running: Some(123), refused: Some("no history".to_owned()), ..found() });
+        assert!(matches!(step(&goal(true), &runs_on), Step::Refuse { .. }), "it is not stopped in vain");
+        let unseen =
+            Observed { unseen: Some("cannot list /data".to_owned()), found: None, ..looked(found()) };
+        assert!(matches!(step(&goal(true), &unseen), Step::Refuse { .. }), "the reason reaches the operator");
         let empty = Observed { data: Data::Missing, found: None, ..looked(found()) };
         assert_waits(&step(&goal(true), &empty), "all instances");
     }

@@ -1,7 +1,7 @@
 //! How an existing PostgreSQL becomes a cluster: every instance says what it holds, and only when all of it fits together
 //! is anything touched. What does not fit is told with the way out, and waits for the operator.
 
-use super::Advance;
+use super::{Advance, ahead};
 use crate::command::{Adopted, Command};
 use crate::ids::{Epoch, InstanceName};
 use crate::problem::{Wait, list};
@@ -14,16 +14,19 @@ use std::collections::BTreeSet;
 struct Holdings<'a> {
     found: Vec<(&'a InstanceName, &'a Found)>,
     empty: u32,
+    /// Whose directory could not be looked at, and why.
+    unseen: Vec<(&'a InstanceName, &'a str)>,
 }
 
 fn holdings<'a>(view: &'a View<'_>) -> Holdings<'a> {
-    let mut all = Holdings { found: Vec::new(), empty: 0 };
+    let mut all = Holdings { found: Vec::new(), empty: 0, unseen: Vec::new() };
     for name in view.record.instances.keys() {
         let Some(report) = view.fresh(name) else { continue };
-        match (&report.found, &report.server) {
-            (Some(found), _) => all.found.push((name, found)),
-            (None, Server::NoData) => all.empty += 1,
-            (None, _) => {}
+        match (&report.found, &report.unseen, &report.server) {
+            (_, Some(why), _) => all.unseen.push((name, why)),
+            (Some(found), None, _) => all.found.push((name, found)),
+            (None, None, Server::NoData) => all.empty += 1,
+            (None, None, _) => {}
         }
     }
     all
@@ -51,10 +54,14 @@ pub fn refusals(view: &View<'_>) -> Vec<String> {
     let all = holdings(view);
     let refused =
         |(name, found): &(&InstanceName, &Found)| found.refused.as_ref().map(|why| format!("{name}: {why}"));
-    let mut refusals: Vec<String> = all.found.iter().filter_map(refused).collect();
+    let mut refusals: Vec<String> = all.unseen.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+    refusals.extend(all.found.iter().filter_map(refused));
     refusals.extend(strangers(&all));
     refusals.extend(majors(view));
     let primaries = all.primaries();
+    if let [primary] = primaries[..] {
+        refusals.extend(all.found.iter().filter_map(|copy| ahead::refusal(primary, *copy)));
+    }
     if primaries.len() > 1 {
         let names: Vec<InstanceName> = primaries.iter().map(|(name, _)| (*name).clone()).collect();
         refusals.push(format!(
@@ -81,7 +88,30 @@ pub fn refusals(view: &View<'_>) -> Vec<String> {
             ))
         }));
     }
+    if !refusals.is_empty() {
+        refusals.extend(stopped_in_vain(&all, adoption));
+    }
     refusals
+}
+
+/// Servers that were stopped before something showed that stands in the way: some of it shows only then.
+fn stopped_in_vain<'a>(all: &'a Holdings<'_>, adoption: &'a Adoption) -> impl Iterator<Item = String> + 'a {
+    let stopped =
+        all.found.iter().filter(|(name, found)| found.running.is_none() && adoption.stop.contains(*name));
+    stopped.map(|(name, _)| {
+        format!(
+            "{name}: its PostgreSQL was stopped to be taken in, and stays down until this is put right; to run it \
+             meanwhile, stop the interrex node of {name} first, then start it with what started it before"
+        )
+    })
+}
+
+/// What the operator should know before it is taken in, as far as it is known: told beside what stands in the way.
+pub fn beforehand(view: &View<'_>) -> Vec<String> {
+    let told = |(name, found): &(&InstanceName, &Found)| {
+        found.notes.iter().map(|note| format!("to know beforehand: {name}: {note}")).collect::<Vec<_>>()
+    };
+    holdings(view).found.iter().flat_map(told).collect()
 }
 
 fn strangers(all: &Holdings<'_>) -> Option<String> {
@@ -133,6 +163,7 @@ fn adopted(all: &Holdings<'_>) -> Option<Adopted> {
     let notes = |(name, found): &(&InstanceName, &Found)| {
         found.notes.iter().map(|note| format!("{name}: {note}")).collect::<Vec<_>>()
     };
+    let left = |copy: &(&InstanceName, &Found)| ahead::left_behind((instance, primary), *copy);
     Some(Adopted {
         epoch: Epoch(highest.0.checked_add(1)?),
         instance: instance.clone(),
@@ -140,6 +171,6 @@ fn adopted(all: &Holdings<'_>) -> Option<Adopted> {
         position,
         line,
         copies: others.map(|(name, _)| (*name).clone()).collect::<BTreeSet<_>>(),
-        notes: all.found.iter().flat_map(notes).collect(),
+        notes: all.found.iter().flat_map(notes).chain(all.found.iter().filter_map(left)).collect(),
     })
 }

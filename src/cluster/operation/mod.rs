@@ -2,6 +2,7 @@
 //! none yet. An operation keeps no state of its own: how far it has come stands in the record.
 
 pub mod adopt;
+mod ahead;
 pub mod bootstrap;
 pub mod failover;
 mod fetch;

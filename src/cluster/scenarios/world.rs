@@ -81,6 +81,10 @@ impl World {
             ["anew"] => *self = World::default(),
             ["create", rest @ ..] => return self.create(rest),
             ["found", who, rest @ ..] => self.found(&name(who), rest),
+            ["unseen", who, why @ ..] => self.edit(&name(who), |report| {
+                report.found = None;
+                report.unseen = Some(why.join(" "));
+            }),
             ["register", rest @ ..] => return self.register(rest),
             ["wait", ms] => self.now = Instant(self.now.0 + ms.parse::<u64>().unwrap()),
             ["hear", who @ ..] => self.hear(who),
@@ -350,7 +354,9 @@ impl World {
             system: arg(words, "system").map_or(SYSTEM, |s| SystemId(s.parse().unwrap())),
             standby: words.contains(&"standby"),
             running,
-            end: running.is_none().then_some((Position { timeline, lsn }, history)),
+            end: (running.is_none() && !words.contains(&"endless"))
+                .then_some((Position { timeline, lsn }, history)),
+            timeline: Some(timeline),
             highest: arg(words, "highest").map_or(timeline, |t| TimelineId(t.parse().unwrap())),
             refused: words.iter().position(|word| *word == "refused").map(|at| words[at + 1..].join(" ")),
             notes: arg(words, "note").map(|note| note.replace('_', " ")).into_iter().collect(),
@@ -358,6 +364,7 @@ impl World {
         self.edit(who, |report| {
             report.server = Server::Stopped { system: SystemId(0), exit: None };
             report.found = Some(found);
+            report.unseen = None;
         });
     }
 
