@@ -119,3 +119,41 @@ async fn a_copy_is_made_anew_and_an_instance_leaves_for_good() {
     town.healthy("two instances").await;
     drop(writer);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_roll_out_ends_at_a_standby_that_does_not_come_up_and_a_hung_one_is_restarted() {
+    let town = Town::up().await;
+    let before = town.status().await.expect("a healthy cluster answers");
+    let set = town.ctl(&["set", "demo", "shared_preload_libraries=no_such_library"]).await;
+    assert_eq!(set.code, 0, "PostgreSQL says so only when it starts: {set:?}");
+    town.until("the restart to be shown as pending", |s| {
+        s.instances.iter().all(|i| i.pending_restart == ["shared_preload_libraries"])
+    })
+    .await;
+    let ended = town.ctl(&["restart", "demo", "--pending"]).await;
+    assert_eq!((ended.code, ended.err.lines().count()), (1, 1), "{ended:?}");
+    for words in
+        ["does not start again: ", "no_such_library", "left as they are: ", "set demo shared_preload"]
+    {
+        assert!(ended.err.contains(words), "{words}: {ended:?}");
+    }
+    let now = town.status().await.expect("the cluster goes on");
+    assert_eq!((now.epoch, primary(&now)), (before.epoch, primary(&before)));
+
+    let set = town.ctl(&["set", "demo", "shared_preload_libraries="]).await;
+    assert_eq!(set.code, 0, "{set:?}");
+    let well = town
+        .until("the standby to start with what it had before", |s| {
+            healthy(s) && s.instances.iter().all(|i| i.pending_restart.is_empty())
+        })
+        .await;
+    let standby = if primary(&well) == "n1" { "n2" } else { "n1" };
+    assert_eq!(instance(&well, standby).incarnation, instance(&before, standby).incarnation, "not cloned");
+
+    let machine = town.machines.iter().find(|machine| machine.name == standby).expect("three machines");
+    let hung = machine.postmaster().expect("PostgreSQL runs");
+    hung.signal(rustix::process::Signal::STOP);
+    let restarted = town.ctl(&["restart", "demo", standby]).await;
+    assert_eq!(restarted.code, 0, "{restarted:?}");
+    town.healthy("the cluster with a standby that hung").await;
+}
