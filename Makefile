@@ -40,8 +40,8 @@ fix:
 	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 	$(CARGO) fmt --all
 
-# All figures of the README in one run; .ci/bench says what RUNS, PAIRS, OUT and PEER_RUNS do. PEER=patroni measures
-# Patroni beside it.
+# All figures of the README in one run; .ci/bench says what RUNS, PAIRS, RESTS, OUT and PEER_RUNS do. PEER=patroni
+# measures Patroni beside it.
 bench: setup
 	$(CARGO) build --release --bins
 	.ci/bench $(if $(PEER),--peer $(PEER))

@@ -37,6 +37,13 @@ fn a_killed_primary_s_machine_costs_no_acknowledged_write_and_the_report_says_so
         "node, guard, postmaster and backends: {report}"
     );
     assert_eq!(report["raft_leader_killed"], true, "{report}");
+    for number in ["unknown", "rejoined_ms"] {
+        assert!(report[number].is_u64(), "{number}: {report}");
+    }
+    let outage = report["outage_ms"].as_u64().unwrap();
+    let parts = ["detect_ms", "seal_ms", "elect_ms", "promote_ms"];
+    let before_it_opened: u64 = parts.iter().filter_map(|part| report["phases"][part].as_u64()).sum();
+    assert!(outage > 0 && outage + 50 >= before_it_opened, "writes stood still before it was open: {report}");
     assert_ne!(report["old_primary"], report["new_primary"], "{report}");
     assert!(report["timelines"].as_object().unwrap().values().all(|t| *t == report["epoch"]), "{report}");
     for phase in ["detect_ms", "seal_ms", "elect_ms", "promote_ms", "first_commit_ms"] {
@@ -81,6 +88,50 @@ fn an_interrupt_while_the_cluster_comes_up_leaves_nothing() {
     signal(&demo, Signal::INT);
     assert_eq!(demo.wait().unwrap().code(), Some(130));
     scene.nothing_is_left(&left);
+}
+
+#[test]
+fn an_interrupt_of_a_healthy_cluster_leaves_nothing() {
+    let scene = Scene::new();
+    let mut demo = scene.start(&[]);
+    let mut told = BufReader::new(demo.stdout.take().unwrap());
+    hear(&mut told, "q quit");
+    let left = scene.look();
+    signal(&demo, Signal::INT);
+    assert_eq!(demo.wait().unwrap().code(), Some(130));
+    scene.nothing_is_left(&left);
+}
+
+#[test]
+fn an_acknowledged_row_that_is_gone_is_a_loss_and_no_success() {
+    let scene = Scene::new();
+    let mut demo = scene.start(&[]);
+    let (mut keys, mut told) = (demo.stdin.take().unwrap(), BufReader::new(demo.stdout.take().unwrap()));
+    let connect = hear(&mut told, "connect ");
+    let connect = connect.split_whitespace().nth(1).unwrap();
+    hear(&mut told, "q quit");
+    until("a first row to take away", || sql(connect, "delete from ledger where id = 1") == "DELETE 1");
+    writeln!(keys, "q").unwrap();
+    hear(&mut told, ", 1 lost");
+    assert_eq!(demo.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn without_postgresql_one_line_says_what_to_install_and_nothing_is_made() {
+    let scene = Scene::new();
+    let hidden = "mount -t tmpfs tmpfs /usr/lib/postgresql && exec \"$0\" demo";
+    let mut demo = Command::new("/usr/bin/unshare");
+    demo.args(["--mount", "/bin/sh", "-c", hidden, env!("CARGO_BIN_EXE_interrex")]);
+    let output = demo.env("TMPDIR", &scene.dir).env("PATH", "/usr/bin:/bin").output();
+    let Some(output) = output.ok().filter(|output| output.status.code() != Some(32)) else {
+        eprintln!("skipped: only root can hide a directory, and not in every container");
+        return;
+    };
+    let told = String::from_utf8_lossy(&output.stderr);
+    let line = "interrex: PostgreSQL's server programs are not on this machine; install them (Debian, Ubuntu: \
+                apt-get install postgresql)\n";
+    assert_eq!((output.status.code(), &*told, &*output.stdout), (Some(1), line, &b""[..]));
+    assert!(scene.is_empty());
 }
 
 #[test]
@@ -248,15 +299,21 @@ fn signal(demo: &Child, signal: Signal) {
     kill_process(Pid::from_child(demo), signal).unwrap();
 }
 
-/// Reads on until a line holds `text`.
-fn hear(told: &mut BufReader<ChildStdout>, text: &str) {
+/// What psql says of a statement; empty where it has nothing but a complaint.
+fn sql(connect: &str, statement: &str) -> String {
+    let output = Command::new("psql").args(["-X", "-c", statement, connect]).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// Reads on until a line holds `text`, and gives that line.
+fn hear(told: &mut BufReader<ChildStdout>, text: &str) -> String {
     let mut all = String::new();
     loop {
         let mut line = String::new();
         let count = told.read_line(&mut line).unwrap();
         assert!(count > 0, "the demo ended before it said '{text}': {all}");
         if line.contains(text) {
-            return;
+            return line;
         }
         all.push_str(&line);
     }

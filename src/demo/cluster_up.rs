@@ -131,6 +131,12 @@ impl Cluster {
         }
     }
 
+    /// Nothing automatic begins from here on.
+    pub(crate) async fn pause(&self) -> anyhow::Result<()> {
+        self.client.set_paused(&self.name, true).await.context("pause the cluster")?;
+        Ok(())
+    }
+
     /// Everything that happened so far, oldest first.
     pub(crate) async fn events(&self) -> anyhow::Result<Vec<Event>> {
         let request = EventsRequest { cluster: Some(self.name.clone()), after: 0, follow: false };

@@ -9,6 +9,7 @@ mod bad_input;
 mod bootstrap;
 mod coordinator_leader_kill;
 mod coordinators_change;
+mod coordinators_gone;
 mod coordinators_of_five;
 mod coordinators_recover;
 mod everything_killed;

@@ -15,8 +15,9 @@ use crate::voice::Voice;
 
 const WHOLE: Duration = Duration::from_secs(60);
 const REST: Duration = Duration::from_secs(60);
-/// What follows the start, as snapshots do, has come to its end when nothing was written for so long.
-const CALM: Duration = Duration::from_secs(3);
+/// What follows the start has come to its end when nothing was written for so long: agents keep the highest position
+/// that they saw every ten seconds at most.
+const CALM: Duration = Duration::from_secs(12);
 const CALMING: Duration = Duration::from_secs(60);
 
 /// One minute.

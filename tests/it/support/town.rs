@@ -92,6 +92,18 @@ impl Town {
         .await
     }
 
+    /// Two machines with PostgreSQL and an agent, and n3, the only coordinator; nothing runs.
+    pub(crate) async fn of_two_agents_and_a_coordinator() -> Self {
+        Self::with(&["n1", "n2", "n3"], |machine, all, password| {
+            let [.., leads] = all else { unreachable!("three machines") };
+            match machine.name == leads.name {
+                true => coordinator_file(machine, [machine]) + &cluster_block(2, password),
+                false => agent_file(machine, leads) + &instance_block(machine),
+            }
+        })
+        .await
+    }
+
     /// Three machines that speak TLS, and the authority of their certificates; nothing runs. The town's own client is
     /// an operator with a certificate.
     pub(crate) async fn secured() -> (Self, Authority) {
@@ -333,32 +345,52 @@ members = {{ {members} }}
     )
 }
 
-fn instance_file(machine: &Machine, all: &[Machine]) -> String {
+fn agent_file(machine: &Machine, coordinator: &Machine) -> String {
     format!(
-        r#"{coordinator}
+        r#"name = "{name}"
+zone = "zone-of-{name}"
+data_dir = "{dir}/data"
+
+[agent]
+coordinators = ["{coordinator}"]
+"#,
+        name = machine.name,
+        dir = machine.dir.display(),
+        coordinator = coordinator.coordinator(),
+    )
+}
+
+fn instance_block(machine: &Machine) -> String {
+    format!(
+        r#"
 [[instance]]
 cluster = "{CLUSTER}"
 listen = "{postgres}"
 bin_dir = "{bin_dir}"
 pgdata = "{pgdata}"
 "#,
-        coordinator = coordinator_file(machine, all),
         postgres = machine.host(),
         bin_dir = bin_dir().display(),
         pgdata = machine.pgdata().display(),
     )
 }
 
-fn node_file(machine: &Machine, all: &[Machine], password: &Path) -> String {
+fn cluster_block(instances: usize, password: &Path) -> String {
     format!(
-        r#"{instance}
+        r#"
 [cluster.{CLUSTER}]
-instances = {count}
+instances = {instances}
 user = "{USER}"
 password_file = "{password}"
 "#,
-        instance = instance_file(machine, all),
-        count = all.len(),
         password = password.display(),
     )
+}
+
+fn instance_file(machine: &Machine, all: &[Machine]) -> String {
+    coordinator_file(machine, all) + &instance_block(machine)
+}
+
+fn node_file(machine: &Machine, all: &[Machine], password: &Path) -> String {
+    instance_file(machine, all) + &cluster_block(all.len(), password)
 }
