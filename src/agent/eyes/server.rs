@@ -166,6 +166,10 @@ impl Instance {
             }
             // A copy that was just made lets nobody in, and so tells no place, before it has received the rest of itself.
             Seen::Starting => matches!(self.run().role, Some(Role::Standby { .. })).then_some(Lsn::default()),
+            // Nor does one that was adopted, before it has received the roles with which its agent logs in.
+            Seen::Silent { .. } if self.run().answered.is_none() => {
+                matches!(self.run().role, Some(Role::Standby { .. })).then_some(Lsn::default())
+            }
             Seen::Gone | Seen::Silent { .. } | Seen::Primary(_) => return None,
         };
         let Some(replayed) = replayed else {

@@ -17,6 +17,8 @@ const HOPELESS: u32 = 3;
 /// One that answers nobody for so long cannot be pointed at another upstream but by starting it anew. Leans towards
 /// waiting: it may only be busy.
 const CANNOT_FOLLOW: Duration = Duration::from_secs(10);
+/// The same where an earlier agent started it: it may well follow the right one, and only be busy.
+const UNKNOWN_FOR: Duration = Duration::from_secs(30);
 /// Words of a server whose next copy would end the same way: what is wrong is the machine or the configuration.
 const NOT_THE_COPY: [&str; 12] = [
     "could not access",
@@ -85,6 +87,19 @@ pub(super) fn next(goal: &StandbyGoal, seen: &Observed, now: Instant) -> Step {
             since.as_millis(),
             goal.upstream
         )),
+        Server::Silent { since } if *since >= UNKNOWN_FOR && seen.told_upstream == Upstream::Other => {
+            Step::stop(format!(
+                "it has not answered for {} ms, and whom it follows is not known since its agent was restarted",
+                since.as_millis()
+            ))
+        }
+        // It lets nobody in before it has received the roles of Interrex, and what it would receive is gone.
+        Server::Silent { since }
+            if *since >= CANNOT_FOLLOW
+                && let Some(why) = seen.wal_gone.as_ref().filter(|_| !is_patient(seen, now)) =>
+        {
+            Step::ask(Rebuild::Clone, goal.incarnation, why.clone())
+        }
         Server::Silent { since } => {
             Step::wait(format!("PostgreSQL has not answered for {} ms", since.as_millis()))
         }

@@ -775,9 +775,27 @@ mod adopted {
         let goal = Goal::Standby(standby_goal());
         assert_stops(&step(&goal, &seen(since(10))), Stop::Fast, "not answered");
         assert_waits(&step(&goal, &seen(since(9))), "not answered");
-        // Pointed at its upstream it may yet catch up; of one that an earlier agent started nothing is known.
-        for told_upstream in [follows_n1(), Upstream::Other] {
-            assert_waits(&step(&goal, &Observed { told_upstream, ..seen(since(60)) }), "not answered");
-        }
+        // Pointed at its upstream it may yet catch up; of one that an earlier agent started nothing is known, and it would
+        // be waited for in vain.
+        let told = |told_upstream, seconds| Observed { told_upstream, ..seen(since(seconds)) };
+        assert_waits(&step(&goal, &told(follows_n1(), 60)), "not answered");
+        assert_waits(&step(&goal, &told(Upstream::Other, 29)), "not answered");
+        assert_stops(&step(&goal, &told(Upstream::Other, 30)), Stop::Fast, "agent was restarted");
+    }
+
+    #[test]
+    fn a_standby_that_cannot_receive_the_roles_any_more_asks_for_a_clone() {
+        let goal = Goal::Standby(standby_goal());
+        let gone = |seconds| Observed {
+            told_upstream: follows_n1(),
+            wal_gone: Some("requested WAL segment has already been removed".to_owned()),
+            ..seen(Server::Silent { since: Duration::from_secs(seconds) })
+        };
+        assert_waits(&step(&goal, &gone(9)), "not answered");
+        assert!(
+            matches!(step(&goal, &gone(10)), Step::AskForRebuild(need) if need.rebuild == Rebuild::Clone)
+        );
+        let patience = Some(NOW.plus(Duration::from_secs(60)));
+        assert_waits(&step(&goal, &Observed { patience, ..gone(10) }), "not answered");
     }
 }
