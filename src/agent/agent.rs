@@ -394,11 +394,16 @@ async fn registration(
     let memory = lock(state).memory().clone();
     // What was made for this very cluster is told by its proof; half a copy has no identity to tell.
     let silent = memory.created.is_some() || memory.sentinel.is_some();
-    let system = match server.has_data().await.map_err(failed)? {
-        DataDir::Postgres { .. } if !silent => Some(server.control_data().await.map_err(failed)?.system),
-        DataDir::Postgres { .. } | DataDir::Missing | DataDir::Empty => None,
-        DataDir::Foreign { why } => return Err(AgentError::Unguarded { instance: name.to_owned(), why }),
+    let system = match server.has_data().await {
+        Ok(DataDir::Postgres { .. }) if !silent => server.control_data().await.map(|data| Some(data.system)),
+        Ok(_) => Ok(None),
+        Err(error) => Err(error),
     };
+    // A directory that cannot be read is touched under no goal, and only a member's words reach the operator.
+    let system = system.unwrap_or_else(|error| {
+        tracing::warn!(cluster = %config.cluster, "whose data {} holds cannot be told: {error}", config.pgdata.display());
+        None
+    });
     Ok(Registration {
         instance: config.name.clone(),
         machine: agent.machine.clone(),

@@ -1,7 +1,7 @@
 //! A majority of the coordinators' logs is gone: a group is made anew out of the one that is left, and a record that is
 //! older than what agents obeyed decides nothing.
 
-use crate::support::{Answer, CLUSTER, Machine, Town, primary, run, tree, unchanged};
+use crate::support::{Answer, CLUSTER, Machine, Town, free, instance, primary, run, tree, unchanged};
 use rustix::process::Signal;
 use std::fs;
 
@@ -101,4 +101,29 @@ async fn a_record_made_anew_that_lacks_an_epoch_makes_nobody_primary_and_says_wh
         let written = town.sql(machine, "create table too_many (n int)").await;
         assert!(written.is_err(), "{machine} takes writes");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_moved_while_the_logs_were_lost_is_heard_and_taken_in_where_it_is_now() {
+    let mut town = Town::up().await;
+    for machine in &mut town.machines {
+        machine.kill();
+        if machine.name != "n1" {
+            fs::remove_dir_all(machine.dir.join("data/raft")).unwrap();
+        }
+    }
+    let made = recover(town.machine("n1"), &["--accept-loss"]).await;
+    assert_eq!(made.code, 0, "{made:?}");
+    let moved = town.machine("n2");
+    let (file, before, now) = (moved.file(), moved.postgres_port, free());
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains(&format!(":{before}\"")), "{text}");
+    fs::write(&file, text.replace(&format!(":{before}\""), &format!(":{now}\""))).unwrap();
+    moved.postgres_port = now;
+    town.machines.iter_mut().for_each(Machine::start);
+    town.until("n2 to serve or to follow where it is now", |s| {
+        let n2 = instance(s, "n2");
+        s.open && n2.address.port == now && ["open", "streaming"].contains(&n2.server.as_str())
+    })
+    .await;
 }

@@ -16,6 +16,7 @@ mod control_data;
 mod error;
 mod existing;
 mod files;
+mod fit;
 mod hba;
 mod heard;
 mod history;

@@ -89,7 +89,9 @@ async fn an_instance_with_a_damaged_state_says_so_and_others_of_the_machine_go_o
         guard: dir.path().join("bin/interrex-guard"),
         policy: Policy::default(),
     };
-    let instances = ["bad", "good"].map(|cluster| instance(cluster, dir.path()));
+    fs::create_dir(dir.path().join("odd")).unwrap();
+    fs::write(dir.path().join("odd/letter.txt"), "no data directory").unwrap();
+    let instances = ["bad", "good", "odd"].map(|cluster| instance(cluster, dir.path()));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let agent = Agent::builder(config).instances(instances).build().unwrap();
     let agent = tokio::spawn(agent.run(async { drop(stopped.await) }));
@@ -99,8 +101,13 @@ async fn an_instance_with_a_damaged_state_says_so_and_others_of_the_machine_go_o
         heard.get(&bad).and_then(|(_, said)| said.clone()).is_some_and(|said| said.contains("is damaged"))
     };
     within("the damaged one says so", heard.wait_for(complaint)).await.unwrap();
-    let goes_on = |heard: &Heard| heard.get(&good).is_some_and(|(registered, _)| *registered);
-    within("the other one registers", heard.wait_for(goes_on)).await.unwrap();
+    let goes_on =
+        |of: ClusterName| move |heard: &Heard| heard.get(&of).is_some_and(|(registered, _)| *registered);
+    within("the other one registers", heard.wait_for(goes_on(good))).await.unwrap();
+    let odd = goes_on("odd".parse().unwrap());
+    within("so does one whose directory nobody can read: else nobody heard why", heard.wait_for(odd))
+        .await
+        .unwrap();
     assert!(!heard.borrow()[&bad].0, "the damaged one proves nothing");
 
     fs::remove_file(&damaged).unwrap();
