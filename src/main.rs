@@ -3,6 +3,7 @@
 //! Only here are logs installed, signals heard and exit codes given: 0 done, 1 refused or failed with one clear line,
 //! 2 a file or an argument is to be edited.
 
+mod apart;
 mod arguments;
 mod log;
 mod node;
@@ -127,7 +128,7 @@ fn tell_entry(bytes: &[u8]) -> String {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
-    // Two threads: one may be busy with a proof while the other answers heartbeats.
+    // Two threads: one may be busy with a proof while the other renews leases. A coordinator has its own ([`apart`]).
     let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     built.map_err(|e| {
         Failed::new(1, format!("start the runtime: {e}; is a limit on threads or files too low?"))

@@ -3,7 +3,7 @@
 //! standby, leadership is handed away. SIGHUP reads again what can be ([`crate::reload`]).
 
 use crate::notify::Supervisor;
-use crate::{Failed, log, reload};
+use crate::{Failed, apart, log, reload};
 use interrex_agent::postgres::RunAs;
 use interrex_agent::{Agent, AgentConfig, InstanceConfig};
 use interrex_api::admin::NewOwner;
@@ -53,24 +53,8 @@ async fn serve(
     let coordinator = match &node.coordinator {
         None => None,
         Some(config) => {
-            let members = config.members.iter().map(|(name, at)| (name.clone(), at.to_string())).collect();
-            let mut builder = Coordinator::builder()
-                .machine(node.name.clone())
-                .listen(config.listen)
-                .members(members)
-                .join(config.join)
-                .data_dir(data_dir.path())
-                .yield_to_primary(config.yield_to_primary);
-            if let Some(tls) = &world.tls {
-                builder = builder.tls(tls.clone());
-            }
-            if let Some(token) = &world.admin_token {
-                builder = builder.admin_token(token.clone());
-            }
-            for NewCluster { name, spec, owner } in clusters {
-                builder = builder.cluster(name, spec, owner);
-            }
-            Some(builder.open().await.map_err(|e| Failed::new(1, e))?)
+            let builder = coordinator(node, config, world, data_dir, clusters);
+            Some(apart::begin(builder, wait_quietly(ended.clone())).await?)
         }
     };
     let agent = match &node.agent {
@@ -95,9 +79,9 @@ async fn serve(
 
     let coordinating = async {
         let Some(coordinator) = coordinator else { return wait(ended.clone()).await };
-        let outcome = coordinator.run(wait_quietly(ended.clone())).await;
+        let outcome = coordinator.ended().await;
         end.send_replace(true);
-        outcome.map_err(|e| Failed::new(1, e))
+        outcome
     };
     let tending = async {
         let Some(agent) = agent else { return wait(ended.clone()).await };
@@ -114,6 +98,34 @@ async fn serve(
     coordinated.and(tended)?;
     tracing::info!(machine = %node.name, "node has ended");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The coordinator that the file names.
+fn coordinator(
+    node: &Node,
+    config: &interrex_config::Coordinator,
+    world: &World,
+    data_dir: &DataDir,
+    clusters: Vec<NewCluster>,
+) -> interrex_coordinator::Builder {
+    let members = config.members.iter().map(|(name, at)| (name.clone(), at.to_string())).collect();
+    let mut builder = Coordinator::builder()
+        .machine(node.name.clone())
+        .listen(config.listen)
+        .members(members)
+        .join(config.join)
+        .data_dir(data_dir.path())
+        .yield_to_primary(config.yield_to_primary);
+    if let Some(tls) = &world.tls {
+        builder = builder.tls(tls.clone());
+    }
+    if let Some(token) = &world.admin_token {
+        builder = builder.admin_token(token.clone());
+    }
+    for NewCluster { name, spec, owner } in clusters {
+        builder = builder.cluster(name, spec, owner);
+    }
+    builder
 }
 
 async fn wait_quietly(mut ended: watch::Receiver<bool>) {
