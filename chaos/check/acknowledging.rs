@@ -11,7 +11,7 @@ use interrex_cluster::ids::InstanceName;
 use interrex_cluster::wal::TimelineId;
 
 /// Past its lease a server is killed within this.
-const KILLED_WITHIN_MS: u64 = 20;
+pub(crate) const KILLED_WITHIN_MS: u64 = 20;
 
 /// The newest timeline on which a commit was acknowledged, and by whom.
 #[derive(Default)]

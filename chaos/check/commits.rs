@@ -1,8 +1,9 @@
-//! No acknowledged commit is lost (PROTOCOL.md invariant 2): whoever lets clients in holds every commit that was ever
-//! acknowledged before its epoch, or in it. Overrides excepted. (A primary that has been superseded may let clients in
-//! while its lease still runs, and knows nothing of what came after it.)
+//! No acknowledged commit is lost (PROTOCOL.md invariant 2): whoever is elected, and whoever lets clients in, holds every
+//! commit that was ever acknowledged before its epoch, or in it. Overrides excepted. (A primary that has been superseded
+//! may let clients in while its lease still runs, and knows nothing of what came after it.)
 
 use crate::{CommitId, Fact, Property};
+use interrex_cluster::ids::{Epoch, InstanceName};
 use interrex_cluster::wal::TimelineId;
 
 /// Acknowledged commits, oldest first.
@@ -11,6 +12,27 @@ pub(crate) struct NoneLost {
     acknowledged: Vec<(TimelineId, CommitId)>,
     /// Older epochs were overridden: what they still acknowledge is not asked about.
     overridden: u32,
+}
+
+impl NoneLost {
+    fn judge(
+        &self,
+        what: &str,
+        by: &InstanceName,
+        epoch: Epoch,
+        holds: &dyn Fn(CommitId) -> bool,
+    ) -> Result<(), String> {
+        let expected = self.acknowledged.iter().filter(|(timeline, _)| timeline.0 <= epoch.0);
+        let lost: Vec<CommitId> =
+            expected.map(|(_, commit)| *commit).filter(|commit| !holds(*commit)).collect();
+        match (lost.first(), lost.last()) {
+            (Some(first), Some(last)) => Err(format!(
+                "{by} {what} epoch {epoch} and lacks {} acknowledged commit(s), {first} to {last}",
+                lost.len()
+            )),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Property for NoneLost {
@@ -26,17 +48,8 @@ impl Property for NoneLost {
                 self.overridden = epoch.0;
                 self.acknowledged.clear();
             }
-            Fact::Serves { by, epoch, holds } => {
-                let expected = self.acknowledged.iter().filter(|(timeline, _)| timeline.0 <= epoch.0);
-                let lost: Vec<CommitId> =
-                    expected.map(|(_, commit)| *commit).filter(|commit| !holds(*commit)).collect();
-                if let (Some(first), Some(last)) = (lost.first(), lost.last()) {
-                    return Err(format!(
-                        "{by} serves in epoch {epoch} and lacks {} acknowledged commit(s), {first} to {last}",
-                        lost.len()
-                    ));
-                }
-            }
+            Fact::Serves { by, epoch, holds } => self.judge("serves in", by, *epoch, *holds)?,
+            Fact::Elected { by, epoch, holds } => self.judge("is elected for", by, *epoch, *holds)?,
             _ => {}
         }
         Ok(())

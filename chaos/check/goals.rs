@@ -18,6 +18,9 @@ impl Property for StampsOrderGoals {
     }
 
     fn see(&mut self, fact: &Fact<'_>) -> Result<(), String> {
+        if let Fact::LogCut { record } = fact {
+            self.given.retain(|_, (stamp, _)| *stamp <= record.stamp());
+        }
         let Fact::Recorded { after, command, .. } = fact else { return Ok(()) };
         for name in after.instances.keys() {
             let Some(now) = goal(after, name) else { continue };

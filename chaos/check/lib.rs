@@ -19,6 +19,7 @@ mod reads;
 mod refusals;
 mod routes;
 mod rules;
+mod serving;
 mod timelines;
 
 pub use rules::unheard;
@@ -101,6 +102,15 @@ pub enum Fact<'a> {
         /// ran. Absent: it waited.
         alone: Option<u64>,
     },
+    /// An entry of the log elected.
+    Elected {
+        /// Which instance.
+        by: &'a InstanceName,
+        /// For which epoch.
+        epoch: Epoch,
+        /// Whether its copy holds a commit.
+        holds: &'a dyn Fn(CommitId) -> bool,
+    },
     /// A primary lets clients in.
     Serves {
         /// Which instance.
@@ -128,6 +138,18 @@ pub enum Fact<'a> {
         epoch: Epoch,
         /// The newest commit that it saw.
         commit: CommitId,
+    },
+    /// The last entries of the log are lost: what follows is decided upon this record.
+    LogCut {
+        /// The record as it is now.
+        record: &'a Cluster,
+    },
+    /// A primary of Interrex takes clients at this moment.
+    LetsIn {
+        /// Which instance.
+        by: &'a InstanceName,
+        /// For how long its lease has been over, in milliseconds in which its machine ran.
+        late_ms: u64,
     },
     /// A coordinator that leads decided to wait.
     Refused {
@@ -199,6 +221,7 @@ impl Default for Checks {
                 Box::new(goals::StampsOrderGoals::default()),
                 Box::new(copies::SoundCopiesCount),
                 Box::new(leases::OneRunningLease::default()),
+                Box::new(serving::ServesUnderALease),
                 Box::new(losses::NoLossBeyondPolicy),
                 Box::new(refusals::RefusalsNameWhatIsMissing),
                 Box::new(reads::NothingReadIsLost::default()),

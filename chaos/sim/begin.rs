@@ -8,7 +8,7 @@ use crate::postgres::{ControlState, Dir, Role};
 use crate::wal::Place;
 use crate::world::{S, World};
 use interrex_cluster::apply::apply;
-use interrex_cluster::command::{Command, Entry, Registration};
+use interrex_cluster::command::{Adopting, Command, Entry, Registration};
 use interrex_cluster::ids::{ClusterId, Epoch, Incarnation, Stamp};
 use interrex_cluster::record::{Cluster, Secrets};
 use interrex_cluster::report::{Promotion, Rebuild};
@@ -21,12 +21,12 @@ const FORK: u64 = 0x100_0000;
 const END: u64 = 0x100_0400;
 
 impl World {
-    fn create(&self) -> Command {
+    pub(crate) fn create(&self, adopt: Option<Adopting>) -> Command {
         let secrets = Secrets { superuser: "s".to_owned(), replication: "r".to_owned(), owner: None };
-        Command::Create { id: ClusterId(0xC0FFEE), spec: self.plan.spec.clone(), secrets, adopt: None }
+        Command::Create { id: ClusterId(0xC0FFEE), spec: self.plan.spec.clone(), secrets, adopt }
     }
 
-    fn made(&self, commands: Vec<Command>) -> Option<Cluster> {
+    pub(crate) fn made(&self, commands: Vec<Command>) -> Option<Cluster> {
         let mut clusters = BTreeMap::new();
         for command in commands {
             let entry = Entry { cluster: self.cluster.clone(), command, at: WallMs(0) };
@@ -45,7 +45,7 @@ impl World {
 
     /// An empty record: instances register, one makes the first copy, the others clone it.
     pub(crate) fn created(&mut self) {
-        let record = self.made(vec![self.create()]);
+        let record = self.made(vec![self.create(None)]);
         self.found(record);
     }
 
@@ -54,7 +54,7 @@ impl World {
         let first = self.names[0].clone();
         let others = self.names[1..].to_vec();
         let epoch = Epoch(2);
-        let mut commands = vec![self.create()];
+        let mut commands = vec![self.create(None)];
         commands.extend(self.names.iter().enumerate().map(|(i, name)| {
             Command::Register(Registration {
                 instance: name.clone(),
@@ -128,6 +128,7 @@ impl World {
                 slots: true,
                 torn: false,
                 lost: BTreeMap::new(),
+                adopted: false,
             });
             let memory = &mut self.agents[i].memory;
             memory.obeyed = stamp;

@@ -55,7 +55,7 @@ impl World {
             return;
         }
         it.waits = false;
-        let idle = self.plan.busy_until_ms > 0 && self.now > self.plan.busy_until_ms * MS;
+        let idle = self.plan.opening_ms > 0 && !self.opens();
         let think = self.plan.think_ms * MS * if idle { 8 } else { 1 };
         let wait = self.rng.range(think / 2, think * 2);
         self.after(wait, Event::Client { client });

@@ -21,8 +21,10 @@ impl World {
         let Some(record) = self.record() else { return };
         let members = record.instances.len();
         let room = members >= 3 && record.spec.min_acks as usize + 2 <= members;
+        // Nor a vote while another one is missing.
+        let few = self.coordinators.len() < 3 || self.coordinators.iter().any(|new| new.learns);
         let may_die = |machine: &usize| {
-            let voter = *machine < self.coordinators.len() && self.coordinators.len() < 3;
+            let voter = *machine < self.coordinators.len() && few;
             let instance = *machine < self.names.len() && !room;
             !voter && !instance
         };
@@ -38,8 +40,11 @@ impl World {
 
     /// Whether nobody among the living may be promoted, or nobody may acknowledge, and the leader says what it waits for.
     pub(crate) fn is_rightly_stuck(&self) -> bool {
+        if self.is_frozen() {
+            return true;
+        }
         let Some(record) = self.record().filter(|_| self.faults.dead.contains(&true)) else { return false };
-        let says_so = self.log.leader.is_some_and(|leader| self.coordinators[leader].waits);
+        let says_so = self.log.leader.is_some_and(|leader| self.coordinators[leader].says_so);
         let primary = record.primary.as_ref().map(|reign| &reign.instance);
         let living = record.instances.keys().filter(|name| !self.is_dead(name)).count();
         let short = record.spec.min_acks as usize >= living;

@@ -18,6 +18,13 @@ pub(crate) struct Endpoint {
     writer: Option<usize>,
 }
 
+impl Endpoint {
+    /// Entries were lost: it goes on from the epoch that it knows.
+    pub(crate) fn begins_anew(&mut self) {
+        self.upto = 0;
+    }
+}
+
 impl World {
     /// A coordinator has applied something: the endpoint is told in a moment, whatever became of it by then.
     pub(crate) fn tell_endpoint(&mut self, c: usize) {
@@ -28,7 +35,8 @@ impl World {
 
     /// The endpoint hears of a route.
     pub(crate) fn route(&mut self, state: usize) {
-        let told = self.log.states[state].clone();
+        // What was told of a log that was cut off meanwhile is told anew.
+        let Some(told) = self.log.states.get(state).cloned() else { return };
         let Some(record) = &told.record else { return };
         let route = route(record);
         if (route.epoch, state) <= (self.endpoint.epoch, self.endpoint.upto) {
@@ -45,6 +53,7 @@ impl World {
     pub(crate) fn read(&mut self) {
         let wait = self.rng.range(20 * MS, 200 * MS);
         self.after(wait, Event::Read);
+        self.who_lets_in();
         let Some(i) = self.endpoint.writer.filter(|i| self.takes_clients(*i)) else { return };
         // It asks for a server that takes writes in the endpoint's epoch, and is sent away by any other.
         let server = &self.servers[i];
@@ -53,6 +62,14 @@ impl World {
         if let Some(commit) = commit.filter(|_| timeline == Some(self.endpoint.epoch.0)) {
             let epoch = self.endpoint.epoch;
             self.fact(&Fact::Read { epoch, commit });
+        }
+    }
+
+    /// Clients may have an old address: whoever lets them in serves.
+    fn who_lets_in(&mut self) {
+        for i in (0..self.servers.len()).filter(|i| self.takes_clients(*i)).collect::<Vec<_>>() {
+            let (by, late_ms) = (self.names[i].clone(), self.past_its_lease(i));
+            self.fact(&Fact::LetsIn { by: &by, late_ms });
         }
     }
 

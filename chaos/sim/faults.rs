@@ -78,6 +78,17 @@ pub(crate) enum Strike {
         target: Target,
         ms: u64,
     },
+    /// A coordinator loses its disk: it is taken out of the group, and comes back as a new one that knows nothing.
+    LoseLog {
+        target: Target,
+        ms: u64,
+    },
+    /// A majority of the logs is lost, and an operator makes a group out of one that lacks the last entries.
+    Recover {
+        target: Target,
+        back: usize,
+        ms: u64,
+    },
     /// Another coordinator wins an election though the leader is well.
     Dispute,
     SlowDisk {
@@ -98,6 +109,16 @@ pub(crate) enum Strike {
     Everything {
         ms: u64,
     },
+    /// A service starts the server that is to be taken in, at the wrong moment.
+    StartsFound {
+        target: Target,
+    },
+    /// Whoever started the server that is to be taken in stops it.
+    StopsFound {
+        target: Target,
+    },
+    /// What keeps a PostgreSQL from being taken in is put right.
+    PutsRight,
     /// An operator asks for something.
     Asks(Wish),
     /// The primary's agent dies, and a failover is asked for while its server serves on.
@@ -199,14 +220,33 @@ pub(crate) struct Planned {
 /// The end of a strike.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Mend {
-    Power { machine: usize },
-    Agent { i: usize, run: u32 },
-    Coordinator { c: usize, run: u32 },
-    Link { a: usize, b: usize },
-    Disk { i: usize },
-    FullDisk { i: usize },
-    Machine { machine: usize },
-    Orphans { i: usize, life: u32 },
+    Power {
+        machine: usize,
+    },
+    Agent {
+        i: usize,
+        run: u32,
+    },
+    Coordinator {
+        c: usize,
+        run: u32,
+    },
+    Link {
+        a: usize,
+        b: usize,
+    },
+    FullDisk {
+        i: usize,
+    },
+    Orphans {
+        i: usize,
+        life: u32,
+    },
+    /// A server that a service started is noticed.
+    Behind {
+        i: usize,
+        life: u32,
+    },
     Resume,
 }
 

@@ -25,7 +25,7 @@ impl World {
         for i in 0..self.names.len() {
             self.servers[i].hung_until = self.servers[i].hung_until.min(now);
             self.servers[i].deaf_until = 0;
-            self.servers[i].slow_disk = 1;
+            self.servers[i].slow_disk.ends();
             self.servers[i].full = false;
             self.agents[i].paused_until = self.agents[i].paused_until.min(now);
         }
@@ -34,9 +34,11 @@ impl World {
         }
         for machine in 0..self.machines.len() {
             self.machines[machine].paused_until = self.machines[machine].paused_until.min(now);
-            self.machines[machine].slow = 1;
+            self.machines[machine].slow.ends();
             self.power_on(machine);
         }
+        self.services_are_disabled();
+        (0..self.servers.len()).for_each(|i| self.wake_guard(i));
         for i in 0..self.names.len() {
             let run = self.agents[i].run;
             self.mend(Mend::Agent { i, run });
@@ -51,6 +53,7 @@ impl World {
 
     /// Is it whole by now?
     pub(crate) fn healed(&mut self) {
+        self.services_are_disabled();
         // A pause may have been taken in after it was taken back.
         if self.record().is_some_and(|record| record.paused) {
             self.wish(Wish::Resume);
@@ -79,7 +82,8 @@ impl World {
                 if self.now - self.faults.healing_since > HEALS_WITHIN && self.is_rightly_stuck() =>
             {
                 self.say(|| "the living may not go on without the dead, and say so".to_owned());
-                self.reach.note(Danger::StuckRightly);
+                let frozen = self.is_frozen();
+                self.reach.note(if frozen { Danger::RecordBehind } else { Danger::StuckRightly });
                 self.over = true;
                 return;
             }
@@ -106,6 +110,10 @@ impl World {
             return Some(format!("{} lets no clients in", reign.instance));
         }
         let living = record.instances.keys().filter(|name| !self.is_dead(name));
+        // One whose agent has only begun may have no lease left.
+        if let Some(name) = living.clone().find(|name| self.agents[self.index(name)].floor.is_none()) {
+            return Some(format!("{name}'s agent is not registered"));
+        }
         let able = living.clone().filter(|name| **name != reign.instance).count() as u32;
         let spec = &record.spec;
         let wanted = spec.acks.min(able.max(spec.min_acks));

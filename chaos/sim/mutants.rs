@@ -42,6 +42,10 @@ mod missed {
         missed(Mutant::LeaseConfirmation, Theme::Deposed, "one-running-lease", 50),
         missed(Mutant::EpochPersistence, Theme::Forgetful, "one-acknowledging-primary", 50),
         missed(Mutant::HandOverSeal, Theme::HandOver, LOST, 100),
+        missed(Mutant::Guard, Theme::HandOver, "serves-under-a-lease", 50),
+        missed(Mutant::RecordBehind, Theme::CutOff, LOST, 50),
+        missed(Mutant::AheadRefused, Theme::TakenIn, LOST, 50),
+        missed(Mutant::AdoptedCounts, Theme::TakenIn, LOST, 50),
     ];
 
     const fn missed(mutant: Mutant, theme: Theme, property: &'static str, within: u64) -> Missed {

@@ -31,7 +31,7 @@ pub const PINNED: &[Pinned] = &[
                 stream under has a password file of its own since.",
         theme: Theme::HandOver,
         danger: Danger::SwitchoverAbandoned,
-        write: |plan| plan.startups_ms = Some((250, 500)),
+        write: |plan| plan.opening.startups_ms = Some((250, 500)),
     },
     Pinned {
         name: "the-rest-of-a-new-copy-is-gone",
@@ -103,6 +103,24 @@ pub const PINNED: &[Pinned] = &[
             let begin = plan.begin_ms;
             plan.add(at(begin), Strike::Asks(Wish::Failover { to: 1 }));
             plan.add(on(Moment::Promoted, 1, 0), Strike::Power { target: Target::Primary, ms: 400 });
+        },
+    },
+    Pinned {
+        name: "a-copy-that-cannot-let-its-agent-in",
+        story: "A PostgreSQL is taken in, and its primary's machine goes before the standbys have received the roles of \
+                Interrex: their servers run and let their agents not in. Sealed, they receive from nobody; and an agent that \
+                is restarted then does not know that. It waited for an answer that could never come. It starts the server \
+                anew since; and where what the copy would receive is gone, it asks for another.",
+        theme: Theme::TakenIn,
+        danger: Danger::FailoverInFailover,
+        write: |plan| {
+            plan.strikes.clear();
+            plan.existing.iter_mut().for_each(|existing| existing.boots = false);
+            plan.add(on(Moment::Confirmed, 1, 15), Strike::Power { target: Target::Any(0), ms: 3_000 });
+            for standby in 0..2 {
+                let target = Target::Standby(standby);
+                plan.add(on(Moment::Confirmed, 2, 100), Strike::KillAgent { target, ms: 100 });
+            }
         },
     },
 ];

@@ -2,11 +2,14 @@
 //! happens, so that a failing run can be shortened by leaving strikes out.
 
 use crate::coordinator::Wish;
+use crate::draw::{spec, standby, strike};
+use crate::existing::Existing;
 use crate::faults::{Moment, Planned, Strike, Target, When};
+use crate::pace::Pace;
 use crate::rng::Rng;
 use crate::theme::Theme;
 use interrex_cluster::ids::{ClusterName, InstanceName, MachineName, SystemId};
-use interrex_cluster::spec::{OnCrash, Spec, Timeouts, WhenAlone};
+use interrex_cluster::spec::{Spec, WhenAlone};
 
 /// The system identifier of the only cluster.
 pub(crate) const SYSTEM: SystemId = SystemId(7_000_000_000_000_000_001);
@@ -23,6 +26,8 @@ pub(crate) enum Start {
     Stopped,
     /// Nothing is there: the cluster is created first.
     Empty,
+    /// A PostgreSQL is there already, and is to be taken in.
+    Existing,
 }
 
 /// A run, before it happens.
@@ -36,30 +41,26 @@ pub(crate) struct Plan {
     /// An instance that is never to be promoted.
     pub(crate) never: Option<usize>,
     pub(crate) start: Start,
+    /// What is there before Interrex; absent: nothing of anybody else's.
+    pub(crate) existing: Option<Existing>,
     pub(crate) clients: usize,
     pub(crate) think_ms: u64,
-    /// From here on clients think eight times as long; 0: never. A theme's play needs many commits, what follows does not.
-    pub(crate) busy_until_ms: u64,
+    /// So long a theme's opening lasts; 0: there is none. From there on clients think eight times as long: an opening needs
+    /// many commits, what follows does not.
+    pub(crate) opening_ms: u64,
     /// Per machine, in millionths.
     pub(crate) drift: Vec<i64>,
     /// Messages that have to be sent again, in a hundred.
     pub(crate) loss: u64,
-    /// Messages of which a copy comes much later, in a hundred.
-    pub(crate) replays: u64,
     /// So long a leader without a quorum goes on believing that it leads.
     pub(crate) belief_ms: u64,
     /// A coordinator that applies entries late.
     pub(crate) laggard: Option<usize>,
     /// At the least so late.
     pub(crate) lag_ms: u64,
-    /// So many of a hundred processes are late to read new settings.
-    pub(crate) slow_reloads: u64,
-    /// So many of a hundred promotions have much to replay first.
-    pub(crate) slow_promotions: u64,
-    /// Between so much and so much every promotion has to replay; absent: as usual.
-    pub(crate) promotions_ms: Option<(u64, u64)>,
-    /// Between so late and so late every startup process reads new settings; absent: as usual.
-    pub(crate) startups_ms: Option<(u64, u64)>,
+    /// What is late while the opening lasts, and afterwards.
+    pub(crate) opening: Pace,
+    pub(crate) later: Pace,
     /// From here on things happen.
     pub(crate) begin_ms: u64,
     /// So long things fail.
@@ -120,8 +121,9 @@ impl Plan {
         let mut at = plan.begin_ms;
         if let Some(theme) = theme {
             at = plan.begin_with(theme, &mut rng);
-            plan.busy_until_ms = at;
+            plan.opening_ms = at;
         }
+        plan.while_it_is_taken_in(&mut rng);
         if shape.theme.is_none() {
             at = plan.strikes_from(at, &mut rng);
             if let Some(theme) = theme {
@@ -132,6 +134,9 @@ impl Plan {
         if shape.beyond_margin {
             // Half as fast as it should be: what it takes for three seconds are six.
             plan.drift[0] = -500_000;
+        }
+        if shape.theme.is_none() && rng.percent(6) {
+            plan.let_clocks_run_wild(&mut rng);
         }
         plan.faults_ms = at + rng.range(500, 4_000);
         plan
@@ -145,7 +150,15 @@ impl Plan {
         let start = match rng.below(20) {
             0 => Start::Empty,
             1 => Start::Stopped,
+            2 | 3 => Start::Existing,
             _ => Start::Steady,
+        };
+        let pace = Pace {
+            replays: [0, 0, 3, 25][rng.index(4)],
+            slow_reloads: 3,
+            slow_promotions: 10,
+            promotions_ms: None,
+            startups_ms: None,
         };
         let most: u64 = if rng.percent(30) { 40_000 } else { 200 };
         let drift = (0..MOST_MACHINES).map(|_| rng.range(0, 2 * most) as i64 - most as i64).collect();
@@ -157,20 +170,23 @@ impl Plan {
             spec: spec(instances, rng),
             never: (instances > 2 && rng.percent(10)).then(|| 1 + rng.index(instances - 1)),
             start,
+            existing: (start == Start::Existing).then(|| Existing::of(instances, rng)),
             clients: rng.range(1, 4) as usize,
             think_ms: [20, 60, 120, 250][rng.index(4)],
-            busy_until_ms: 0,
+            opening_ms: 0,
             drift,
             loss: [0, 0, 0, 1, 3][rng.index(5)],
-            replays: [0, 0, 3, 25][rng.index(4)],
             belief_ms: [1_200, 1_200, 5_000, 20_000][rng.index(4)],
             laggard: rng.percent(40).then(|| rng.index(coordinators)),
             lag_ms: 0,
-            slow_reloads: 3,
-            slow_promotions: 10,
-            promotions_ms: None,
-            startups_ms: None,
-            begin_ms: if start == Start::Empty { 22_000 } else { 13_000 },
+            opening: pace,
+            later: pace,
+            begin_ms: match start {
+                Start::Empty => 22_000,
+                // Half of them fail while they are being taken in.
+                Start::Existing => [10_000, 22_000][rng.index(2)],
+                Start::Steady | Start::Stopped => 13_000,
+            },
             faults_ms: 0,
             calm: false,
             leaves_dead: false,
@@ -208,6 +224,23 @@ impl Plan {
         at
     }
 
+    /// Clocks are off by far more than leases allow for, and every commit waits for standbys: then no clock is asked
+    /// whether it is safe (PROTOCOL.md invariants 2 and 3), and all must hold as ever.
+    fn let_clocks_run_wild(&mut self, rng: &mut Rng) {
+        const HALF: u64 = 500_000;
+        self.drift.iter_mut().for_each(|drift| *drift = rng.range(0, 2 * HALF) as i64 - HALF as i64);
+        let spec = &mut self.spec;
+        spec.acks = spec.acks.max(1);
+        (spec.min_acks, spec.when_alone, spec.max_data_loss) = (spec.acks, WhenAlone::Block, 0);
+        for planned in &mut self.strikes {
+            match &mut planned.strike {
+                Strike::Asks(Wish::Set { acks }) => *acks = (*acks).max(1),
+                Strike::Asks(Wish::Block { block }) => *block = true,
+                _ => {}
+            }
+        }
+    }
+
     /// Nothing fails that a primary is to be changed for: heavy load, slow machines, and the loss of everything else
     /// (PROTOCOL.md invariant 8).
     fn calm_down(&mut self, rng: &mut Rng) {
@@ -215,13 +248,16 @@ impl Plan {
         self.begin_ms = if self.start == Start::Steady { 13_000 } else { 30_000 };
         self.clients = rng.range(4, 8) as usize;
         self.think_ms = 10;
-        self.slow_reloads = 20;
+        self.later.slow_reloads = 20;
         self.laggard = None;
         self.coordinators = self.coordinators.max(3);
+        if let Some(existing) = &mut self.existing {
+            existing.take_over = existing.runs;
+        }
         let mut at = self.begin_ms + 1_000;
         let last = at + 20_000;
-        // Without anybody who grants leases a primary whose commits wait for nobody has to stop: one leader at a time.
-        let mut next_leader = 0;
+        // Who grants leases is away, or who asks for them: one after the other, for both together outlast a lease.
+        let mut next_absence = 0;
         while at < last {
             at += rng.range(300, 6_000);
             let standby = standby(rng);
@@ -230,14 +266,16 @@ impl Plan {
                 1 => Strike::KillAgent { target: standby, ms: rng.range(100, 4_000) },
                 2 => Strike::PauseAgent { target: standby, ms: rng.range(100, 4_000) },
                 3 => Strike::SlowDisk { target: standby, times: rng.range(10, 300), ms: 5_000 },
-                4 => Strike::KillAgent { target: Target::Primary, ms: rng.range(20, 500) },
-                5 => Strike::PauseAgent { target: Target::Primary, ms: rng.range(20, 700) },
+                absence @ (4 | 5 | 8) if at >= next_absence => {
+                    next_absence = at + 8_000;
+                    match absence {
+                        4 => Strike::KillAgent { target: Target::Primary, ms: rng.range(20, 500) },
+                        5 => Strike::PauseAgent { target: Target::Primary, ms: rng.range(20, 700) },
+                        _ => Strike::KillCoordinator { target: Target::Leader, ms: rng.range(100, 900) },
+                    }
+                }
                 6 => Strike::Deaf { target: Target::Primary, ms: rng.range(100, 1_500) },
                 7 => Strike::SlowDisk { target: Target::Primary, times: rng.range(2, 20), ms: 5_000 },
-                8 if at >= next_leader => {
-                    next_leader = at + 8_000;
-                    Strike::KillCoordinator { target: Target::Leader, ms: rng.range(100, 900) }
-                }
                 _ => Strike::SlowMachine { target: Target::Primary, times: rng.range(2, 4), ms: 5_000 },
             };
             self.add(When::At { ms: at }, strike);
@@ -248,25 +286,25 @@ impl Plan {
     /// What it is, in a few lines: how the play begins.
     pub(crate) fn lines(&self) -> Vec<String> {
         let spec = self.spec.changes_since(&Spec::default()).join(" ");
+        let existing = self.existing.as_ref().map(|existing| format!(" {existing:?}")).unwrap_or_default();
         let head = format!(
-            "seed {}: {} instances, {} coordinators, {} zones, begins {:?}; {spec}",
+            "seed {}: {} instances, {} coordinators, {} zones, begins {:?}{existing}; {spec}",
             self.seed, self.instances, self.coordinators, self.zones, self.start
         );
         let world = format!(
-            "{} clients think {} ms; never promoted {:?}; drift {:?}; loss {} %, replays {} %; a leader believes for {} ms; \
-             laggard {:?} by {} ms; slow reloads {} %, promotions {} % {:?}; faults end at {} ms; one stays dead: {}",
+            "{} clients think {} ms; never promoted {:?}; drift {:?}; loss {} %; a leader believes for {} ms; laggard \
+             {:?} by {} ms; the opening lasts until {} ms: {}; then {}; faults end at {} ms; one stays dead: {}",
             self.clients,
             self.think_ms,
             self.never.map(|i| i + 1),
             self.drift,
             self.loss,
-            self.replays,
             self.belief_ms,
             self.laggard.map(|c| c + 1),
             self.lag_ms,
-            self.slow_reloads,
-            self.slow_promotions,
-            self.promotions_ms,
+            self.opening_ms,
+            self.opening,
+            self.later,
             self.faults_ms,
             self.leaves_dead
         );
@@ -291,101 +329,5 @@ impl Plan {
 
     pub(crate) fn zone_name(&self, machine: usize) -> String {
         if self.zones == 1 { String::new() } else { format!("az-{}", self.zone(machine) + 1) }
-    }
-}
-
-fn spec(instances: usize, rng: &mut Rng) -> Spec {
-    let acks = match rng.below(10) {
-        0 => 0,
-        1..=6 => 1,
-        7 | 8 => 2,
-        _ => 3,
-    }
-    .min(instances as u32 - 1);
-    let when_alone = if rng.percent(60) { WhenAlone::Continue } else { WhenAlone::Block };
-    let min_acks = match when_alone {
-        WhenAlone::Block => acks,
-        WhenAlone::Continue if rng.percent(20) => acks.min(1),
-        WhenAlone::Continue => 0,
-    };
-    let patience = |rng: &mut Rng, low: u64, high: u64| rng.percent(10).then(|| rng.range(low, high) as u32);
-    Spec {
-        instances: instances as u32,
-        acks,
-        min_acks,
-        when_alone,
-        max_data_loss: if acks == 0 && rng.percent(50) { 1 << 20 } else { 0 },
-        on_crash: if rng.percent(25) { OnCrash::Restart } else { OnCrash::Failover },
-        timeouts: Timeouts {
-            suspect_after_ms: patience(rng, 700, 4_000),
-            hung_after_ms: patience(rng, 2_000, 6_000),
-            leaves_after_ms: patience(rng, 1_500, 6_000),
-            alone_after_ms: patience(rng, 1_500, 9_000),
-        },
-        ..Spec::default()
-    }
-}
-
-fn target(rng: &mut Rng) -> Target {
-    match rng.below(10) {
-        0..=4 => Target::Primary,
-        5 | 6 => standby(rng),
-        7 => Target::Leader,
-        _ => Target::Any(rng.below(8) as usize),
-    }
-}
-
-fn strike(rng: &mut Rng) -> Strike {
-    let target = target(rng);
-    let short = rng.tail(50, 8_000);
-    let ms = if rng.percent(30) { rng.range(2_000, 15_000) } else { short };
-    match rng.below(60) {
-        0..=4 => Strike::Power { target, ms },
-        5..=8 => Strike::KillServer { target },
-        9 => Strike::KillPostmaster { target, orphans_ms: rng.tail(5, 4_000) },
-        10..=12 => Strike::KillAgent { target, ms },
-        13 | 14 => Strike::PauseMachine { target, ms: rng.tail(100, 9_000) },
-        15 => Strike::PauseAgent { target, ms: rng.tail(100, 9_000) },
-        16 => Strike::Hang { target, ms: rng.tail(100, 9_000) },
-        17 => Strike::Deaf { target, ms: rng.tail(100, 9_000) },
-        18..=21 => Strike::Isolate { target, ms },
-        22 => Strike::CutOneWay { target, inward: rng.percent(50), ms },
-        23 => Strike::CutPair { target, other: rng.below(8) as usize, ms },
-        24 => Strike::KillCoordinator { target, ms },
-        25 => Strike::PauseCoordinator { target, ms: rng.tail(100, 6_000) },
-        26 | 27 => Strike::Dispute,
-        28 => Strike::SlowDisk { target, times: rng.range(10, 200), ms },
-        29 => Strike::SlowMachine { target, times: rng.range(5, 60), ms },
-        30 => Strike::PromoteByHand { target },
-        31..=34 => Strike::Asks(Wish::Switchover { to: rng.percent(50).then(|| rng.below(8) as usize) }),
-        35 => Strike::Asks(Wish::Restart),
-        36 => Strike::Asks(Wish::Failover { to: rng.below(8) as usize }),
-        37 if rng.percent(40) => Strike::Asks(Wish::Pause),
-        37 => Strike::Asks(Wish::AcceptLoss),
-        38..=45 => Strike::Coup { to: rng.below(8) as usize, ms: rng.tail(50, 6_000) },
-        46 => Strike::FullDisk { target, ms },
-        47 => Strike::StalledDisk { target, ms: rng.tail(100, 9_000) },
-        48 | 49 => Strike::LoseSlot { target: standby(rng) },
-        50 => Strike::CancelWaits { target: Target::Primary },
-        51 => Strike::Echo { target },
-        52..=58 => Strike::Asks(wish(rng)),
-        _ => Strike::Everything { ms: rng.range(100, 5_000) },
-    }
-}
-
-pub(crate) fn standby(rng: &mut Rng) -> Target {
-    Target::Standby(rng.below(8) as usize)
-}
-
-/// What is asked of one instance, or of the whole cluster while it runs.
-fn wish(rng: &mut Rng) -> Wish {
-    let of = standby(rng);
-    match rng.below(8) {
-        0 | 1 => Wish::Reinit { of },
-        2 | 3 => Wish::RestartStandby { of },
-        4 if rng.percent(30) => Wish::Leave { of },
-        4 => Wish::Keep { of },
-        5 | 6 => Wish::Set { acks: rng.below(4) as u32 },
-        _ => Wish::Block { block: rng.percent(50) },
     }
 }

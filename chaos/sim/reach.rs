@@ -92,6 +92,20 @@ dangers! {
     MadeAnew = "a copy was made anew on request",
     /// A standby was restarted because somebody asked for that.
     RestartedOnRequest = "a standby was restarted on request",
+    /// A coordinator's disk was lost, and what came back is a new member.
+    LogLost = "a coordinator lost its log and came back as a new one",
+    /// A group of coordinators was made anew out of one log.
+    LogRecovered = "a group was made anew out of one coordinator's log",
+    /// Somebody had obeyed what such a log does not know.
+    RecordBehind = "a record that lost entries was not decided upon",
+    /// A PostgreSQL that was there before ran, and was stopped.
+    FoundStopped = "a server was stopped to be taken in",
+    /// What was there before did not fit together, and was left as it is.
+    AdoptionRefused = "a PostgreSQL was not taken in as it was",
+    /// A directory that was there before became ours.
+    TakenIn = "a directory that was there before was taken in",
+    /// A service started a server that was to be taken in after that was decided.
+    StartedBehind = "a service started a server whose adoption was decided",
     /// A change of primary began while another was not finished.
     FailoverInFailover = "a failover began before the last one was open",
 }

@@ -3,7 +3,7 @@
 use crate::coordinator::Wish;
 use crate::event::Event;
 use crate::faults::{Mend, Moment, Strike, Target, When};
-use crate::world::{MS, S, World};
+use crate::world::{MS, S, Time, World};
 use interrex_cluster::ids::Epoch;
 
 impl World {
@@ -89,15 +89,15 @@ impl World {
             }
             Strike::PauseAgent { target, ms } => {
                 let i = self.aim(target) % n;
-                self.agents[i].paused_until = self.now + ms * MS;
+                later(&mut self.agents[i].paused_until, self.now + ms * MS);
             }
             Strike::Hang { target, ms } => {
                 let i = self.aim(target) % n;
-                self.servers[i].hung_until = self.now + ms * MS;
+                later(&mut self.servers[i].hung_until, self.now + ms * MS);
             }
             Strike::Deaf { target, ms } => {
                 let i = self.aim(target) % n;
-                self.servers[i].deaf_until = self.now + ms * MS;
+                later(&mut self.servers[i].deaf_until, self.now + ms * MS);
             }
             Strike::Isolate { target, ms } => {
                 let a = self.aim(target);
@@ -129,19 +129,25 @@ impl World {
             }
             Strike::PauseCoordinator { target, ms } => {
                 let c = self.aim(target) % self.coordinators.len();
-                self.coordinators[c].paused_until = self.now + ms * MS;
+                later(&mut self.coordinators[c].paused_until, self.now + ms * MS);
                 self.coordinators[c].away |= ms > 750;
+            }
+            Strike::LoseLog { target, ms } => {
+                let c = self.aim(target) % self.coordinators.len();
+                self.lose_log(c, ms);
+            }
+            Strike::Recover { target, back, ms } => {
+                let c = self.aim(target) % self.coordinators.len();
+                self.recover_group(c, back, ms);
             }
             Strike::Dispute => self.elect_anybody(),
             Strike::SlowDisk { target, times, ms } => {
                 let i = self.aim(target) % n;
-                self.servers[i].slow_disk = times;
-                self.after(ms * MS, Event::Mend(Mend::Disk { i }));
+                self.servers[i].slow_disk.begins(self.now, times, ms);
             }
             Strike::SlowMachine { target, times, ms } => {
                 let machine = self.aim(target);
-                self.machines[machine].slow = times;
-                self.after(ms * MS, Event::Mend(Mend::Machine { machine }));
+                self.machines[machine].slow.begins(self.now, times, ms);
             }
             Strike::PromoteByHand { target } => {
                 let i = self.aim(target) % n;
@@ -179,12 +185,21 @@ impl World {
             }
             Strike::StalledDisk { target, ms } => {
                 let i = self.aim(target) % n;
-                self.servers[i].stalled_until = self.now + ms * MS;
+                later(&mut self.servers[i].stalled_until, self.now + ms * MS);
             }
             Strike::LoseSlot { target } => {
                 let i = self.aim(target) % n;
                 let primary = self.aim(Target::Primary);
                 self.lose_slot(primary, i);
+            }
+            Strike::StartsFound { target } => {
+                let i = self.aim(target) % n;
+                self.start_behind_for_a_while(i);
+            }
+            Strike::PutsRight => self.put_right(),
+            Strike::StopsFound { target } => {
+                let i = self.aim(target) % n;
+                self.stop_found_server(i);
             }
             Strike::Asks(wish) => {
                 self.wish(wish);
@@ -209,7 +224,7 @@ impl World {
     }
 
     fn pause_machine(&mut self, machine: usize, ms: u64) {
-        self.machines[machine].paused_until = self.now + ms * MS;
+        later(&mut self.machines[machine].paused_until, self.now + ms * MS);
         if let Some(coordinator) = self.coordinators.get_mut(machine) {
             coordinator.away |= ms > 750;
         }
@@ -250,7 +265,8 @@ impl World {
         // by hand while this standby has still to reach a timeline that was opened already.
         let stands = self.servers[i].dir.as_ref().map(|dir| self.archive.settled(dir.end).branch);
         let reign = self.record().map_or(0, |record| record.epoch.0);
-        if stands.is_none_or(|branch| self.archive.timeline(branch) < reign) {
+        let foreign = self.servers[i].runs_foreign();
+        if foreign || stands.is_none_or(|branch| self.archive.timeline(branch) < reign) {
             return;
         }
         let life = self.servers[i].life;
@@ -279,9 +295,12 @@ impl World {
                 }
             }
             Mend::Link { a, b } => self.network.mend(a, b),
-            Mend::Disk { i } => self.servers[i].slow_disk = 1,
             Mend::FullDisk { i } => self.servers[i].full = false,
-            Mend::Machine { machine } => self.machines[machine].slow = 1,
+            Mend::Behind { i, life } => {
+                if self.servers[i].life == life {
+                    self.stop_found_server(i);
+                }
+            }
             Mend::Resume => {
                 // Whoever paused it goes on asking until somebody hears it.
                 if self.record().is_some_and(|record| record.paused) {
@@ -307,15 +326,21 @@ impl World {
         m.on = true;
         m.booted = now;
         m.paused_until = 0;
-        m.slow = 1;
+        m.slow.ends();
         if machine < self.names.len() {
             self.servers[machine].hung_until = 0;
             self.servers[machine].deaf_until = 0;
             self.agents[machine].paused_until = 0;
+            self.boots(machine);
             self.start_agent(machine);
         }
         if machine < self.coordinators.len() {
             self.start_coordinator(machine);
         }
     }
+}
+
+/// What is stopped already is not woken by being stopped once more: its events wait for the later moment.
+fn later(until: &mut Time, moment: Time) {
+    *until = moment.max(*until);
 }

@@ -3,8 +3,9 @@
 //! random, and with more of its kind.
 
 use crate::coordinator::Wish;
+use crate::existing::{Existing, Holds};
 use crate::faults::{Moment, Planned, Strike, Target, When};
-use crate::plan::{Plan, Start, standby};
+use crate::plan::{Plan, Start};
 use crate::rng::Rng;
 use interrex_cluster::spec::{OnCrash, Timeouts, WhenAlone};
 
@@ -27,6 +28,10 @@ pub(crate) enum Theme {
     HandOver,
     /// The primary is taken over while it serves on.
     TakenOver,
+    /// What was there before is taken in, and who holds its primary's directory is lost in the middle of it.
+    TakenIn,
+    /// A majority of the coordinators' logs is lost, and the newest epoch with them.
+    CutOff,
 }
 
 pub(crate) fn at(ms: u64) -> When {
@@ -47,6 +52,8 @@ impl Theme {
         Theme::HalfMade,
         Theme::HandOver,
         Theme::TakenOver,
+        Theme::TakenIn,
+        Theme::CutOff,
     ];
 }
 
@@ -57,7 +64,7 @@ impl Plan {
 
     /// A cluster that runs, of so many, with one who acknowledges.
     fn steady(&mut self, instances: usize, coordinators: usize) {
-        self.start = Start::Steady;
+        (self.start, self.existing) = (Start::Steady, None);
         self.begin_ms = 13_000;
         self.instances = instances;
         self.coordinators = coordinators;
@@ -81,6 +88,8 @@ impl Plan {
             Theme::HalfMade => self.half_made(rng),
             Theme::HandOver => self.hand_over(rng),
             Theme::TakenOver => self.taken_over(rng),
+            Theme::TakenIn => self.taken_in(rng),
+            Theme::CutOff => self.cut_off(rng),
         }
     }
 
@@ -106,7 +115,7 @@ impl Plan {
                 on(Moment::RuleChanging, 1, rng.range(150, 400))
             }
             1 => {
-                self.slow_reloads = 100;
+                self.opening.slow_reloads = 100;
                 on(Moment::RuleProved, 1, rng.range(10, 150))
             }
             _ => {
@@ -124,7 +133,7 @@ impl Plan {
     /// others; the second's agent comes back in the third epoch, before its promotion comes about.
     fn superseded(&mut self, rng: &mut Rng) -> u64 {
         self.steady(4, 3);
-        self.promotions_ms = Some((1_900, 2_500));
+        self.opening.promotions_ms = Some((1_900, 2_500));
         let begin = self.begin_ms;
         self.add(at(begin), Strike::Coup { to: 1, ms: 5_000 });
         let told = rng.range(1, 40);
@@ -212,7 +221,7 @@ impl Plan {
         self.steady(3, 3);
         self.clients = 4;
         self.think_ms = 5;
-        self.slow_reloads = 40;
+        self.opening.slow_reloads = 40;
         let begin = self.begin_ms;
         let to = rng.percent(70).then(|| rng.range(1, 2) as usize);
         self.add(at(begin), Strike::Asks(Wish::Switchover { to }));
@@ -225,7 +234,7 @@ impl Plan {
         self.steady(3, 3);
         self.clients = 4;
         self.think_ms = 10;
-        self.slow_reloads = 40;
+        self.opening.slow_reloads = 40;
         let mut when = self.begin_ms;
         for _ in 0..2 {
             self.add(at(when), Strike::Coup { to: rng.index(3), ms: rng.range(1_500, 4_000) });
@@ -234,74 +243,38 @@ impl Plan {
         when
     }
 
-    /// More of the same kind, not as pointed.
-    pub(crate) fn go_on_with(&mut self, theme: Theme, rng: &mut Rng, from: u64) -> u64 {
-        let mut when = from;
-        for _ in 0..rng.range(1, 4) {
-            when += rng.range(5_500, 9_000);
-            when = self.round(theme, rng, when);
-        }
-        when
+    /// Its standbys lack the last commits; its machine goes as soon as it was elected, and comes back late.
+    fn taken_in(&mut self, rng: &mut Rng) -> u64 {
+        self.steady(3, 3);
+        self.start = Start::Existing;
+        self.begin_ms = 10_000;
+        let existing = Existing { others: vec![Holds::Less, Holds::Less], ..Existing::of(3, rng) };
+        self.existing = Some(match rng.percent(25) {
+            true => {
+                Existing { runs: false, boots: false, others: vec![Holds::More, Holds::Less], ..existing }
+            }
+            false => Existing { runs: false, ..existing },
+        });
+        let ms = rng.range(6_000, 9_000);
+        self.add(on(Moment::Elected, 1, rng.range(0, 1_500)), Strike::Power { target: Target::Any(0), ms });
+        self.begin_ms + 14_000
     }
 
-    fn round(&mut self, theme: Theme, rng: &mut Rng, when: u64) -> u64 {
-        let coup = |rng: &mut Rng, ms: u64| Strike::Coup { to: rng.below(8) as usize, ms };
-        match theme {
-            // Who acknowledges changes all the time, slowly, and the primary falls in the middle of it.
-            Theme::Acknowledgers | Theme::HalfMade => {
-                self.slow_reloads = 60;
-                let away = rng.range(3_200, 5_000);
-                self.add(at(when), Strike::PauseMachine { target: standby(rng), ms: away });
-                let times = rng.range(50, 400);
-                self.add(at(when), Strike::SlowDisk { target: standby(rng), times, ms: 6_000 });
-                let fall = when + away + rng.range(0, 1_500);
-                self.add(at(fall), Strike::KillAgent { target: standby(rng), ms: rng.range(500, 6_000) });
-                let ms = rng.range(500, 4_000);
-                self.add(at(fall), coup(rng, ms));
-                fall
-            }
-            // Promotions take long; whoever was told to is lost sight of, and superseded twice.
-            Theme::Superseded => {
-                self.promotions_ms = None;
-                self.slow_promotions = 70;
-                self.add(at(when), coup(rng, 300));
-                let told = when + rng.range(350, 700);
-                let ms = rng.range(300, 2_500);
-                self.add(at(told), Strike::KillAgent { target: Target::Primary, ms });
-                for _ in 0..3 {
-                    let again = told + rng.range(50, ms + 500);
-                    self.add(at(again), Strike::Asks(Wish::Failover { to: rng.below(8) as usize }));
-                }
-                when
-            }
-            // A primary that nobody hears writes on, and is back before it was taken back onto the line.
-            Theme::Ahead | Theme::Deposed => {
-                let ms = rng.range(1_800, 6_000);
-                self.add(at(when), Strike::Isolate { target: Target::Primary, ms });
-                let fall = when + ms + rng.range(0, 250);
-                let ms = rng.range(500, 3_000);
-                self.add(at(fall), coup(rng, ms));
-                fall
-            }
-            // Agents come back while a coordinator tells them what was.
-            Theme::Forgetful => {
-                self.replays = 25;
-                let ms = rng.range(300, 3_000);
-                self.add(at(when), coup(rng, ms));
-                for _ in 0..3 {
-                    let ms = rng.range(20, 150);
-                    let fall = when + rng.range(180, 420);
-                    self.add(at(fall), Strike::KillAgent { target: standby(rng), ms });
-                }
-                when
-            }
-            Theme::HandOver | Theme::TakenOver => {
-                let to = rng.percent(50).then(|| rng.below(8) as usize);
-                self.add(at(when), Strike::Asks(Wish::Switchover { to }));
-                let ms = rng.range(300, 3_000);
-                self.add(at(when + rng.range(0, 1_200)), coup(rng, ms));
-                when
-            }
+    /// The second takes over, and all that was decided for it is lost, but for what its agent obeyed; then another takeover
+    /// is asked for.
+    fn cut_off(&mut self, rng: &mut Rng) -> u64 {
+        self.steady(3, 3);
+        self.clients = 4;
+        self.think_ms = 20;
+        let begin = self.begin_ms;
+        self.add(at(begin), Strike::Coup { to: 1, ms: 4_000 });
+        let back = rng.range(4, 8) as usize;
+        let cut = on(Moment::Opened, 1, rng.range(20, 400));
+        self.add(cut, Strike::Recover { target: Target::Any(0), back, ms: 500 });
+        for again in 0..4 {
+            let to = rng.index(3);
+            self.add(at(begin + 2_500 + 700 * again), Strike::Asks(Wish::Failover { to }));
         }
+        begin + 8_000
     }
 }

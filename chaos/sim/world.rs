@@ -16,6 +16,7 @@ use crate::postgres::Postgres;
 use crate::queue::Queue;
 use crate::reach::Reach;
 use crate::rng::Rng;
+use crate::slowness::Slowness;
 use crate::trace::Trace;
 use crate::wal::{Archive, Place};
 use interrex_check::{Checks, Fact};
@@ -40,8 +41,8 @@ pub(crate) struct Machine {
     pub(crate) drift: i64,
     /// When it was last switched on; its boot clock counts from there.
     pub(crate) booted: Time,
-    /// While it is slow, everything here takes so many times as long.
-    pub(crate) slow: u64,
+    /// While it is slow, everything here takes longer.
+    pub(crate) slow: Slowness,
 }
 
 /// What is counted.
@@ -72,6 +73,8 @@ pub(crate) struct World {
     pub(crate) archive: Archive,
     /// Where each commit lies.
     pub(crate) commits: Vec<Place>,
+    /// Where the agents' roles were made in a PostgreSQL that was taken in.
+    pub(crate) roles: Option<Place>,
     /// The first commit that was acknowledged on the newest timeline that acknowledged any.
     pub(crate) newest: Option<Place>,
     pub(crate) faults: Faults,
@@ -93,7 +96,7 @@ impl World {
             paused_until: 0,
             drift: plan.drift.get(m).copied().unwrap_or_default(),
             booted: 0,
-            slow: 1,
+            slow: Slowness::default(),
         };
         let count = plan.machines();
         let mut world = Self {
@@ -110,6 +113,7 @@ impl World {
             endpoint: Endpoint::default(),
             archive: Archive::default(),
             commits: Vec::new(),
+            roles: None,
             newest: None,
             faults: Faults::new(plan.strikes.len(), count),
             checks: Checks::default(),
@@ -130,6 +134,11 @@ impl World {
         match self.plan.start {
             Start::Empty => self.created(),
             Start::Steady | Start::Stopped => self.steady(),
+            Start::Existing => {
+                if let Some(existing) = self.plan.existing.clone() {
+                    self.found_existing(&existing);
+                }
+            }
         }
         for c in 0..self.coordinators.len() {
             self.start_coordinator(c);
@@ -203,7 +212,8 @@ impl World {
 
     /// How long something takes here that takes `low` to `high` microseconds on an idle machine.
     pub(crate) fn takes(&mut self, machine: usize, low: Time, high: Time) -> Time {
-        self.rng.tail(low, high) * self.machines[machine].slow
+        let work = self.rng.tail(low, high);
+        self.machines[machine].slow.lasts(self.now, work)
     }
 
     /// The instance of that name.

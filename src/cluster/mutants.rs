@@ -31,6 +31,14 @@ pub enum Mutant {
     RetireOrder,
     /// A hand-over seals as if the old primary were gone already: nobody is watched for what may still come from it.
     HandOverSeal,
+    /// No guard ends a server past its lease.
+    Guard,
+    /// A record that was made anew out of one log is decided upon at once.
+    RecordBehind,
+    /// A PostgreSQL is taken in although a copy of it is ahead of its primary's directory.
+    AheadRefused,
+    /// A copy that was there before Interrex counts from the moment on that it is taken in.
+    AdoptedCounts,
 }
 
 #[cfg(feature = "mutants")]

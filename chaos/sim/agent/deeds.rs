@@ -116,6 +116,8 @@ impl World {
             (Step::Follow, Goal::Standby(goal)) => self.follow(i, deed, goal),
             (Step::Rewind { incarnation }, Goal::Standby(goal)) => self.rewind(i, deed, goal, incarnation),
             (Step::Clone { incarnation }, Goal::Standby(goal)) => self.clone_copy(i, deed, goal, incarnation),
+            (Step::StopFound, _) => self.stop_found(i, deed),
+            (Step::TakeIn, _) => self.take_in(i, deed),
             (step, _) => Flow::Failed(format!("'{step}' belongs to another goal")),
         }
     }
@@ -126,7 +128,7 @@ impl World {
         if !server.answers() {
             return Some(Flow::Failed("the server lets nobody in".to_owned()));
         }
-        (server.hangs(self.now) || server.deaf_until > self.now)
+        (server.hangs(self.now) || server.deaf_until > self.now || !self.knows_its_agent(i))
             .then(|| Flow::Failed("the server does not answer".to_owned()))
     }
 
@@ -186,6 +188,9 @@ impl World {
                     self.give_up_past_the_fork(i, goal);
                 }
                 Flow::Next(self.small(i))
+            }
+            _ if self.servers[i].proc.is_some() => {
+                Flow::Failed("another server runs on the directory".to_owned())
             }
             _ => {
                 if !self.still(i, deed.goal.stamp) {

@@ -28,7 +28,9 @@ impl World {
         self.knock(i);
         self.note_async(i, goal, clock);
         let server = self.look_at_server(i, goal);
+        let found = self.look_at_found(i, goal);
         let data = self.look_at_data(i);
+        let gone = self.wal_gone(i, &server);
         let agent = &self.agents[i];
         let seen = Observed {
             memory: agent.memory.clone(),
@@ -39,15 +41,12 @@ impl World {
             lease: agent.book.lease.clone(),
             deadline: agent.book.deadline,
             async_since: agent.known.async_since,
-            wal_gone: agent.known.endless.clone().or_else(|| {
-                let words = "requested WAL segment has already been removed";
-                agent.server.wal_gone.then(|| words.to_owned())
-            }),
+            wal_gone: agent.known.endless.clone().or(gone),
             early_ends: agent.known.early_ends.clone(),
             patience: None,
             parameters: Some(BTreeMap::new()),
             told_upstream: told_upstream(agent.server.role.as_ref()),
-            found: None,
+            found,
             unseen: None,
         };
         // A look that began before the promotion ended, and ended after it.
@@ -63,6 +62,19 @@ impl World {
         seen
     }
 
+    /// What the log of a server that waits for its upstream says of it.
+    fn wal_gone(&self, i: usize, server: &Server) -> Option<String> {
+        let run = &self.agents[i].server;
+        let waits = match server {
+            Server::Standby(standby) => !standby.receiver.is_some_and(|receiver| receiver.streaming),
+            Server::Starting => true,
+            Server::Silent { .. } => run.answered.is_none(),
+            Server::Gone | Server::Primary(_) => false,
+        };
+        let told = run.wal_gone && waits && matches!(run.role, Some(Role::Standby { .. }));
+        told.then(|| "requested WAL segment has already been removed".to_owned())
+    }
+
     fn note_async(&mut self, i: usize, goal: Option<&Goal>, clock: Instant) {
         let asynchronous = matches!(goal, Some(Goal::Primary(goal)) if goal.sync.k == 0);
         let known = &mut self.agents[i].known;
@@ -75,6 +87,10 @@ impl World {
             return Data::Unfinished(sentinel);
         }
         let system = crate::plan::SYSTEM;
+        let foreign = self.servers[i].dir.as_ref().and_then(|dir| self.look_at_foreign(i, dir.incarnation));
+        if let Some(foreign) = foreign {
+            return foreign;
+        }
         match &self.servers[i].dir {
             None => Data::Missing,
             Some(dir) if dir.incarnation != memory.incarnation => Data::Doubtful {
@@ -109,7 +125,8 @@ impl World {
         if self.agents[i].process.is_none() {
             return Server::Gone;
         }
-        if server.hangs(now) || server.deaf_until > now || proc.orphans {
+        let lets_in = proc.phase == Phase::Starting || self.knows_its_agent(i);
+        if server.hangs(now) || server.deaf_until > now || proc.orphans || !lets_in {
             let run = &self.agents[i].server;
             let since = now.saturating_sub(run.answered.unwrap_or(run.seen_since));
             return Server::Silent { since: Duration::from_micros(since) };
@@ -223,7 +240,7 @@ impl World {
             stale_coordinators: Vec::new(),
             doing: agent.known.doing.clone(),
             lease_left_ms: seen.deadline.map(|deadline| millis(deadline.since(clock))),
-            found: None,
+            found: seen.found.clone(),
             unseen: None,
         }
     }

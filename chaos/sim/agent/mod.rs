@@ -4,6 +4,7 @@
 //! What stands in [`Agent::memory`] is on its disk and survives a kill; all the rest is gone with the process. A deed is
 //! a sequence of phases with time between them, so that a kill, a pause or a newer goal can come at any place.
 
+mod adopt;
 mod deeds;
 mod keeper;
 mod lines;
@@ -19,7 +20,7 @@ use interrex_cluster::goal::StampedGoal;
 use interrex_cluster::ids::{DirectoryId, Epoch, Incarnation, InstanceName, Stamp};
 use interrex_cluster::instance::lease::Lease;
 use interrex_cluster::instance::observed::{EarlyEnds, Memory, Observed};
-use interrex_cluster::report::{Need, Proofs, Report};
+use interrex_cluster::report::{Found, Need, Proofs, Report};
 use interrex_cluster::time::Instant;
 use interrex_cluster::wal::TimelineId;
 use std::collections::BTreeSet;
@@ -76,6 +77,8 @@ struct Known {
     need: Option<Need>,
     doing: Option<String>,
     async_since: Option<Instant>,
+    /// What lies in a directory that is to be adopted, and when that was looked at.
+    found: Option<(Time, Found)>,
 }
 
 /// The lease's book.

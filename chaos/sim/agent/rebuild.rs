@@ -40,6 +40,7 @@ impl World {
                         slots: false,
                         torn: false,
                         lost: BTreeMap::new(),
+                        adopted: false,
                     });
                 }
                 Flow::Next(self.small(i))
@@ -203,6 +204,7 @@ impl World {
             slots: false,
             torn: from.torn,
             lost: BTreeMap::new(),
+            adopted: from.adopted,
         });
     }
 

@@ -3,6 +3,7 @@
 use super::deeds::Deed;
 use super::{Agent, Knocks};
 use crate::event::{Elected, Event};
+use crate::faults::Mend;
 use crate::mutants::{self, Mutant};
 use crate::world::{MS, Time, World};
 use interrex_cluster::goal::{Goal, StampedGoal};
@@ -24,7 +25,8 @@ impl World {
     pub(crate) fn start_agent(&mut self, i: usize) {
         let coordinators = self.coordinators.len();
         let now = self.now;
-        let running = self.servers[i].proc.is_some().then_some(self.servers[i].life);
+        let ours = self.servers[i].proc.is_some() && !self.servers[i].runs_foreign();
+        let running = ours.then_some(self.servers[i].life);
         let deadline = self.servers[i].proc.as_ref().and_then(|proc| proc.deadline);
         let blank = Agent::new(self.names[i].clone(), coordinators);
         let old = std::mem::replace(&mut self.agents[i], blank);
@@ -89,6 +91,10 @@ impl World {
         if !agent.up || agent.run != run || agent.floor.is_some() {
             return;
         }
+        if self.servers[i].runs_foreign() && !matches!(goal.goal, Goal::Adopt { .. }) {
+            return self.meets_a_stranger(i);
+        }
+        let agent = &mut self.agents[i];
         let forgets = mutants::on(Mutant::EpochPersistence);
         agent.floor = Some(if forgets { Stamp::default() } else { floor });
         if !forgets && agent.told.as_ref().is_none_or(|known| known.stamp < goal.stamp) {
@@ -105,6 +111,15 @@ impl World {
         }
     }
 
+    /// A server that somebody else started is met under a goal that is about it, or not at all: the agent ends, and is
+    /// started again by whatever keeps it running.
+    fn meets_a_stranger(&mut self, i: usize) {
+        self.say(|| format!("n{}'s agent ends: somebody else's server runs on its directory", i + 1));
+        self.kill_agent(i);
+        let run = self.agents[i].run;
+        self.after(1_000 * MS, Event::Mend(Mend::Agent { i, run }));
+    }
+
     /// A coordinator told a goal.
     pub(crate) fn goal_came(
         &mut self,
@@ -114,6 +129,9 @@ impl World {
         goal: Option<Rc<StampedGoal>>,
         place: Elected,
     ) {
+        if !self.may_still_be_heard(c, crun, i) {
+            return;
+        }
         if !self.network.reaches(c, i) || !self.agents[i].up || self.agents[i].floor.is_none() {
             return self.watch_broke(c, crun, i);
         }
@@ -228,6 +246,7 @@ impl World {
         if agent.memory.obeyed.epoch < stamp.epoch
             && agent.memory.sentinel.is_none()
             && let Some(dir) = self.servers[i].dir.as_mut()
+            && !dir.is_foreign()
             && dir.incarnation == agent.memory.incarnation
             && dir.epoch >= agent.memory.obeyed.epoch
         {

@@ -81,17 +81,26 @@ impl World {
         let policy = self.policy.of(&record.spec);
         let view = coordinator.view(record, &policy, now);
         memory.look(&view);
-        let decision = decide(&view, &memory);
+        let mut decision = decide(&view, &memory);
         coordinator.memory = memory;
+        self.settle(c);
+        if let Some(wait) = self.awaits(c, record) {
+            decision.commands.clear();
+            decision.waits.insert(0, wait);
+        }
         for problem in &decision.problems {
-            if let ProblemKind::AgentSilent { .. } = problem.kind {
-                self.reach.note(crate::reach::Danger::SilenceOutvoted);
+            match problem.kind {
+                ProblemKind::AgentSilent { .. } => self.reach.note(crate::reach::Danger::SilenceOutvoted),
+                ProblemKind::AdoptionRefused => self.reach.note(crate::reach::Danger::AdoptionRefused),
+                _ => {}
             }
         }
         for wait in &decision.waits {
             self.reach.wait(wait);
         }
-        self.coordinators[c].waits = !decision.waits.is_empty();
+        let silent = |kind: &ProblemKind| matches!(kind, ProblemKind::AgentSilent { .. });
+        let names_it = decision.problems.iter().any(|problem| silent(&problem.kind));
+        self.coordinators[c].says_so = names_it || !decision.waits.is_empty();
         if !decision.waits.is_empty() {
             self.fact(&Fact::Refused { record, waits: &decision.waits });
         }

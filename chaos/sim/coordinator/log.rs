@@ -1,15 +1,14 @@
 //! The log: what is committed, who leads, and what became of proposals whose leader was deposed.
 
+use super::recovery::Recovered;
 use super::{Ask, Coordinator};
 use crate::event::{Elected, Event};
-use crate::faults::Moment;
 use crate::reach::Danger;
 use crate::world::{MS, S, Time, World};
-use interrex_check::Fact;
 use interrex_cluster::apply::apply;
 use interrex_cluster::command::{Command, Entry};
 use interrex_cluster::goal::{StampedGoal, goal};
-use interrex_cluster::record::{Cluster, Operation};
+use interrex_cluster::record::Cluster;
 use interrex_cluster::time::WallMs;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -58,6 +57,19 @@ pub(crate) struct Log {
     next: u64,
     leaderless_since: Option<Time>,
     election_at: Time,
+    /// The group was made anew out of one log.
+    pub(crate) recovered: Option<Recovered>,
+}
+
+impl Log {
+    /// The last entries are lost, and with them all that waited.
+    pub(super) fn cut_off(&mut self, back: usize) {
+        self.states.truncate(self.states.len().saturating_sub(back).max(1));
+        self.pending.clear();
+        self.term += 1;
+        self.leader = None;
+        self.leaderless_since = None;
+    }
 }
 
 impl World {
@@ -88,18 +100,6 @@ impl World {
         State { record, goals, place }
     }
 
-    /// Whether a coordinator and more than half of all hear each other.
-    pub(crate) fn has_quorum(&self, c: usize) -> bool {
-        let awake = |j: usize| {
-            let other: &Coordinator = &self.coordinators[j];
-            other.up && other.paused_until <= self.now && self.machines[j].paused_until <= self.now
-        };
-        let count = (0..self.coordinators.len())
-            .filter(|j| *j == c || (awake(*j) && self.network.talk(c, *j)))
-            .count();
-        awake(c) && 2 * count > self.coordinators.len()
-    }
-
     /// A coordinator that really leads.
     pub(super) fn really_leads(&self, c: usize, term: u64) -> bool {
         self.log.term == term && self.log.leader == Some(c) && self.has_quorum(c)
@@ -125,6 +125,7 @@ impl World {
             self.elect_anybody();
         }
         self.depose();
+        self.give_votes();
     }
 
     /// One of those who could win an election does; nobody, where nobody has a quorum.
@@ -279,66 +280,6 @@ impl World {
         changed
     }
 
-    /// What an entry means to the properties, to reachability, and to strikes that wait for its moment.
-    fn judge(&mut self, before: Option<&State>, command: &Command) {
-        let Some(state) = self.log.states.last().map(Rc::clone) else { return };
-        let Some(after) = &state.record else { return };
-        let before = before.and_then(|state| state.record.as_ref());
-        crate::world::see(
-            &mut self.checks,
-            &mut self.trace,
-            self.now,
-            &Fact::Recorded { before, after, command },
-        );
-        if let Command::RecordSeal { instance, .. } = command
-            && let Operation::Failover(failover) = &after.operation
-            && let Some(seal) = failover.seals.get(instance)
-            && before.is_some_and(|before| before.operation != after.operation)
-        {
-            let sound = self.holds_position(self.index(instance), seal.position);
-            let (epoch, position) = (seal.epoch, seal.position);
-            let fact = Fact::SealCounted { instance, epoch, position, sound };
-            crate::world::see(&mut self.checks, &mut self.trace, self.now, &fact);
-        }
-        self.over |= !self.checks.violations().is_empty();
-        if let Command::Elect { epoch, .. } = command
-            && before.is_some_and(|before| before.overrides.len() < after.overrides.len())
-        {
-            let accepted = |record: &Cluster| matches!(&record.operation, Operation::Failover(f) if f.loss_accepted.is_some());
-            let by_operator = accepted(after);
-            self.fact(&Fact::Overridden { epoch: *epoch, by_operator });
-        }
-        let opened = before.is_some_and(|before| !open(before)) && open(after);
-        if opened && self.figures.acknowledged > 0 && after.epoch.0 > 2 {
-            self.figures.failovers += 1;
-        }
-        self.notice(before, after, command);
-        let moment = match command {
-            Command::BeginFailover { .. } => Some(Moment::Begun),
-            Command::RecordSeal { .. } => Some(Moment::Sealed),
-            Command::Elect { .. } => Some(Moment::Elected),
-            Command::ConfirmPrimary { .. } => Some(Moment::Confirmed),
-            Command::OpenPrimary { .. } => Some(Moment::Opened),
-            Command::ChangeRule { .. } => Some(Moment::RuleChanging),
-            Command::RetireRules { .. } => Some(Moment::RuleProved),
-            Command::GrantRebuild { .. } => Some(Moment::Rebuilding),
-            Command::EndRebuild { .. } => Some(Moment::Rebuilt),
-            Command::BeginHandOver { .. } => Some(Moment::HandedOver),
-            _ => None,
-        };
-        if let Some(moment) = moment {
-            self.phase(moment);
-        }
-    }
-
-    /// Whether a copy really holds what a position says.
-    fn holds_position(&self, i: usize, position: interrex_cluster::wal::Position) -> bool {
-        let Some(dir) = &self.servers[i].dir else { return false };
-        let reached = self.archive.on_the_way(dir.end, position.timeline.0);
-        let whole = dir.needs.is_none_or(|needs| self.archive.includes(dir.end, needs));
-        !dir.torn && whole && reached.is_some_and(|at| position.lsn.0 <= at.lsn)
-    }
-
     /// What was committed reaches a coordinator, unless nothing of the leader does.
     pub(crate) fn replicated(&mut self, c: usize, run: u32, upto: usize) {
         let coordinator = &self.coordinators[c];
@@ -373,18 +314,23 @@ impl World {
         let last = self.log.states.len() - 1;
         let behind = self.rng.index(4);
         let coordinator = &mut self.coordinators[c];
+        let (learns, doubts) = (coordinator.learns, coordinator.doubts);
         let (run, token) = (coordinator.run + 1, coordinator.token + 1);
         *coordinator = Coordinator {
             up: true,
             run,
             token,
-            applied: last.saturating_sub(behind),
+            // Who lost its log begins where everything began.
+            applied: if learns { 0 } else { last.saturating_sub(behind) },
+            learns,
+            doubts,
             listening_since: clock,
             voices: vec![(0, 0); agents],
             told: vec![None; agents],
             ..Coordinator::default()
         };
-        let catch_up = self.rng.range(MS, 200 * MS);
+        let catch_up =
+            if learns { self.rng.range(200 * MS, 5_000 * MS) } else { self.rng.range(MS, 200 * MS) };
         self.after(catch_up, Event::Apply { c, run, upto: last });
         for i in 0..agents {
             let wait = self.rng.range(MS, 200 * MS);
@@ -410,8 +356,4 @@ impl World {
             self.network.delay(&mut self.rng, c, others) + self.network.delay(&mut self.rng, others, c);
         self.after(round, Event::Confirmed { c, run, term, ask });
     }
-}
-
-fn open(record: &Cluster) -> bool {
-    record.primary.as_ref().is_some_and(|reign| reign.open)
 }

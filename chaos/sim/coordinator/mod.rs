@@ -6,8 +6,11 @@
 //! unknown outcome, and a delay between commit and apply on every coordinator but the one that committed.
 
 mod drive;
+mod group;
+mod judge;
 mod log;
 mod operator;
+mod recovery;
 mod serve;
 
 pub(crate) use log::Log;
@@ -40,6 +43,10 @@ pub(crate) struct Coordinator {
     pub(crate) paused_until: u64,
     /// How far it has applied the log.
     pub(crate) applied: usize,
+    /// It is new in the group, and has no vote before it has the whole log.
+    pub(crate) learns: bool,
+    /// Its log was made the group's, and may lack entries that agents obeyed.
+    pub(crate) doubts: bool,
     /// The term in which it believes to lead.
     pub(crate) leads: Option<u64>,
     /// When it first saw itself lead in that term, by its own clock.
@@ -59,8 +66,8 @@ pub(crate) struct Coordinator {
     /// A proposal of the driver's is under way.
     pub(crate) proposing: Option<u64>,
     pub(crate) changed: bool,
-    /// Its last decision was to wait for something, or said so besides.
-    pub(crate) waits: bool,
+    /// Its last decision said what it waits for: by name, or as a primary that is silent and that nobody could succeed.
+    pub(crate) says_so: bool,
     /// When it lost its quorum, as far as it knows itself to lead.
     pub(crate) lonely_since: Option<u64>,
 }

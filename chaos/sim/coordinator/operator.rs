@@ -4,7 +4,7 @@
 use super::log::Waits;
 use crate::faults::Target;
 use crate::world::World;
-use interrex_cluster::command::{Asking, Command};
+use interrex_cluster::command::{Adopting, Asking, Command};
 use interrex_cluster::operation::switchover;
 use interrex_cluster::record::{Cluster, Operation};
 use interrex_cluster::spec::{Spec, WhenAlone};
@@ -47,6 +47,8 @@ pub(crate) enum Wish {
     Set {
         acks: u32,
     },
+    /// Servers that run may be stopped to be taken in.
+    TakeOver,
     /// Writes are to wait for standbys in the worst case, or not to.
     Block {
         block: bool,
@@ -61,6 +63,7 @@ impl World {
         };
         if let Some(command) = self.command_of(c, wish)
             && self.trial(c, &command) == Some(true)
+            && !self.distrusts(c)
         {
             self.say(|| format!("an operator: {command}"));
             self.propose(c, command, Waits::Operator);
@@ -100,6 +103,8 @@ impl World {
             Wish::RestartStandby { of } => Some(self.ask_of(of, Asking::Restart)),
             Wish::Leave { of } => Some(self.ask_of(of, Asking::Leave)),
             Wish::Keep { of } => Some(self.ask_of(of, Asking::Nothing)),
+            Wish::TakeOver => matches!(record.operation, Operation::Adopt(_))
+                .then(|| self.create(Some(Adopting { take_over: true }))),
             Wish::Set { acks } => Some(set(record, |spec| spec.acks = acks)),
             Wish::Block { block } => Some(set(record, |spec| {
                 spec.when_alone = if block { WhenAlone::Block } else { WhenAlone::Continue };

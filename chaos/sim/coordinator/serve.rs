@@ -66,7 +66,7 @@ impl World {
     /// Whether the record, as this coordinator has it, names the asker primary of the epoch asked for.
     fn due(&self, c: usize, i: usize, epoch: interrex_cluster::ids::Epoch) -> bool {
         let state = &self.log.states[self.coordinators[c].applied];
-        state.place == Some((i, epoch)) && self.coordinators[c].leads.is_some()
+        state.place == Some((i, epoch)) && self.coordinators[c].leads.is_some() && !self.distrusts(c)
     }
 
     /// A quorum was asked whether this coordinator still leads.
@@ -114,6 +114,7 @@ impl World {
             Ask::Register { i, run } => {
                 let registration = self.registration(i);
                 match self.trial(c, &Command::Register(registration.clone())) {
+                    Some(true) if self.distrusts(c) => {}
                     Some(true) => {
                         self.propose(c, Command::Register(registration), Waits::Registration { i, run });
                     }
@@ -182,7 +183,7 @@ impl World {
         let (goal, place) = (state.goals[i].clone(), state.place);
         let delay = self.network.delay(&mut self.rng, c, i);
         self.after(delay, Event::Goal { i, run, c, crun, goal: goal.clone(), place });
-        if self.rng.percent(self.plan.replays) {
+        if self.rng.percent(self.pace().replays) {
             // A copy that was stuck somewhere, for long.
             let later = self.rng.range(MS * 500, 40_000 * MS);
             self.after(later, Event::Goal { i, run, c, crun, goal, place });

@@ -3,10 +3,10 @@
 //! F1 A commit is flushed locally first. F5 a setting that becomes empty lets everybody through. F7 whether anybody
 //! waits at all is the checkpointer's to know. F8 each walsender counts by its own copy of the setting.
 
-use super::{Phase, Postgres, Proc};
+use super::{Dir, Phase, Postgres, Proc};
 use crate::event::Event;
 use crate::reach::Danger;
-use crate::wal::Place;
+use crate::wal::{Archive, Place};
 use crate::world::{MS, Time, World};
 use interrex_check::Fact;
 use interrex_cluster::ids::Epoch;
@@ -66,8 +66,8 @@ impl World {
     }
 
     pub(crate) fn flush_takes(&mut self, i: usize) -> Time {
-        let slow = self.servers[i].slow_disk.max(1);
-        self.takes(i, 100, 3 * MS) * slow
+        let work = self.takes(i, 100, 3 * MS);
+        self.servers[i].slow_disk.lasts(self.now, work)
     }
 
     /// The log of a primary was flushed.
@@ -137,7 +137,7 @@ impl World {
     }
 
     /// For how long the lease had been over, in milliseconds and at least 1 once it is, while the machine ran.
-    fn past_its_lease(&self, i: usize) -> u64 {
+    pub(crate) fn past_its_lease(&self, i: usize) -> u64 {
         let deadline = self.servers[i].proc.as_ref().and_then(|proc| proc.deadline);
         let Some((_, deadline)) = deadline.filter(|(_, deadline)| self.clock(i) >= *deadline) else {
             return 0;
@@ -256,15 +256,21 @@ impl World {
             proc.visible = shown;
         }
         let Some(dir) = &self.servers[i].dir else { return };
-        let (archive, commits, end, torn) = (&self.archive, &self.commits, dir.end, dir.torn);
-        let holds = |commit: u64| {
-            !torn && commits.get(commit as usize).is_some_and(|place| archive.includes(end, *place))
-        };
+        let holds = holds(&self.archive, &self.commits, dir);
         let fact = Fact::Serves { by: &self.names[i], epoch: Epoch(timeline), holds: &holds };
         crate::world::see(&mut self.checks, &mut self.trace, self.now, &fact);
         self.over |= !self.checks.violations().is_empty();
         let name = &self.names[i];
         self.trace.say(self.now, || format!("{name} lets clients in on timeline {timeline}"));
+    }
+}
+
+/// Whether a copy holds a commit.
+pub(crate) fn holds<'a>(archive: &'a Archive, commits: &'a [Place], dir: &Dir) -> impl Fn(u64) -> bool + 'a {
+    let (end, torn) = (dir.end, dir.torn);
+    move |commit| {
+        let place = usize::try_from(commit).ok().and_then(|commit| commits.get(commit));
+        !torn && place.is_some_and(|place| archive.includes(end, *place))
     }
 }
 

@@ -9,8 +9,9 @@ mod commit;
 mod replicate;
 mod run;
 
-pub(crate) use commit::By;
+pub(crate) use commit::{By, holds};
 
+use crate::slowness::Slowness;
 use crate::wal::Place;
 use crate::world::Time;
 use interrex_cluster::ids::{Epoch, Incarnation};
@@ -29,8 +30,8 @@ pub(crate) struct Postgres {
     pub(crate) hung_until: Time,
     /// Nobody new is let in until then; who is there goes on.
     pub(crate) deaf_until: Time,
-    /// A flush of its disk takes so many times as long.
-    pub(crate) slow_disk: u64,
+    /// While it is slow, a flush of its disk takes longer.
+    pub(crate) slow_disk: Slowness,
     /// Nothing more can be written to its disk.
     pub(crate) full: bool,
     /// Nothing that is written becomes durable before this.
@@ -63,6 +64,15 @@ pub(crate) struct Dir {
     pub(crate) torn: bool,
     /// WAL that these standbys' copies have yet to receive was thrown away here (F35).
     pub(crate) lost: BTreeMap<usize, Incarnation>,
+    /// It, or what it was copied from, was there before Interrex: whether it has the agents' roles is to be seen.
+    pub(crate) adopted: bool,
+}
+
+impl Dir {
+    /// It bears no identity of ours: whoever made it may start a server on it.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.incarnation == Incarnation(0)
+    }
 }
 
 /// What pg_control says of the last run.
@@ -131,6 +141,8 @@ pub(crate) enum Part {
 #[derive(Debug)]
 pub(crate) struct Proc {
     pub(crate) phase: Phase,
+    /// Somebody else started it: it has no guard, and no agent looks into it.
+    pub(crate) foreign: bool,
     /// A fast shutdown is under way: no commit begins any more.
     pub(crate) stopping: bool,
     /// The postmaster is dead and backends live on (F31).
@@ -215,6 +227,11 @@ impl Postgres {
     /// Whether it is stopped in the middle of everything.
     pub(crate) fn hangs(&self, now: Time) -> bool {
         self.hung_until > now
+    }
+
+    /// Whether a server runs that somebody else started.
+    pub(crate) fn runs_foreign(&self) -> bool {
+        self.proc.as_ref().is_some_and(|proc| proc.foreign)
     }
 
     pub(crate) fn is_primary(&self) -> bool {

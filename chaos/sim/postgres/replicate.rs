@@ -284,8 +284,7 @@ impl World {
         }
         sender.sent = end.lsn;
         let (to, to_life) = (sender.to, sender.to_life);
-        let disk = self.servers[to].slow_disk.max(1);
-        let flush = self.takes(to, 100, 3 * MS) * disk;
+        let flush = self.flush_takes(to);
         let delay = self.network.delay(&mut self.rng, i, to) + flush;
         self.after(delay, Event::Wal { i: to, life: to_life, link, to: end });
     }
@@ -384,7 +383,7 @@ impl World {
             parts.push(Part::Sender(sender.link));
         }
         for part in parts {
-            let slow = self.rng.percent(self.plan.slow_reloads);
+            let slow = self.rng.percent(self.pace().slow_reloads);
             let most = match part {
                 Part::Postmaster => 8 * MS,
                 Part::Startup if slow => 600 * MS,
@@ -392,7 +391,7 @@ impl World {
                 Part::Checkpointer | Part::Sender(_) if slow => 3 * S,
                 Part::Checkpointer | Part::Sender(_) => 40 * MS,
             };
-            let wait = match self.plan.startups_ms.filter(|_| part == Part::Startup) {
+            let wait = match self.pace().startups_ms.filter(|_| part == Part::Startup) {
                 Some((low, high)) => self.rng.range(low * MS, high * MS),
                 None => self.takes(i, MS / 2, most),
             };

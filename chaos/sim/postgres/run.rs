@@ -6,6 +6,7 @@
 
 use super::{ControlState, Phase, Proc};
 use crate::event::Event;
+use crate::mutants::{self, Mutant};
 use crate::reach::Danger;
 use crate::wal::Place;
 use crate::world::{MS, Time, World};
@@ -29,6 +30,7 @@ impl World {
         dir.state = ControlState::InRecovery;
         server.proc = Some(Proc {
             phase: Phase::Starting,
+            foreign: false,
             stopping: false,
             orphans: false,
             role: dir.role.clone(),
@@ -65,6 +67,9 @@ impl World {
         if self.servers[i].dir.as_ref().is_some_and(|dir| dir.hopeless) {
             return self.kill_server(i, "requested timeline does not contain minimum recovery point");
         }
+        if self.up_as_found(i) {
+            return;
+        }
         self.consistent(i);
         self.try_again(i);
     }
@@ -99,8 +104,8 @@ impl World {
         self.say(|| format!("n{} is told to promote in epoch {epoch}", i + 1));
         self.phase(crate::faults::Moment::Promoting);
         // Mostly at once; now and then much has to be replayed first.
-        let slow = self.rng.percent(self.plan.slow_promotions);
-        let replay = match self.plan.promotions_ms {
+        let slow = self.rng.percent(self.pace().slow_promotions);
+        let replay = match self.pace().promotions_ms {
             Some((low, high)) => self.rng.range(low * MS, high * MS),
             None => self.takes(i, 20 * MS, if slow { 4_000 * MS } else { 120 * MS }),
         };
@@ -276,7 +281,7 @@ impl World {
             return self.at(paused, Event::Guard { i, life });
         }
         let clock = self.clock(i);
-        let Some(proc) = self.servers[i].proc(life) else { return };
+        let Some(proc) = self.servers[i].proc(life).filter(|_| !mutants::on(Mutant::Guard)) else { return };
         proc.guard_set = false;
         let Some((epoch, deadline)) = proc.deadline else { return };
         if clock < deadline {
@@ -295,6 +300,14 @@ impl World {
         proc.guard_set = true;
         let at = self.when(i, deadline).max(self.now);
         self.at(at, Event::Guard { i, life });
+    }
+
+    /// A machine that was stopped runs again before it was to: its guard wakes now.
+    pub(crate) fn wake_guard(&mut self, i: usize) {
+        if let Some(proc) = self.servers[i].proc.as_mut() {
+            proc.guard_set = false;
+        }
+        self.set_guard(i);
     }
 
     /// Hands the guard a deadline.

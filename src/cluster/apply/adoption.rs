@@ -6,6 +6,7 @@ use super::membership::elect_the_first;
 use super::{Done, Rejected};
 use crate::command::{Adopted, Adopting};
 use crate::ids::{Epoch, InstanceName};
+use crate::mutants::{self, Mutant};
 use crate::record::{Adoption, Cluster, Copy, Failover, Fork, Operation, PhaseTimes};
 use crate::report::{Promotion, Rebuild, Seal};
 use crate::spec::Spec;
@@ -80,7 +81,9 @@ pub(super) fn adopt(cluster: &mut Cluster, adopted: &Adopted, at: WallMs) -> Don
         if name == instance {
             (member.copy, member.held) = (Copy::Whole, Some(*position));
         } else if copies.contains(name) {
-            member.copy = Copy::Rebuilding { how: Rebuild::Rewind, until, done: true };
+            let counts = mutants::on(Mutant::AdoptedCounts);
+            let follows = Copy::Rebuilding { how: Rebuild::Rewind, until, done: true };
+            member.copy = if counts { Copy::Whole } else { follows };
         }
     }
     cluster.system = Some(*system);

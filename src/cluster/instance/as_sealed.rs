@@ -15,6 +15,7 @@ pub(super) fn sealed(epoch: Epoch, seen: &Observed) -> Step {
     match (&seen.data, &seen.server) {
         (Data::Missing, _) => Step::wait("a primary to clone from"),
         (Data::Unfinished(_), Server::Gone) => Step::wait("a primary to go on rebuilding from"),
+        (Data::Offered(_), Server::Gone) if mutants::on(Mutant::AdoptedCounts) => take_in(seen),
         // It counts for nothing before it has followed.
         (Data::Offered(_), Server::Gone) => Step::wait("a primary to follow"),
         (Data::Doubtful { why, .. } | Data::Strange { why }, Server::Gone) => Step::refuse(why.clone()),

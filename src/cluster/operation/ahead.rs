@@ -6,6 +6,7 @@
 //! A copy on an older timeline than the primary's is none of these: somebody promoted the primary past it.
 
 use crate::ids::InstanceName;
+use crate::mutants::{self, Mutant};
 use crate::report::Found;
 use crate::wal::TimelineId;
 
@@ -16,7 +17,7 @@ pub(super) fn refusal(
     (copy, of_copy): (&InstanceName, &Found),
 ) -> Option<String> {
     // What its agent refuses is told already.
-    if copy == primary || of_copy.refused.is_some() {
+    if copy == primary || of_copy.refused.is_some() || mutants::on(Mutant::AheadRefused) {
         return None;
     }
     let (theirs, ours) = (timeline(of_copy)?, timeline(of_primary)?);

@@ -1,0 +1,101 @@
+//! What an entry of the log means: to the properties, to reachability, and to strikes that wait for its moment.
+
+use super::log::State;
+use crate::faults::Moment;
+use crate::world::World;
+use interrex_check::Fact;
+use interrex_cluster::command::Command;
+use interrex_cluster::ids::{Epoch, InstanceName};
+use interrex_cluster::record::{Cluster, Operation};
+use interrex_cluster::wal::Position;
+use std::rc::Rc;
+
+impl World {
+    /// What an entry means to the properties, to reachability, and to strikes that wait for its moment.
+    pub(super) fn judge(&mut self, before: Option<&State>, command: &Command) {
+        let Some(state) = self.log.states.last().map(Rc::clone) else { return };
+        let Some(after) = &state.record else { return };
+        let before = before.and_then(|state| state.record.as_ref());
+        crate::world::see(
+            &mut self.checks,
+            &mut self.trace,
+            self.now,
+            &Fact::Recorded { before, after, command },
+        );
+        if let Some((instance, epoch, position)) = counted(after, command)
+            .filter(|_| before.is_some_and(|before| before.operation != after.operation))
+        {
+            let sound = self.holds_position(self.index(instance), position);
+            let fact = Fact::SealCounted { instance, epoch, position, sound };
+            crate::world::see(&mut self.checks, &mut self.trace, self.now, &fact);
+        }
+        self.over |= !self.checks.violations().is_empty();
+        if let Command::Elect { epoch, .. } = command
+            && before.is_some_and(|before| before.overrides.len() < after.overrides.len())
+        {
+            let accepted = |record: &Cluster| matches!(&record.operation, Operation::Failover(f) if f.loss_accepted.is_some());
+            let by_operator = accepted(after);
+            self.fact(&Fact::Overridden { epoch: *epoch, by_operator });
+        }
+        self.judge_winner(before, after);
+        let opened = before.is_some_and(|before| !open(before)) && open(after);
+        if opened && self.figures.acknowledged > 0 && after.epoch.0 > 2 {
+            self.figures.failovers += 1;
+        }
+        self.notice(before, after, command);
+        let moment = match command {
+            Command::BeginFailover { .. } => Some(Moment::Begun),
+            Command::RecordSeal { .. } => Some(Moment::Sealed),
+            Command::Elect { .. } | Command::Adopt(_) => Some(Moment::Elected),
+            Command::ConfirmPrimary { .. } => Some(Moment::Confirmed),
+            Command::OpenPrimary { .. } => Some(Moment::Opened),
+            Command::ChangeRule { .. } => Some(Moment::RuleChanging),
+            Command::RetireRules { .. } => Some(Moment::RuleProved),
+            Command::GrantRebuild { .. } => Some(Moment::Rebuilding),
+            Command::EndRebuild { .. } => Some(Moment::Rebuilt),
+            Command::BeginHandOver { .. } => Some(Moment::HandedOver),
+            _ => None,
+        };
+        if let Some(moment) = moment {
+            self.phase(moment);
+        }
+    }
+
+    /// Whoever is elected holds all that was acknowledged, whether it comes to serve or not.
+    fn judge_winner(&mut self, before: Option<&Cluster>, after: &Cluster) {
+        let Some(reign) = after.primary.as_ref().filter(|_| before.is_some_and(|it| it.primary.is_none()))
+        else {
+            return;
+        };
+        let by = &reign.instance;
+        if let Some(dir) = &self.servers[self.index(by)].dir {
+            let holds = crate::postgres::holds(&self.archive, &self.commits, dir);
+            let fact = Fact::Elected { by, epoch: after.epoch, holds: &holds };
+            crate::world::see(&mut self.checks, &mut self.trace, self.now, &fact);
+        }
+        self.over |= !self.checks.violations().is_empty();
+    }
+
+    /// Whether a copy really holds what a position says.
+    fn holds_position(&self, i: usize, position: Position) -> bool {
+        let Some(dir) = &self.servers[i].dir else { return false };
+        let reached = self.archive.on_the_way(dir.end, position.timeline.0);
+        let whole = dir.needs.is_none_or(|needs| self.archive.includes(dir.end, needs));
+        !dir.torn && whole && reached.is_some_and(|at| position.lsn.0 <= at.lsn)
+    }
+}
+
+fn open(record: &Cluster) -> bool {
+    record.primary.as_ref().is_some_and(|reign| reign.open)
+}
+
+/// The position that an entry counts an instance with: what it proved, or what it held when it was taken in.
+fn counted<'a>(after: &Cluster, command: &'a Command) -> Option<(&'a InstanceName, Epoch, Position)> {
+    match (command, &after.operation) {
+        (Command::RecordSeal { instance, .. }, Operation::Failover(failover)) => {
+            failover.seals.get(instance).map(|seal| (instance, seal.epoch, seal.position))
+        }
+        (Command::Adopt(adopted), _) => Some((&adopted.instance, adopted.epoch, adopted.position)),
+        _ => None,
+    }
+}
