@@ -54,6 +54,7 @@ impl World {
     /// Is it whole by now?
     pub(crate) fn healed(&mut self) {
         self.services_are_disabled();
+        self.restart_unknown();
         // A pause may have been taken in after it was taken back.
         if self.record().is_some_and(|record| record.paused) {
             self.wish(Wish::Resume);

@@ -91,6 +91,21 @@ impl World {
         }
     }
 
+    /// Whose registration was lost is not known any more, and registers when its node is restarted (docs/coordinators.md).
+    pub(crate) fn restart_unknown(&mut self) {
+        let Some(record) = self.record().filter(|_| self.log.recovered.is_some()) else { return };
+        let lost = |i: &usize| {
+            let name = &self.names[*i];
+            let known = record.instances.contains_key(name) || record.removed.contains_key(name);
+            !known && self.agents[*i].floor.is_some()
+        };
+        let lost: Vec<usize> = (0..self.names.len()).filter(lost).collect();
+        for i in lost {
+            self.kill_agent(i);
+            self.start_agent(i);
+        }
+    }
+
     /// Whether whoever leads waits for an operator, for good: the record is older than what somebody obeyed, or somebody
     /// who will never be heard may have obeyed more.
     pub(crate) fn is_frozen(&self) -> bool {
