@@ -77,11 +77,13 @@ impl Trust {
         let asks = |name: &InstanceName| {
             asking.get(&(record.name.clone(), name.clone())).is_some_and(|obeyed| *obeyed > Stamp::default())
         };
-        let reports = |name: &InstanceName, member: &Instance| {
-            registered(record, heard, name).is_some_and(|heard| testifies(member, &heard.report))
+        // A report says more than a request, which an agent without its memory may make, too.
+        let is_heard = |name: &InstanceName, member: &Instance| {
+            registered(record, heard, name)
+                .map_or_else(|| asks(name), |heard| testifies(member, &heard.report))
         };
         let members = record.instances.iter();
-        let silent = members.filter(|(name, member)| !reports(name, member) && !asks(name));
+        let silent = members.filter(|(name, member)| !is_heard(name, member));
         let silent: Vec<InstanceName> = silent.map(|(name, _)| name.clone()).collect();
         (!silent.is_empty()).then_some(Wait::Recovered { silent })
     }
@@ -227,6 +229,8 @@ mod tests {
         }
         trust.asks(&record.name, &n2, Some(stamp(7, 38)));
         assert_eq!((trust.waits(&record, &room), trust.behind(&record)), (None, None));
+        let forgetful = says("n2", |report| report.incarnation = Incarnation(0));
+        assert!(trust.waits(&record, &Room::from([says("n1", |_| {}), forgetful])).is_some());
         trust.asks(&record.name, &n2, Some(stamp(8, 1)));
         let behind = trust.behind(&record).unwrap();
         assert_eq!(behind.kind, ProblemKind::RecordBehind { instance: n2 });

@@ -3,7 +3,7 @@
 //! be the one that acknowledged last. So such a copy keeps everything from being taken in, and the operator says which of
 //! the two it is.
 //!
-//! A copy on an older timeline than the primary's is none of these: somebody promoted the primary past it.
+//! A copy on an older timeline of the primary's own line is none of these: somebody promoted the primary past it.
 
 use crate::ids::InstanceName;
 use crate::mutants::{self, Mutant};
@@ -20,10 +20,20 @@ pub(super) fn refusal(
     if copy == primary || of_copy.refused.is_some() || mutants::on(Mutant::AheadRefused) {
         return None;
     }
+    if of_copy.end.is_none() && of_copy.running.is_none() {
+        return Some(format!(
+            "{copy}: where its WAL ends is not known, so that it may hold what {primary} lacks; start it and stop it once, \
+             with what started it so far, or move it away (it is cloned then)"
+        ));
+    }
     let (theirs, ours) = (timeline(of_copy)?, timeline(of_primary)?);
     let way_out = format!(
         "if {copy} is to be the primary, take standby.signal away there and put an empty one into the directory of {primary}; \
          else move the directory of {copy} away (it is cloned then)"
+    );
+    let one_goes = format!(
+        "move the directory of {copy} away (it is cloned then); or, if {copy} is to be the primary, that of {primary}, and take \
+         standby.signal away on {copy}"
     );
     if theirs > ours {
         return Some(format!(
@@ -31,20 +41,20 @@ pub(super) fn refusal(
              would be lost; {way_out}"
         ));
     }
-    if of_copy.end.is_none() && of_copy.running.is_none() {
-        return Some(format!(
-            "{copy}: where its WAL ends is not known, so that it may hold what {primary} lacks; start it and stop it once, \
-             with what started it so far, or move it away (it is cloned then)"
-        ));
-    }
     let ((at, line), (end, line_of_primary)) = (of_copy.end.as_ref()?, of_primary.end.as_ref()?);
     if at.timeline != end.timeline {
-        return None;
+        let on_the_line = line_of_primary.branch_end(at.timeline).is_some();
+        return (!on_the_line).then(|| {
+            format!(
+                "{copy} is on timeline {theirs}, and {primary} on timeline {ours} was never on that: two servers were promoted; \
+                 {one_goes}"
+            )
+        });
     }
     if line.ancestors != line_of_primary.ancestors {
         return Some(format!(
             "{copy} and {primary} are both on a timeline {theirs}, and these branched off at different places: two servers \
-             were promoted; {way_out}"
+             were promoted; {one_goes}"
         ));
     }
     (at.lsn > end.lsn).then(|| {
@@ -61,16 +71,10 @@ pub(super) fn left_behind(
     (copy, of_copy): (&InstanceName, &Found),
 ) -> Option<String> {
     let ((at, _), (_, line)) = (of_copy.end.as_ref()?, of_primary.end.as_ref()?);
-    match line.branch_end(at.timeline) {
-        Some(end) => (at.lsn > end).then(|| {
-            format!(
-                "{copy}: it wrote up to {at}, and {primary} left that timeline at {end}: what {copy} has after that is given up"
-            )
-        }),
-        None => Some(format!(
-            "{copy}: it wrote up to {at}, and {primary} was never on that timeline: what {copy} has of it is given up"
-        )),
-    }
+    let end = line.branch_end(at.timeline).filter(|end| at.lsn > *end)?;
+    Some(format!(
+        "{copy}: it wrote up to {at}, and {primary} left that timeline at {end}: what {copy} has after that is given up"
+    ))
 }
 
 /// The newest that is known: of the WAL where that was read, else of the control file, which may lag behind it.
