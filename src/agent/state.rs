@@ -207,6 +207,43 @@ mod tests {
         memory.promoted = Some(Epoch(6));
     }
 
+    /// As the first build wrote it.
+    const OF_THE_FIRST_BUILD: &str = r#"interrex-instance 1 cd343888
+{
+  "owner": {
+    "cluster": "orders",
+    "instance": "n1",
+    "directory": "267138a3-5f25-4490-9504-4c052a6e9d05"
+  },
+  "memory": {
+    "obeyed": {
+      "epoch": 4,
+      "revision": 22
+    },
+    "incarnation": 2,
+    "sentinel": null,
+    "promoted": 4,
+    "created": null,
+    "rebuilt": 2,
+    "told": {
+      "timeline": 3,
+      "lsn": 83903344
+    }
+  }
+}
+"#;
+
+    #[test]
+    fn a_state_of_the_first_build_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("state"), OF_THE_FIRST_BUILD).unwrap();
+        let directory = DirectoryId("267138a3-5f25-4490-9504-4c052a6e9d05".to_owned());
+        let state = State::open(dir.path(), Owner { directory, ..owner() }).unwrap();
+        assert_eq!(state.memory().obeyed, Stamp { epoch: Epoch(4), revision: Revision(22) });
+        assert_eq!(state.memory().promoted, Some(Epoch(4)));
+        assert_eq!(state.memory().incarnation, Incarnation(2));
+    }
+
     #[test]
     fn an_instance_without_a_state_begins_with_nothing_and_writes_nothing() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,6 +1,7 @@
 //! Coordinators in one process, over real gRPC on loopback, with agents that only pretend to have a PostgreSQL.
 
 mod agent;
+mod first_build;
 mod group;
 mod input;
 mod members;
