@@ -10,7 +10,7 @@ use crate::instance::Instance;
 use crate::postgres::{Observed as Raw, ObservedRole};
 use crate::session::now;
 use interrex_cluster::goal::Goal;
-use interrex_cluster::instance::observed::Observed;
+use interrex_cluster::instance::observed::{Observed, Upstream};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -42,7 +42,11 @@ impl Instance {
         let held = self.keeper.held().await;
         let wal_gone = self.wal_gone(&server);
         let memory = self.memory();
-        let told_upstream = server::told_upstream(self.run().role.as_ref());
+        let told_upstream = {
+            let run = self.run();
+            // One that is to be promoted at once follows nobody, whoever started it.
+            if run.is_silent() { Upstream::Nobody } else { server::told_upstream(run.role.as_ref()) }
+        };
         let parameters = self.run().parameters.clone();
         let observed = {
             let mut known = self.known();

@@ -86,6 +86,8 @@ impl Instance {
         // Of a server that an earlier agent left running nobody knows what its commits waited for: the checkpointer
         // is proved, too, before beats count (F7).
         let from_async = parts.process.borrow().is_some();
+        // Nor will one ever answer that he started to be promoted at once, and did not promote.
+        let answers_nobody = from_async && parts.server.answers_nobody();
         Self {
             keeper: Keeper::new(&parts.agent.policy),
             agent: parts.agent,
@@ -105,7 +107,7 @@ impl Instance {
             receipts: Arc::new(Mutex::new(receipts)),
             writing: tokio::sync::Mutex::default(),
             state: parts.state,
-            run: Mutex::new(Run { from_async, ..Run::begun() }),
+            run: Mutex::new(Run { from_async, answers_nobody, ..Run::begun() }),
             known: Mutex::new(known),
         }
     }

@@ -53,6 +53,11 @@ pub(crate) struct Run {
     pub(crate) pending_restart: Vec<String>,
     /// Roles were made.
     pub(crate) roles_ready: bool,
+    /// The primary that stopped last, in good order, and it is configured with less of what replay checks than it runs
+    /// with: it is promoted with what is configured, and nobody else may have less before.
+    pub(crate) lowers: bool,
+    /// It was started to be promoted at once, and answers nobody before that.
+    pub(crate) answers_nobody: bool,
     /// Timeline that a standby without a receiver replays.
     pub(crate) replaying: Option<TimelineId>,
     /// This process was once told that commits wait for nobody, or may have been, and no CHECKPOINT completed since a
@@ -146,6 +151,11 @@ impl Run {
     pub(crate) fn shown_slots(&self, now: Instant) -> BTreeSet<String> {
         let due = self.slots_left.iter().filter(|(again, _)| now >= *again);
         self.slots.iter().chain(due.flat_map(|(_, left)| left)).cloned().collect()
+    }
+
+    /// It lets nobody in, and never will, unless it is promoted: that is no start that is to be waited for.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.answers_nobody && self.answered.is_none()
     }
 
     /// For how long replay has stood at `replayed` while nothing streams.

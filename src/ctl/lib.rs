@@ -16,6 +16,7 @@ mod pause;
 mod planned;
 mod receipt;
 mod render;
+mod restart;
 mod set;
 mod show;
 mod status;
@@ -83,7 +84,7 @@ pub enum Command {
     /// Change what is wanted of a cluster: acks, timeouts, PostgreSQL parameters.
     Set(set::Set),
     /// Restart PostgreSQL, the standbys first; the primary by way of a new epoch.
-    Restart(instance::Restart),
+    Restart(restart::Restart),
     /// Give a standby's copy up and clone it anew.
     Reinit(instance::Reinit),
     /// The instances of a cluster.

@@ -1,7 +1,9 @@
 //! What an operator changes on a running cluster: parameters, judged by PostgreSQL before anybody has them; restarts,
 //! standbys first; a new copy; an instance that leaves. The application goes on writing.
 
-use crate::support::{Town, Writer, healthy, instance, primary};
+use crate::support::{PATIENCE, Town, Writer, healthy, instance, primary};
+use interrex_cluster::command::Asking;
+use std::time::Duration;
 
 /// What every instance shows for a parameter.
 async fn shown(town: &Town, parameter: &str) -> Vec<String> {
@@ -58,8 +60,24 @@ async fn parameters_are_judged_first_rolled_out_and_take_a_restart_where_they_ne
     })
     .await;
     all_show(&town, "max_connections", "151").await;
-    let refused = town.ctl(&["set", "demo", "max_connections=83"]).await;
-    assert_eq!((refused.code, refused.err.contains("cannot be lowered")), (1, true), "{refused:?}");
+    // Lowered, it is so on the primary first: a standby with less than the primary ran with would not even start.
+    let set = town.ctl(&["set", "demo", "max_connections=83"]).await;
+    assert_eq!(set.code, 0, "{set:?}");
+    let lowered = town.until("the restart to be shown as pending", |s| {
+        s.instances.iter().any(|i| i.pending_restart == ["max_connections"])
+    });
+    let lowered = lowered.await;
+    let pending = lowered.instances.iter().filter(|i| !i.pending_restart.is_empty());
+    assert_eq!(pending.map(|i| i.name.to_string()).collect::<Vec<_>>(), [primary(&lowered)]);
+    let restarted = town.ctl(&["restart", "demo", "--pending"]).await;
+    assert_eq!(restarted.code, 0, "{restarted:?}");
+    town.until("no restart to be pending", |s| {
+        healthy(s) && s.instances.iter().all(|i| i.pending_restart.is_empty())
+    })
+    .await;
+    all_show(&town, "max_connections", "83").await;
+    assert_eq!(primary(&town.healthy("after lowering").await), primary(&lowered), "nobody else took over");
+    writer.acknowledged(&town, 50).await;
 
     // Lowered behind everybody's back on a standby, it starts all the same.
     let standby =
@@ -156,4 +174,38 @@ async fn a_roll_out_ends_at_a_standby_that_does_not_come_up_and_a_hung_one_is_re
     let restarted = town.ctl(&["restart", "demo", standby]).await;
     assert_eq!(restarted.code, 0, "{restarted:?}");
     town.healthy("the cluster with a standby that hung").await;
+}
+
+/// Wherever it dies: the server that was started to be promoted at once, and lets nobody in before, is promoted or ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_dies_while_its_primary_is_started_with_what_was_lowered_leaves_nobody_stuck() {
+    let mut town = Town::up().await;
+    let old = primary(&town.status().await.expect("a healthy cluster answers"));
+    // The node is the coordinator too, and this scene is about the agent.
+    town.lead_elsewhere_than(&old).await;
+    let writer = Writer::start(&town).await;
+    let set = town.ctl(&["set", "demo", "max_connections=83"]).await;
+    assert_eq!(set.code, 0, "{set:?}");
+    town.until("the restart to be shown as pending", |s| !instance(s, &old).pending_restart.is_empty()).await;
+
+    let (cluster, name) = ("demo".parse().unwrap(), old.parse().unwrap());
+    let epoch =
+        town.client.ask_instance(&cluster, &name, Asking::Restart).await.expect("it may be restarted");
+    let lowered = "PostgreSQL was started with what was lowered";
+    let begun = async {
+        while !town.machines.iter().any(|machine| machine.name == old && machine.log().contains(lowered)) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, begun).await.expect("it is started with less");
+    town.machine(&old).kill_node();
+    town.machine(&old).start();
+    let after = town.until("all is well", |s| Some(s.epoch) >= epoch && healthy(s)).await;
+    eprintln!(
+        "{old} was restarted in epoch {epoch:?}; {} is primary of epoch {}",
+        primary(&after),
+        after.epoch
+    );
+    writer.acknowledged(&town, 50).await;
+    writer.verdict(&town).await;
 }

@@ -38,7 +38,7 @@ impl Instance {
             }
             // Its end was perhaps not told yet.
             Err(_) if self.is_gone() => (Seen::Gone, None),
-            Err(Error::Starting { .. }) => (Seen::Starting, None),
+            Err(Error::Starting { .. }) if !self.run().is_silent() => (Seen::Starting, None),
             Err(error) => (self.unanswered(&error), None),
         }
     }

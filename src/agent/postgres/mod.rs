@@ -62,6 +62,7 @@ pub use layout::{Credentials, Layout, RunAs};
 pub use losses::{Changes, Committed, FileNode, Losses};
 pub use lost::Stretch;
 pub use observed::{InRecovery, NotInRecovery, Observed, ObservedReceiver, ObservedRole, ObservedSender};
+pub use promote::ANSWERS_NOBODY;
 pub use remote::knock;
 pub use rewind::Rewindable;
 pub use server::{DataDir, Server};

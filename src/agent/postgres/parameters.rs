@@ -1,16 +1,18 @@
 //! The cluster's PostgreSQL parameters, in a file of their own that ours includes first: whatever Interrex needs wins.
-//! And the floor: a standby never starts with less than replay demands of it (F25), whoever lowered it.
+//! And the floor: a standby never starts with less than replay demands of it (F25), whoever lowered it. What is lowered
+//! is so on the primary first, when it is promoted anew; then replay demands less.
 
 use super::control_data::ControlData;
 use super::error::{Error, Result};
 use super::files::{blocking, replace, text};
 use super::server::{PATIENCE, Server, TOOL_PATIENCE};
-use super::session::identifier;
+use super::session::{Row, identifier};
 use super::setting_line::name_in;
 use super::settings::{AUTO, quote};
 use super::settings_table::KEYS;
 use super::tool::Tool;
 use futures::future::try_join_all;
+use interrex_cluster::report::REPLAY_CHECKS;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -19,12 +21,6 @@ use std::fmt::Write as _;
 pub(super) const PARAMETERS: &str = "interrex.parameters.conf";
 /// Where PostgreSQL's own files are, is the node file's to say.
 const PLACES: [&str; 5] = ["data_directory", "config_file", "hba_file", "ident_file", "external_pid_file"];
-/// PostgreSQL keeps its mark on one that was configured and taken back before anybody restarted it: no file sets it, and
-/// the server has its default.
-const PENDING: &str = "select name from pg_settings s where pending_restart
-    and not (source = 'default' and not exists
-        (select from pg_file_settings f where lower(f.name) = lower(s.name)))
-    order by name";
 
 impl Server {
     /// Whether PostgreSQL takes all of them, by its own binary; the running server is not touched.
@@ -48,27 +44,10 @@ impl Server {
             tool = tool.arg("-c").arg(format!("{name}={value}"));
         }
         match tool.output(TOOL_PATIENCE).await {
-            Ok(_) => self.judge_demands(parameters).await,
+            Ok(_) => Ok(()),
             Err(Error::Tool { said, .. }) => Err(Error::Refused(first_complaint(&said))),
             Err(other) => Err(other),
         }
-    }
-
-    /// Every server of ours starts as a standby, the next primary too, and a standby does not start with less than its
-    /// primary ran with (F25): what was raised once stays.
-    async fn judge_demands(&self, parameters: &BTreeMap<String, String>) -> Result<()> {
-        for (name, demanded) in &self.control_data().await?.parameters {
-            let Some(wanted) = parameters.get(name).and_then(|value| value.parse::<u64>().ok()) else {
-                continue;
-            };
-            if wanted < *demanded {
-                return Err(Error::Refused(format!(
-                    "{name}={wanted} is lower than the {demanded} that the primary runs with; replay demands as much, so \
-                     it cannot be lowered"
-                )));
-            }
-        }
-        Ok(())
     }
 
     /// Makes the file say so; true when it said something else. What ALTER SYSTEM has of the same names would win and is
@@ -120,13 +99,31 @@ impl Server {
         .await
     }
 
-    /// Parameters whose new values wait for a restart.
+    /// Parameters whose new values wait for a restart, and would have them after it: of a standby, what is configured
+    /// lower than replay demands is none as long as it does, for it is started with the demands ([`Server::floor`]).
     ///
     /// # Errors
     /// The server does not answer.
     pub async fn pending_restart(&self) -> Result<Vec<String>> {
-        let rows = self.ask(PENDING, PATIENCE).await?;
-        Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
+        let rows = self.ask(&pending(), PATIENCE).await?;
+        let text = |row: &Row, at: usize| row.get(at).cloned().flatten().unwrap_or_default();
+        let number = |row: &Row, at: usize| text(row, at).parse::<u64>().ok();
+        let standby = rows.first().is_some_and(|row| text(row, 0) == "true");
+        let demands = match standby {
+            true => self.control_data().await?.parameters,
+            false => BTreeMap::new(),
+        };
+        let waits = |row: &Row| {
+            let name = text(row, 1);
+            match (number(row, 2), number(row, 3)) {
+                (Some(runs), Some(configured)) => {
+                    configured.max(demands.get(&name).copied().unwrap_or_default()) != runs
+                }
+                // Of any other, and of one that is configured in words of its own, PostgreSQL itself knows best.
+                _ => text(row, 4) == "true",
+            }
+        };
+        Ok(rows.iter().filter(|row| waits(row)).map(|row| text(row, 1)).collect())
     }
 
     /// For a start as a standby: arguments that raise to what replay demands whatever is configured lower. On the command
@@ -144,6 +141,24 @@ impl Server {
         // Beside one another: each is a process, and a start waits for them.
         Ok(try_join_all(raised).await?.into_iter().flatten().flatten().collect())
     }
+}
+
+/// All that may wait: in recovery, name, value in force and value configured (of what replay checks), waits. Whether one
+/// of the five waits has to be asked of the files: for a value of the command line PostgreSQL does not tell. What a
+/// primary was started with of `hot_standby` ([`super::ANSWERS_NOBODY`]) is as good as any. And PostgreSQL keeps its mark on
+/// one that was configured and taken back before anybody restarted it: no file sets it, and the server has its default.
+fn pending() -> String {
+    let checks = REPLAY_CHECKS.map(|name| format!("'{name}'")).join(", ");
+    format!(
+        "select pg_is_in_recovery()::text, s.name,
+            case when s.name in ({checks}) then s.setting end,
+            case when s.name in ({checks}) then coalesce(f.setting, s.boot_val) end, s.pending_restart::text
+            from pg_settings s left join (select distinct on (lower(name)) lower(name) as name, setting
+                from pg_file_settings order by lower(name), seqno desc) f on f.name = s.name
+            where s.name in ({checks}) or s.pending_restart and s.name <> 'hot_standby'
+                and not (s.source = 'default' and f.name is null)
+            order by s.name"
+    )
 }
 
 /// What PostgreSQL complained of first, without the marks of its log.

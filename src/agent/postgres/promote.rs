@@ -5,12 +5,17 @@ use super::files::blocking;
 use super::history::{HistoryFile, histories_in};
 use super::receiver::LOOK_AGAIN;
 use super::remote::timeline_of;
-use super::server::{PATIENCE, Server};
+use super::server::{PATIENCE, Server, TOOL_PATIENCE};
+use super::tool::Tool;
 use interrex_cluster::ids::Epoch;
 use interrex_cluster::report::Promotion;
 use interrex_cluster::wal::{Lsn, TimelineId};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
+
+/// Arguments of a server in recovery that lets nobody in, and is not asked whether it has less than replay demands
+/// (F25): only one that is promoted at once, and has nothing left to replay, may be started so.
+pub const ANSWERS_NOBODY: [&str; 2] = ["-c", "hot_standby=off"];
 
 impl Server {
     /// Promotes and waits until the server is out of recovery; then puts `standby.signal` back, so that it comes up as
@@ -27,6 +32,31 @@ impl Server {
         if self.in_recovery().await? {
             self.ask("select pg_promote(false)::text", PATIENCE).await?;
         }
+        self.promoted_by(until, deadline, epoch).await
+    }
+
+    /// The same of a server that was started with [`ANSWERS_NOBODY`] and says nothing before it is promoted.
+    ///
+    /// # Errors
+    /// As of [`Server::promote`].
+    pub async fn promote_unasked(&self, epoch: Epoch, deadline: Duration) -> Result<Promotion> {
+        let until = Instant::now() + deadline;
+        loop {
+            let tool = Tool::new(self.layout(), "pg_ctl").args(&["promote", "--no-wait", "--silent", "-D"]);
+            match tool.arg(&self.layout().pgdata).output(TOOL_PATIENCE).await {
+                Ok(_) => break,
+                // It does not replay yet.
+                Err(_) if Instant::now() < until => sleep(LOOK_AGAIN).await,
+                Err(why) => return Err(why),
+            }
+        }
+        while self.in_recovery().await.is_err() && Instant::now() < until {
+            sleep(LOOK_AGAIN).await;
+        }
+        self.promoted_by(until, deadline, epoch).await
+    }
+
+    async fn promoted_by(&self, until: Instant, deadline: Duration, epoch: Epoch) -> Result<Promotion> {
         while self.in_recovery().await? {
             if Instant::now() >= until {
                 return Err(Error::Silent {
@@ -45,6 +75,12 @@ impl Server {
             )));
         }
         Ok(promotion)
+    }
+
+    /// Whether the server that runs was started with [`ANSWERS_NOBODY`], by the arguments that it noted itself.
+    pub fn answers_nobody(&self) -> bool {
+        let noted = std::fs::read_to_string(self.layout().pgdata.join("postmaster.opts"));
+        noted.is_ok_and(|noted| noted.contains(ANSWERS_NOBODY[1]))
     }
 
     /// End of replay; absent until replay began.

@@ -3,11 +3,16 @@
 
 use super::Done;
 use crate::instance::Instance;
+use crate::postgres::ANSWERS_NOBODY;
+use crate::process::{Running, start};
+use crate::run::Run;
 use crate::session::now;
 use interrex_cluster::goal::{Goal, PrimaryGoal};
 use interrex_cluster::ids::Stamp;
 use interrex_cluster::report::Promotion;
 use interrex_cluster::wal::TimelineId;
+use std::ffi::OsString;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::StepError;
@@ -21,6 +26,8 @@ impl Instance {
             return Err(StepError::NotYet("the server is gone".to_owned()));
         };
         let epoch = goal.epoch;
+        let lowers = self.run().lowers;
+        let running = if lowers { self.start_lowered(stamp, &running).await? } else { running };
         // While it is not proved that commits wait (F7), only what coordinators granted counts, as for `k = 0`.
         let k = if self.run().from_async { 0 } else { goal.sync.k };
         let armed = async { Ok::<_, StepError>(self.keeper.arm(&running, epoch, k, now()).await?) };
@@ -32,7 +39,10 @@ impl Instance {
             return Err(StepError::NotYet(format!("the lease of epoch {epoch} ran out while promoting")));
         }
         let began = now();
-        let promotion = self.server.promote(epoch, PROMOTED_WITHIN).await?;
+        let promotion = match lowers {
+            true => self.server.promote_unasked(epoch, PROMOTED_WITHIN).await?,
+            false => self.server.promote(epoch, PROMOTED_WITHIN).await?,
+        };
         // The very first primary makes the roles before it is told of: who clones from it logs in by them.
         if self.memory().created.is_some() && promotion.parent.0 <= 1 {
             self.serve_standbys(goal).await?;
@@ -44,6 +54,37 @@ impl Instance {
         );
         self.beat_now.notify_one();
         Ok(())
+    }
+
+    /// Replay demands what the primary ran with before (F25), so the server that was asked and prepared for everything
+    /// else is started once more: with what is configured, and asked nothing until it is promoted. It stopped in good
+    /// order as the last primary, so there is nothing to replay. One that is left so by a dead agent is silent, and is
+    /// ended when the next epoch seals it.
+    async fn start_lowered(&self, stamp: Stamp, running: &Running) -> Result<Running, StepError> {
+        self.still(stamp)?;
+        let prepared = self.run().clone();
+        self.end_fast(running).await?;
+        self.forget_process(None).await;
+        self.still(stamp)?;
+        let log_from = std::fs::metadata(self.rooms.log()).map_or(0, |log| log.len());
+        let running = start(self.start_spec(ANSWERS_NOBODY.map(OsString::from))).await?;
+        *self.run() = Run {
+            lowers: false,
+            answers_nobody: true,
+            log_from,
+            answered: None,
+            seen_since: Run::begun().seen_since,
+            ..prepared
+        };
+        tracing::info!(
+            cluster = %self.config.cluster, postmaster = running.postmaster(),
+            "PostgreSQL was started with what was lowered, to be promoted at once"
+        );
+        self.process.send_replace(Some(running.clone()));
+        // A look that saw nobody run is not told any more: beside the mark that comes next, that would be a server that
+        // ended while it was promoted.
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        Ok(running)
     }
 
     /// After an interruption: `standby.signal` back, and what came of the promotion.

@@ -3,7 +3,7 @@
 
 use super::{Done, StepError};
 use crate::instance::Instance;
-use crate::postgres::{Clients, ControlData, Role, Settings, Upstream};
+use crate::postgres::{Clients, ControlData, ControlState, Role, Settings, Upstream};
 use crate::process::{StartSpec, leftovers, start, stop_unguarded};
 use crate::run::Run;
 use crate::session::now;
@@ -42,6 +42,7 @@ impl Instance {
         self.removed_abandoned(self.own_timeline(&control, line).await, line).await?;
         self.server.free_numbers().await?;
         let floor = self.server.floor(&control).await?;
+        let lowers = goal.is_none() && control.state == ControlState::ShutDown && !floor.is_empty();
         let log_from = std::fs::metadata(self.rooms.log()).map_or(0, |log| log.len());
         // The server is gone and would come up as a standby: no promotion is in flight any more.
         self.remember(|memory| memory.promoted = None).await?;
@@ -55,6 +56,7 @@ impl Instance {
             upstream: goal.map(|goal| goal.upstream.clone()),
             clients: Some(clients),
             log_from,
+            lowers,
             ..Run::begun()
         };
         {
@@ -116,10 +118,10 @@ impl Instance {
         }
     }
 
-    /// `floor`: what replay demands beyond what is configured.
-    fn start_spec(&self, floor: Vec<OsString>) -> StartSpec {
+    /// `more`: arguments beside its own, such as what replay demands beyond what is configured.
+    pub(super) fn start_spec(&self, more: impl IntoIterator<Item = OsString>) -> StartSpec {
         let (program, mut args) = self.server.start_args();
-        args.extend(floor);
+        args.extend(more);
         StartSpec {
             guard_bin: self.agent.guard.clone(),
             socket: self.rooms.guard_socket(),

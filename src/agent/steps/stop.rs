@@ -37,7 +37,7 @@ impl Instance {
 
     /// In good order, as long as that makes progress: the data directory is clean once `pg_control` says so, and then
     /// nothing is lost by cutting short who still waits for a standby.
-    async fn end_fast(&self, running: &Running) -> Done {
+    pub(super) async fn end_fast(&self, running: &Running) -> Done {
         let delivered = async {
             let mut clean_since: Option<Instant> = None;
             loop {

@@ -1,0 +1,232 @@
+//! `restart CLUSTER [INSTANCE] [--pending]`: one after the other, each followed until it is done, and in the order that
+//! what replay checks demands (F25): raised on the standbys first, lowered on the primary first.
+
+use crate::instance::until;
+use crate::planned;
+use crate::{CtlError, Output, Session};
+use clap::Args;
+use interrex_api::client::Client;
+use interrex_cluster::command::Asking;
+use interrex_cluster::ids::{ClusterName, InstanceName};
+use interrex_cluster::report::REPLAY_CHECKS;
+use interrex_cluster::status::InstanceStatus;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+
+/// Between looks at whether a server comes up, or waits for a restart: no event tells of that.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// For standbys to tell that they replayed the primary's lower values: agents compare them every few seconds.
+const REPLAYED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Restart PostgreSQL: one instance, or all, the standbys first.
+#[derive(Debug, Clone, Args)]
+pub struct Restart {
+    /// The cluster.
+    cluster: ClusterName,
+    /// Which instance; without it all of them, one after the other, the primary last; and the standbys once more, where
+    /// a parameter that replay checks was lowered.
+    instance: Option<InstanceName>,
+    /// Only those with parameters that wait for a restart.
+    #[arg(long, conflicts_with = "instance")]
+    pending: bool,
+}
+
+impl Restart {
+    pub(crate) async fn run(&self, session: &mut Session<'_>) -> Result<(), CtlError> {
+        let status = session.client.get_cluster(&self.cluster).await?;
+        let primary = status.primary.clone();
+        let chosen = |i: &&InstanceStatus| match &self.instance {
+            Some(instance) => i.name == *instance,
+            None => !self.pending || !i.pending_restart.is_empty(),
+        };
+        let mut names: Vec<InstanceName> =
+            status.instances.iter().filter(chosen).map(|i| i.name.clone()).collect();
+        if names.is_empty()
+            && let Some(unknown) = &self.instance
+        {
+            // The coordinators say it best.
+            names.push(unknown.clone());
+        }
+        names.sort_by_key(|name| (primary.as_ref() == Some(name), name.clone()));
+        if names.is_empty() && session.output == Output::Table {
+            writeln!(session.out, "no instance of {} waits for a restart", self.cluster)?;
+        }
+        self.roll_out(session, &status.instances, &names).await?;
+        if let Some(primary) = primary.filter(|primary| self.instance.is_none() && names.contains(primary)) {
+            let late = follow_lower(&status.instances, &primary);
+            let instances = until_pending(session, &self.cluster, &late).await?;
+            self.roll_out(session, &instances, &late).await?;
+            names.extend(late);
+        }
+        match session.output {
+            Output::Json => session.json(&serde_json::json!({ "cluster": self.cluster, "restarted": names })),
+            Output::Table => Ok(()),
+        }
+    }
+
+    /// One after the other.
+    async fn roll_out(
+        &self,
+        session: &mut Session<'_>,
+        instances: &[InstanceStatus],
+        names: &[InstanceName],
+    ) -> Result<(), CtlError> {
+        for (done, name) in names.iter().enumerate() {
+            let pending = instances.iter().find(|i| i.name == *name).map(|i| i.pending_restart.as_slice());
+            let rest = &names[done + 1..];
+            let rollout = Rollout { cluster: &self.cluster, pending: pending.unwrap_or_default(), rest };
+            rollout.one(session, name).await?;
+        }
+        Ok(())
+    }
+}
+
+/// One restart among several.
+struct Rollout<'a> {
+    cluster: &'a ClusterName,
+    /// What the instance is to take up.
+    pending: &'a [String],
+    /// Whose turn is later.
+    rest: &'a [InstanceName],
+}
+
+impl Rollout<'_> {
+    /// Restarts one instance and waits until it is done. One that does not come up again ends it: the others may be all
+    /// that is left, and would not come up either.
+    async fn one(&self, session: &mut Session<'_>, name: &InstanceName) -> Result<(), CtlError> {
+        let cluster = self.cluster;
+        let before = planned::newest(session, cluster).await?;
+        let Some(epoch) = session.client.ask_instance(cluster, name, Asking::Restart).await? else {
+            let client = session.client.clone();
+            return tokio::select! {
+                done = until(session, cluster, before, "restarted", name) => done,
+                lines = does_not_start(&client, cluster, name) => Err(self.stopped_at(name, &lines)),
+            };
+        };
+        let outcome = planned::follow(session, cluster, before, epoch, name).await?;
+        match outcome.missed {
+            None => Ok(()),
+            Some(why) => {
+                Err(CtlError::Refused(format!("{name} was restarted and is not primary any more: {why}")))
+            }
+        }
+    }
+
+    /// Why it went no further, and the way back.
+    fn stopped_at(&self, name: &InstanceName, lines: &[String]) -> CtlError {
+        let cluster = self.cluster;
+        let said = lines.iter().rev().find(|line| line.contains("FATAL") || line.contains("PANIC"));
+        let said = said.or(lines.last()).map_or("", String::as_str);
+        let others = match self.rest {
+            [] => String::new(),
+            rest => {
+                let rest: Vec<&str> = rest.iter().map(InstanceName::as_str).collect();
+                format!("; left as they are: {}", rest.join(", "))
+            }
+        };
+        let way_back = match self.pending {
+            [] => format!("mend what it names, see: interrex explain {cluster}"),
+            pending => format!(
+                "it was to take up {}; give that its former value with: interrex set {cluster} {}=VALUE (without VALUE: \
+                 PostgreSQL's own), and it starts by itself",
+                pending.join(", "),
+                pending[0]
+            ),
+        };
+        CtlError::Refused(format!("{name} does not start again: {said}{others}; {way_back}"))
+    }
+}
+
+/// Waits until the server of an instance is known not to start, and gives the evidence.
+async fn does_not_start(client: &Client, cluster: &ClusterName, name: &InstanceName) -> Vec<String> {
+    let of = format!("PostgreSQL on {name} ");
+    loop {
+        sleep(LOOK_AGAIN).await;
+        // Whether anybody answers is the business of who follows the events.
+        let Ok(status) = client.get_cluster(cluster).await else { continue };
+        let mut problems = status.problems.into_iter();
+        let found = problems.find(|line| line.code == "does-not-start" && line.sentence.starts_with(&of));
+        if let Some(found) = found {
+            return found.evidence;
+        }
+    }
+}
+
+/// Who is to be restarted after the primary: what replay checks is lowered there first, and nobody has it lower before
+/// the primary's new value was replayed. What is raised waited for a restart of the standbys, too.
+fn follow_lower(before: &[InstanceStatus], primary: &InstanceName) -> Vec<InstanceName> {
+    let checked = |instance: &InstanceStatus| {
+        let pending = instance.pending_restart.iter().filter(|name| REPLAY_CHECKS.contains(&name.as_str()));
+        pending.cloned().collect::<BTreeSet<String>>()
+    };
+    let of = before.iter().find(|instance| instance.name == *primary).map(checked);
+    let of = of.unwrap_or_default();
+    let others = before.iter().filter(|instance| instance.name != *primary);
+    others.filter(|other| !of.is_subset(&checked(other))).map(|other| other.name.clone()).collect()
+}
+
+/// Waits until all of them tell that a restart would change something, and gives what everybody tells.
+async fn until_pending(
+    session: &Session<'_>,
+    cluster: &ClusterName,
+    names: &[InstanceName],
+) -> Result<Vec<InstanceStatus>, CtlError> {
+    let since = Instant::now();
+    loop {
+        let status = session.client.get_cluster(cluster).await?;
+        let pending = |name: &&InstanceName| {
+            status.instances.iter().any(|one| one.name == **name && !one.pending_restart.is_empty())
+        };
+        let Some(silent) = names.iter().find(|name| !pending(name)) else { return Ok(status.instances) };
+        if since.elapsed() >= REPLAYED_WITHIN {
+            return Err(CtlError::Refused(format!(
+                "{silent} has not replayed yet what the primary runs with now; once interrex show {cluster} says that it \
+                 has yet to be restarted: interrex restart {cluster} --pending"
+            )));
+        }
+        sleep(LOOK_AGAIN).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use interrex_cluster::ids::Incarnation;
+    use interrex_cluster::record::Address;
+
+    fn instance(name: &str, pending: &[&str]) -> InstanceStatus {
+        InstanceStatus {
+            name: name.parse().unwrap(),
+            machine: name.parse().unwrap(),
+            zone: String::new(),
+            address: Address { host: "10.0.0.1".to_owned(), port: 5432 },
+            role: "standby".to_owned(),
+            server: "streaming".to_owned(),
+            priority: None,
+            timeline: None,
+            lsn: None,
+            lag_bytes: None,
+            lag_ms: None,
+            in_sync_set: true,
+            incarnation: Incarnation(1),
+            report_age_ms: None,
+            lease_left_ms: None,
+            doing: None,
+            pending_restart: pending.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    #[test]
+    fn standbys_follow_a_primary_that_was_lowered_and_go_before_one_that_was_raised() {
+        let primary: InstanceName = "n1".parse().unwrap();
+        let late = |of: &[&str], standby: &[&str]| {
+            let instances = [instance("n1", of), instance("n2", standby)];
+            follow_lower(&instances, &primary).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(late(&["max_connections"], &[]), ["n2"], "lowered");
+        assert_eq!(late(&["max_connections"], &["max_connections"]), [""; 0], "raised");
+        assert_eq!(late(&["shared_buffers"], &[]), [""; 0], "replay does not check it");
+        assert_eq!(late(&["max_connections", "max_wal_senders"], &["max_connections"]), ["n2"], "both");
+    }
+}
