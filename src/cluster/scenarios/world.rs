@@ -356,7 +356,7 @@ impl World {
             running,
             end: (running.is_none() && !words.contains(&"endless"))
                 .then_some((Position { timeline, lsn }, history)),
-            timeline: Some(timeline),
+            timeline: (!words.contains(&"older-agent")).then_some(timeline),
             highest: arg(words, "highest").map_or(timeline, |t| TimelineId(t.parse().unwrap())),
             refused: words.iter().position(|word| *word == "refused").map(|at| words[at + 1..].join(" ")),
             notes: arg(words, "note").map(|note| note.replace('_', " ")).into_iter().collect(),
