@@ -87,7 +87,13 @@ pub(super) fn next(goal: &StandbyGoal, seen: &Observed, now: Instant) -> Step {
             since.as_millis(),
             goal.upstream
         )),
-        Server::Silent { since } if *since >= UNKNOWN_FOR && seen.told_upstream == Upstream::Other => {
+        // Only of one that never told a position, which is one that may wait for the roles. Any other has had them: it is busy,
+        // or its disk stalls, and may hold up commits if it is stopped, together with all that stall likewise.
+        Server::Silent { since }
+            if *since >= UNKNOWN_FOR
+                && seen.told_upstream == Upstream::Other
+                && seen.memory.told.is_none() =>
+        {
             Step::stop(format!(
                 "it has not answered for {} ms, and whom it follows is not known since its agent was restarted",
                 since.as_millis()

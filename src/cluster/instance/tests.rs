@@ -784,6 +784,16 @@ mod adopted {
     }
 
     #[test]
+    fn a_standby_that_has_streamed_is_not_stopped_because_its_disk_stalls_after_its_agent_was_restarted() {
+        let goal = Goal::Standby(standby_goal());
+        let hung = seen(Server::Silent { since: Duration::from_secs(600) });
+        let told_upstream = Upstream::Other;
+        let mut streamed = Observed { told_upstream, ..hung };
+        streamed.memory.told = Some(at(7, 900));
+        assert_waits(&step(&goal, &streamed), "not answered");
+    }
+
+    #[test]
     fn a_standby_that_cannot_receive_the_roles_any_more_asks_for_a_clone() {
         let goal = Goal::Standby(standby_goal());
         let gone = |seconds| Observed {
