@@ -51,7 +51,7 @@ impl Instance {
         let signal = self.server.has_standby_signal().await?;
         let made = offered.standby || (offered.roles && signal);
         if !made {
-            self.make_roles(signal).await?;
+            self.make_roles(signal, offered.roles).await?;
         }
         // Whatever the goal is by now: the roles are there, and nothing may start it as a primary any more.
         self.server.put_standby_signal().await?;
@@ -87,8 +87,9 @@ impl Instance {
 
     /// Into a primary's directory, before it becomes a standby's: afterwards nobody can, and its agent could never log in.
     /// That they are there stands in the agent's memory: anybody may have put a `standby.signal` into the directory since
-    /// it was offered. `signal`: somebody did.
-    async fn make_roles(&self, signal: bool) -> Done {
+    /// it was offered. `signal`: somebody did. `again`: it ended between noting that and `standby.signal`; whoever started the
+    /// directory since may have taken the roles away, and those that are there are not news.
+    async fn make_roles(&self, signal: bool, again: bool) -> Done {
         if signal {
             let state = self.server.control_data().await?.state;
             let pgdata = self.config.pgdata.display();
@@ -103,21 +104,28 @@ impl Instance {
             self.server.take_standby_signal_away().await?;
         }
         let there = self.server.make_roles_offline().await?;
-        let name = &self.config.name;
-        let noted = there.iter().map(|role| {
-            format!("{name}: role {role} was there; it has the attributes and the password of Interrex now")
-        });
-        let noted: Vec<String> = noted.collect();
-        for note in &noted {
-            tracing::warn!(cluster = %self.config.cluster, "{note}");
+        if !again {
+            self.note_roles(&there);
         }
-        self.known().proofs.noted = noted;
         let made = |memory: &mut Memory| {
             if let Some(offered) = &mut memory.offered {
                 offered.roles = true;
             }
         };
         Ok(self.remember(made).await?)
+    }
+
+    /// Roles of our names that somebody had made for himself: he hears of it, once.
+    fn note_roles(&self, there: &[String]) {
+        let name = &self.config.name;
+        let note = |role: &String| {
+            format!("{name}: role {role} was there; it has the attributes and the password of Interrex now")
+        };
+        let noted: Vec<String> = there.iter().map(note).collect();
+        for note in &noted {
+            tracing::warn!(cluster = %self.config.cluster, "{note}");
+        }
+        self.known().proofs.noted = noted;
     }
 
     /// Whatever else started the directory must not write beside us.
