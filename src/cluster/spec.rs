@@ -203,6 +203,13 @@ impl Spec {
         changes
     }
 
+    /// True when parameters of `before` are no longer set and nothing else is said of parameters: PostgreSQL takes its own
+    /// defaults unasked.
+    pub fn takes_parameters_back(&self, before: &Spec) -> bool {
+        let differing = self.parameters_since(before);
+        !differing.is_empty() && differing.values().all(Option::is_none)
+    }
+
     /// Parameters that differ from `before`; absent: no longer set.
     pub fn parameters_since(&self, before: &Spec) -> BTreeMap<String, Option<String>> {
         let names = before.parameters.keys().chain(self.parameters.keys());
@@ -281,6 +288,8 @@ mod tests {
         spec.set("hung_after", "").unwrap();
         assert_eq!(spec, Spec::default());
         assert_eq!(spec.changes_since(&before), ["hung_after=default", "work_mem back to its default"]);
+        assert_eq!([spec.takes_parameters_back(&before), before.takes_parameters_back(&spec)], [true, false]);
+        assert!(!spec.takes_parameters_back(&Spec::default()), "nothing is taken back");
     }
 
     #[test]

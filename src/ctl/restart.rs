@@ -7,7 +7,7 @@ use crate::{CtlError, Output, Session};
 use clap::Args;
 use interrex_api::client::Client;
 use interrex_cluster::command::Asking;
-use interrex_cluster::ids::{ClusterName, InstanceName};
+use interrex_cluster::ids::{ClusterName, Epoch, InstanceName};
 use interrex_cluster::report::REPLAY_CHECKS;
 use interrex_cluster::status::InstanceStatus;
 use std::collections::BTreeSet;
@@ -97,24 +97,22 @@ impl Rollout<'_> {
     async fn one(&self, session: &mut Session<'_>, name: &InstanceName) -> Result<(), CtlError> {
         let cluster = self.cluster;
         let before = planned::newest(session, cluster).await?;
-        let Some(epoch) = session.client.ask_instance(cluster, name, Asking::Restart).await? else {
-            let client = session.client.clone();
-            return tokio::select! {
-                done = until(session, cluster, before, "restarted", name) => done,
-                lines = does_not_start(&client, cluster, name) => Err(self.stopped_at(name, &lines)),
-            };
-        };
-        let outcome = planned::follow(session, cluster, before, epoch, name).await?;
-        match outcome.missed {
-            None => Ok(()),
-            Some(why) => {
-                Err(CtlError::Refused(format!("{name} was restarted and is not primary any more: {why}")))
+        let begins = session.client.ask_instance(cluster, name, Asking::Restart).await?;
+        let client = session.client.clone();
+        let restarted = async {
+            match begins {
+                Some(epoch) => stays_primary(session, cluster, before, epoch, name).await,
+                None => until(session, cluster, before, "restarted", name).await,
             }
+        };
+        tokio::select! {
+            done = restarted => done,
+            lines = does_not_start(&client, cluster, name) => Err(self.stopped_at(name, &lines, begins.is_some())),
         }
     }
 
-    /// Why it went no further, and the way back.
-    fn stopped_at(&self, name: &InstanceName, lines: &[String]) -> CtlError {
+    /// Why it went no further, and the way back. Where it is the primary nobody is left to judge another value.
+    fn stopped_at(&self, name: &InstanceName, lines: &[String], primary: bool) -> CtlError {
         let cluster = self.cluster;
         let said = lines.iter().rev().find(|line| line.contains("FATAL") || line.contains("PANIC"));
         let said = said.or(lines.last()).map_or("", String::as_str);
@@ -127,6 +125,12 @@ impl Rollout<'_> {
         };
         let way_back = match self.pending {
             [] => format!("mend what it names, see: interrex explain {cluster}"),
+            pending if primary => format!(
+                "it was to take up {}; take that back with: interrex set {cluster} {}= (PostgreSQL's own value: another one takes \
+                 a primary that judges it), and it starts by itself",
+                pending.join(", "),
+                pending[0]
+            ),
             pending => format!(
                 "it was to take up {}; give that its former value with: interrex set {cluster} {}=VALUE (without VALUE: \
                  PostgreSQL's own), and it starts by itself",
@@ -135,6 +139,22 @@ impl Rollout<'_> {
             ),
         };
         CtlError::Refused(format!("{name} does not start again: {said}{others}; {way_back}"))
+    }
+}
+
+/// The primary is restarted by way of an epoch that begins with it again.
+async fn stays_primary(
+    session: &mut Session<'_>,
+    cluster: &ClusterName,
+    before: u64,
+    epoch: Epoch,
+    name: &InstanceName,
+) -> Result<(), CtlError> {
+    match planned::follow(session, cluster, before, epoch, name).await?.missed {
+        None => Ok(()),
+        Some(why) => {
+            Err(CtlError::Refused(format!("{name} was restarted and is not primary any more: {why}")))
+        }
     }
 }
 

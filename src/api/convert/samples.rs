@@ -294,6 +294,11 @@ fn third() -> Vec<Command> {
     ]
 }
 
+/// Commands that came with level 4: their fixtures follow those of level 3.
+fn fourth() -> Vec<Command> {
+    vec![Command::SetSpec { before: later_spec(), spec: Spec::default() }]
+}
+
 /// Clusters with what level 3 brought: those that are to adopt, and those in which a preferred instance fetches WAL.
 pub(crate) fn clusters_of_level_3() -> Vec<Cluster> {
     let bare = clusters().into_iter().find(|cluster| cluster.name.as_str() == "new");
@@ -338,7 +343,7 @@ pub(crate) fn entries() -> Vec<Entry> {
     ];
     let entry =
         |command| Entry { cluster: "orders".parse().unwrap(), command, at: WallMs(1_794_000_000_123) };
-    commands().into_iter().chain(sparse).chain(later()).chain(third()).map(entry).collect()
+    commands().into_iter().chain(sparse).chain(later()).chain(third()).chain(fourth()).map(entry).collect()
 }
 
 fn failover() -> Failover {

@@ -8,7 +8,7 @@ use interrex_cluster::spec::{Spec, Timeouts};
 
 /// The highest level that this build knows. It writes the lowest that will do ([`level_of`]), so that builds of level 1
 /// go on together with this one until somebody asks for what they do not know.
-pub const LEVEL: u32 = 3;
+pub const LEVEL: u32 = 4;
 
 /// The level of [`Command::BeginFetch`], which the rules choose by themselves: a leader whose group does not read it
 /// tells them that nothing is to be fetched.
@@ -16,13 +16,15 @@ pub const FETCH: u32 = 3;
 
 /// What a build has to know to apply the command. Level 2: planned changes of primary, pausing, setting, and what
 /// is asked of single instances. Level 3: an existing PostgreSQL that is taken
-/// in, and a preferred instance that fetches what it lacks.
+/// in, and a preferred instance that fetches what it lacks. Level 4: parameters that are taken back, which older builds reject
+/// while no primary takes writes.
 #[must_use]
 pub fn level_of(command: &Command) -> u32 {
     match command {
         Command::Create { adopt: Some(_), .. } | Command::TakeOver { .. } | Command::Adopt(_) => 3,
         Command::BeginFetch { .. } | Command::EndFetch { .. } => FETCH,
         Command::ConfirmPrimary { notes, .. } if !notes.is_empty() => 3,
+        Command::SetSpec { before, spec } if spec.takes_parameters_back(before) => 4,
         Command::Create { spec, .. } if wishes(spec) => 2,
         Command::BeginSwitchover { .. }
         | Command::BeginHandOver { .. }

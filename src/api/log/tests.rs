@@ -90,7 +90,7 @@ fn a_newer_level_is_refused_with_both_numbers() {
     let refused = decode_entry(&newer.encode_to_vec()).unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "log entry of level 4 is newer than 3, the newest that this build knows: start a newer interrex"
+        "log entry of level 5 is newer than 4, the newest that this build knows: start a newer interrex"
     );
 
     let snapshot = pb::Snapshot { format: SNAPSHOT_FORMAT + 1, level: LEVEL, ..Default::default() };
@@ -98,7 +98,7 @@ fn a_newer_level_is_refused_with_both_numbers() {
     assert!(matches!(refused, Err(UnknownEntry::Newer { what: "snapshot of format", found: 2, known: 1 })));
     let snapshot = pb::Snapshot { format: SNAPSHOT_FORMAT, level: LEVEL + 1, ..Default::default() };
     let refused = decode_snapshot(&snapshot.encode_to_vec());
-    assert!(matches!(refused, Err(UnknownEntry::Newer { what: "snapshot of level", found: 4, known: 3 })));
+    assert!(matches!(refused, Err(UnknownEntry::Newer { what: "snapshot of level", found: 5, known: 4 })));
 }
 
 #[test]

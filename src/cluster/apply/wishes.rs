@@ -12,7 +12,10 @@ pub(super) fn set(cluster: &mut Cluster, before: &Spec, spec: &Spec) -> Done {
             "what is wanted of the cluster was changed meanwhile; look at it and ask again",
         );
     }
-    if let Some(proposed) = &cluster.proposed {
+    let judge = cluster.primary.as_ref().is_some_and(|reign| reign.open);
+    // A parameter that PostgreSQL refuses only when it starts may be why there is no primary: that is the way back.
+    let unasked = !judge && spec.takes_parameters_back(before);
+    if let Some(proposed) = cluster.proposed.as_ref().filter(|_| !unasked) {
         let changes = proposed.spec.changes_since(&cluster.spec).join(" ");
         return Rejected::because(format!(
             "another change is being judged: {changes}; ask again in a moment"
@@ -22,13 +25,22 @@ pub(super) fn set(cluster: &mut Cluster, before: &Spec, spec: &Spec) -> Done {
     if spec == before {
         return Ok(Vec::new());
     }
-    if spec.parameters == before.parameters {
-        return Ok(vec![in_force(cluster, spec.clone())]);
+    if spec.parameters == before.parameters || unasked {
+        // Nobody is there to judge what was proposed, and it was judged against what is no longer wanted.
+        let given_up = cluster.proposed.take().map(|_| {
+            (
+                "set-refused",
+                "nothing is changed: no primary takes writes, and another change came first".to_owned(),
+            )
+        });
+        return Ok(given_up.into_iter().chain([in_force(cluster, spec.clone())]).collect());
     }
-    if !cluster.primary.as_ref().is_some_and(|reign| reign.open) {
-        return Rejected::because(
-            "no primary takes writes at the moment, and only it can judge PostgreSQL parameters",
-        );
+    if !judge {
+        return Rejected::because(format!(
+            "no primary takes writes at the moment, and only it can judge PostgreSQL parameters; one that keeps it from \
+             starting can be taken back: interrex set {} NAME=",
+            cluster.name
+        ));
     }
     let number = cluster.revision.next();
     let changes = spec.changes_since(before).join(" ");

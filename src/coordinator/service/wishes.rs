@@ -27,7 +27,8 @@ pub(crate) async fn set(core: &Core, request: SetSpecRequest) -> Result<SetSpecR
         return Ok(SetSpecReply { changed: changes, proposed: false });
     }
     core.propose(name, Command::SetSpec { before, spec: spec.clone() }).await?;
-    let proposed = spec.parameters != seen.record.spec.parameters;
+    // In force by now: nobody had to judge it, or did already.
+    let proposed = look(core, name)?.record.spec != spec;
     Ok(SetSpecReply { changed: changes, proposed })
 }
 
