@@ -40,7 +40,7 @@ impl<M: Machine> RaftNode<M> {
                 peer.addr, other.machine
             ));
         }
-        let silent = self.silent_voters(&BTreeSet::new()).await;
+        let silent = self.silent_voters(&BTreeSet::new()).await?;
         if let Some(one) = silent.first() {
             return refused(format!(
                 "{} is not heard, and one voter more would need one more of the others to agree: start {one}, or \
@@ -91,7 +91,7 @@ impl<M: Machine> RaftNode<M> {
                 "{machine} is the only coordinator: the record would be gone with it; add another one first"
             )));
         }
-        let silent = self.silent_voters(&gone).await;
+        let silent = self.silent_voters(&gone).await?;
         let (heard, needed) = (rest.len().saturating_sub(silent.len()), rest.len() / 2 + 1);
         if heard < needed {
             return Err(MemberError::Refused(format!(
@@ -118,8 +118,9 @@ impl<M: Machine> RaftNode<M> {
         }
     }
 
-    /// Voters, those of `but` excepted, that have not been heard, after they were given a moment.
-    async fn silent_voters(&self, but: &BTreeSet<u64>) -> Vec<String> {
+    /// Voters, those of `but` excepted, that have not been heard, after they were given a moment. One that was deposed
+    /// meanwhile hears nobody, and says who leads instead of what it takes for silence.
+    async fn silent_voters(&self, but: &BTreeSet<u64>) -> Result<Vec<String>, MemberError> {
         let until = Instant::now() + HEAR;
         loop {
             let silent = self.members().into_iter().filter(|member| {
@@ -127,7 +128,7 @@ impl<M: Machine> RaftNode<M> {
             });
             let silent: Vec<String> = silent.map(|member| member.machine).collect();
             if silent.is_empty() || Instant::now() >= until {
-                return silent;
+                return self.leads().map(|()| silent);
             }
             sleep(Duration::from_millis(50)).await;
         }

@@ -19,7 +19,7 @@ use openraft::entry::RaftEntry as _;
 use openraft::vote::RaftLeaderId as _;
 use openraft::{EntryPayload, RaftLogReader as _};
 
-use super::log::{LogDisk, LogError, LogStore, RealDisk, Record, segments};
+use super::log::{Contents, LogDisk, LogError, LogStore, RealDisk, Record, Start, segments};
 use super::snapshot::SnapshotDir;
 use super::types::{Entry, LogId, Membership, Peer, Vote};
 
@@ -79,11 +79,11 @@ pub async fn recover(
     let disk: Arc<dyn LogDisk> = Arc::new(lock);
     let mut log = LogStore::open(disk.clone(), 1, u64::MAX)?;
     let done = async {
-        let Judged { mut found, me, keep } = judge(&mut log, &disk, machine).await?;
+        let Judged { mut found, me, keep, purge } = judge(&mut log, &disk, machine).await?;
         if accept_loss {
             found.copy = Some(copy_aside(dir).map_err(|(path, source)| io_error("copy", &path, source))?);
             let peer = Peer { machine: machine.to_owned(), addr: addr.to_owned() };
-            let made = make_anew(&log, &disk, (me, peer), keep).await;
+            let made = make_anew(&log, &disk, (me, peer), (keep, purge)).await;
             made.map_err(|source| io_error("write to the raft log in", dir, source))?;
         }
         Ok(found)
@@ -113,6 +113,8 @@ struct Judged {
     me: u64,
     /// The newest entry that is known to be committed, and stays.
     keep: Option<LogId>,
+    /// Up to which entry the log has to be purged first; absent: it goes on from its snapshot as it is.
+    purge: Option<LogId>,
 }
 
 /// What the log holds.
@@ -121,12 +123,21 @@ async fn judge(log: &mut LogStore, disk: &Arc<dyn LogDisk>, machine: &str) -> Re
     let (start, last) = log.look(|c| (c.start.clone(), c.last()));
     let unread = |source| RecoverError::Io { what: "read", path: disk.place().into(), source };
     let (snapshot, _) = SnapshotDir::new(disk.clone()).newest().map_err(unread)?;
-    // The note of what is committed is written without a flush: a snapshot, or a purge, may know of more.
     let in_snapshot = snapshot.as_ref().and_then(|snapshot| snapshot.meta.last_log_id);
-    let keep = start.committed.max(start.purged).min(last).max(in_snapshot);
+    if let Some(purged) = start.purged.filter(|purged| index_of(in_snapshot) < Some(purged.index())) {
+        return refused(format!(
+            "the log in {} begins after entry {}, and no snapshot that can be read reaches so far: take the log of another \
+             machine",
+            disk.place(),
+            purged.index()
+        ));
+    }
+    let (keep, purge) = log.look(|c| kept(c, in_snapshot));
     let entries = log.try_get_log_entries(..).await.map_err(unread)?;
-    let kept = entries.into_iter().rev().filter(|entry| Some(entry.log_id) <= keep);
-    let in_log = kept.into_iter().find_map(|entry| match entry.payload {
+    // Up to the snapshot's end the membership is the snapshot's: the log may end below it.
+    let (above, end) = (index_of(in_snapshot), index_of(keep));
+    let counts = |entry: &Entry| Some(entry.log_id.index()) > above && Some(entry.log_id.index()) <= end;
+    let in_log = entries.into_iter().rev().filter(counts).find_map(|entry| match entry.payload {
         EntryPayload::Membership(membership) => Some(membership),
         _ => None,
     });
@@ -149,7 +160,30 @@ async fn judge(log: &mut LogStore, disk: &Arc<dyn LogDisk>, machine: &str) -> Re
     others.sort();
     let place = |id: LogId| (**id.committed_leader_id(), id.index());
     let committed = keep.map(|id| id.index());
-    Ok(Judged { found: Recovered { last: last.map(place), committed, others, copy: None }, me, keep })
+    Ok(Judged { found: Recovered { last: last.map(place), committed, others, copy: None }, me, keep, purge })
+}
+
+fn index_of(id: Option<LogId>) -> Option<u64> {
+    id.map(|id| id.index())
+}
+
+/// The newest entry that is known to be committed; and where the log has to be purged so that it goes on from the
+/// snapshot: its coordinator died between putting a snapshot of its leader's on disk and purging what that covers, so the
+/// log ends below the snapshot, or holds at its end what another leader committed nothing of.
+fn kept(log: &Contents, in_snapshot: Option<LogId>) -> (Option<LogId>, Option<LogId>) {
+    let Start { committed, purged, .. } = log.start;
+    let later = |a: Option<LogId>, b: Option<LogId>| if index_of(b) > index_of(a) { b } else { a };
+    // The note of what is committed is written without a flush: a snapshot, or a purge, may know of more.
+    let noted = later(committed, purged);
+    let held = if index_of(noted) > index_of(log.last()) { log.last() } else { noted };
+    let covers = |id: &LogId| {
+        let held = log.range(id.index()..=id.index());
+        index_of(purged) < Some(id.index()) && held.first().is_none_or(|held| held.log_id != *id)
+    };
+    match in_snapshot.filter(covers) {
+        Some(end) => (Some(end), Some(end)),
+        None => (later(held, in_snapshot), None),
+    }
 }
 
 /// The mark first: with it alone nothing is wrong, only cautious.
@@ -157,12 +191,12 @@ async fn make_anew(
     log: &LogStore,
     disk: &Arc<dyn LogDisk>,
     (me, peer): (u64, Peer),
-    keep: Option<LogId>,
+    (keep, purge): (Option<LogId>, Option<LogId>),
 ) -> io::Result<()> {
     let (vote, last) = log.look(|c| (c.start.vote, c.last()));
     let voted = vote.map_or(0, |vote| vote.leader_id.term);
-    let written = last.map_or(0, |id| **id.committed_leader_id());
-    let term = voted.max(written) + 1;
+    let written = |id: Option<LogId>| id.map_or(0, |id| **id.committed_leader_id());
+    let term = voted.max(written(last)).max(written(keep)) + 1;
     let group = getrandom::u64().map_err(|e| io::Error::other(e.to_string()))?.max(1);
     let membership = Membership::new(vec![BTreeSet::from([me])], BTreeMap::from([(me, peer)]))
         .map_err(|e| io::Error::other(e.to_string()))?;
@@ -170,15 +204,16 @@ async fn make_anew(
     let id = LogId::new(leader.to_committed(), keep.map_or(0, |id| id.index() + 1));
     let entry = Entry::new(id, EntryPayload::Membership(membership));
     disk.replace(MARK, b"made anew out of one log: docs/coordinators.md\n")?;
-    log.rewrite(vec![
+    let mut records = Vec::from_iter(purge.map(Record::Purged));
+    records.extend([
         Record::TruncateAfter(keep),
         Record::Group(group),
         Record::Vote(Vote::new(term, me)),
         Record::Entry(entry),
         // In a group of one, what is on its disk is committed.
         Record::Committed(Some(id)),
-    ])
-    .await
+    ]);
+    log.rewrite(records).await
 }
 
 /// The directory's files, beside it under a name of their own.

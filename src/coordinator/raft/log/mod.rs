@@ -18,9 +18,10 @@ mod memory_disk;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use contents::Contents;
 pub(crate) use disk::{LogDisk, RealDisk};
 pub use dump::dump;
-pub(crate) use record::Record;
+pub(crate) use record::{Record, Start};
 pub use recover::LogError;
 pub(crate) use recover::segments;
 pub(crate) use store::LogStore;

@@ -11,8 +11,9 @@ use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::entry::RaftEntry as _;
 use openraft::storage::RaftLogStorageExt as _;
 
-use super::super::log::{LogStore, RealDisk};
-use super::super::types::{Command, Entry, Membership};
+use super::super::log::{LogDisk as _, LogStore, RealDisk};
+use super::super::snapshot::SnapshotDir;
+use super::super::types::{Command, Entry, Membership, SnapshotMeta};
 use super::super::wire;
 use super::super::*;
 use super::group::{Group, PATIENCE, entries};
@@ -377,5 +378,35 @@ async fn what_one_log_has_and_is_not_known_to_be_committed_is_not_part_of_the_gr
     assert_eq!(group.leader().await, "n1");
     group.propose("entry 2").await;
     assert_eq!(group.node("n1").read(|list| list.0.clone()), entries(2));
+    group.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_ends_below_its_snapshot_or_beside_it_goes_on_from_there_in_the_group_made_anew() {
+    let (mut group, _) = three(Group::of(3)).await;
+    let last_membership = group.node("n1").applied_membership();
+    for name in group.names() {
+        group.kill(&name).await;
+    }
+    let dir = group.dir("n1");
+    let (term, index) =
+        recover(&dir, "n1", &group.addr("n1"), false).await.expect("a log").last.expect("entries");
+    // What a deposed leader sent, in the way of what its successor's snapshot holds.
+    append_uncommitted(&dir, term, index + 1, "entry of a leader that was deposed").await;
+    for (beyond, list) in [(1, entries(2)), (50, entries(3))] {
+        let last_log_id = Some(wire::log_id_in(&pb::RaftLogId { term: term + 1, index: index + beyond }));
+        let disk = Arc::new(RealDisk::lock(&dir).expect("nobody holds it"));
+        let snapshots = SnapshotDir::new(disk.clone());
+        let meta = SnapshotMeta { last_log_id, last_membership: last_membership.clone() };
+        snapshots.save(&meta, list.join("\n").as_bytes()).expect("saved");
+        disk.release();
+        let looked = recover(&dir, "n1", &group.addr("n1"), false).await.expect("a log");
+        assert_eq!((looked.committed, looked.others.len()), (Some(index + beyond), 2));
+    }
+    recover(&dir, "n1", &group.addr("n1"), true).await.expect("made anew");
+    group.start("n1").await;
+    assert_eq!(group.leader().await, "n1");
+    group.propose("entry 4").await;
+    assert_eq!(group.node("n1").read(|list| list.0.clone()), entries(4));
     group.stop().await;
 }

@@ -195,6 +195,8 @@ impl Group {
                 .unwrap_or_else(|_| panic!("{name} caught up"))
                 .expect("it runs");
             assert_eq!(node.read(|l| l.0.clone()), list, "{name}");
+            // Of what is committed it has queued a note.
+            node.inner.log.settle().await;
         }
     }
 
