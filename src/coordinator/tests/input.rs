@@ -143,6 +143,47 @@ async fn whatever_is_sent_while_a_cluster_works_is_answered_and_the_coordinator_
     group.stop().await;
 }
 
+/// What a member says to a call of its group that it does not take.
+fn refused_as_a_member(status: &Status) -> bool {
+    use Code::{FailedPrecondition, InvalidArgument, Unavailable};
+    let undecodable = status.code() == Code::Internal && status.message().contains("decode Protobuf");
+    [InvalidArgument, FailedPrecondition, Unavailable].contains(&status.code()) || undecodable
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_is_sent_to_a_member_s_log_by_who_is_none_is_answered_and_changes_nothing() {
+    let panics = Panics::watched();
+    let group = Group::of(1, |builder| builder).await;
+    created(&group).await;
+    let (to, wire, mut dice) = (channel(&group), Wire::of(&["Raft"], &WORDS), Dice(3));
+    assert!(wire.rpcs.len() >= 6, "every rpc of the service");
+    let node = &group.handle("n1").core.node;
+    let as_it_is = || {
+        let term = node.leadership().borrow().term;
+        (node.read(|records| records.clusters().clone()), *node.applied().borrow(), term, node.roster())
+    };
+    let before = as_it_is();
+    let (mut refused, mut taken) = (0, 0);
+    for round in 0..200 {
+        for rpc in &wire.rpcs {
+            let made_up = wire.message(&mut dice, &rpc.takes, 6);
+            let bytes = if round % 2 == 0 { made_up } else { spoil(&mut dice, made_up) };
+            match send(&to, &rpc.path, bytes.clone()).await {
+                Ok(_) => taken += 1,
+                Err(status) => {
+                    refused += 1;
+                    assert!(refused_as_a_member(&status), "{} of {bytes:?}: {status:?}", rpc.path);
+                }
+            }
+            assert_eq!(as_it_is(), before, "{} of {bytes:?}", rpc.path);
+        }
+    }
+    assert!(refused > 400 && taken > 50, "the dice are loaded: {refused} refused, {taken} taken");
+    assert!(group.handle("n1").leads());
+    panics.none();
+    group.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn health_and_reflection_answer_as_everybody_s_tools_ask() {
     let group = Group::of(1, |builder| builder).await;
