@@ -27,9 +27,6 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// The leader answers once this machine votes.
 const JOIN: Duration = Duration::from_secs(60);
 
-/// A voter that leads nothing and that no leader called for so long asks whether it still belongs to the group. Several
-/// elections would have come and gone.
-const UNCALLED: Duration = Duration::from_secs(4);
 /// Between two looks of a voter at that, and of a removed one at whether it was taken in again.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -83,9 +80,7 @@ async fn until_removed<M: Machine>(node: &RaftNode<M>) -> Option<String> {
         if node.inner.stopped.borrow().is_some() {
             return None;
         }
-        let called = *node.inner.called.lock().unwrap_or_else(PoisonError::into_inner);
-        let uncalled = called.is_none_or(|at| at.elapsed() >= UNCALLED);
-        if node.leadership().borrow().mine || !uncalled {
+        if node.in_touch() {
             continue;
         }
         if let Some(line) = node.removed().await {

@@ -5,15 +5,20 @@
 //! state may be older than what earlier leaders answered), and a quorum has answered within the lease. Even so it is
 //! only a hint of when to begin: whatever a leader does goes through the log or asks for confirmation.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::{Instant as _, RaftMetrics, ServerState};
 use tokio::sync::watch;
 
+use super::RaftNode;
 use super::machine::{Machine, MachineStore};
 use super::types::{Peer, Types};
+
+/// A voter that leads nothing and that no leader called for so long asks whether it still belongs to the group. Several
+/// elections would have come and gone.
+const UNCALLED: Duration = Duration::from_secs(4);
 
 /// The state of leadership as this member sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +29,24 @@ pub struct Leadership {
     pub mine: bool,
     /// The newest term seen. Rises with each election.
     pub term: u64,
+}
+
+impl<M: Machine> RaftNode<M> {
+    /// Whether this node leads, or a leader of its group called it a moment ago.
+    pub(super) fn in_touch(&self) -> bool {
+        let called = *self.inner.called.borrow();
+        self.leadership().borrow().mine || called.is_some_and(|at| at.elapsed() < UNCALLED)
+    }
+
+    /// The same, and nobody said meanwhile that the group goes on without it: what its log says, the group says.
+    pub(crate) fn belongs(&self) -> bool {
+        self.in_touch() && self.outside().is_none()
+    }
+
+    /// Follows when a leader of the group last called.
+    pub(crate) fn called(&self) -> watch::Receiver<Option<Instant>> {
+        self.inner.called.subscribe()
+    }
 }
 
 /// What [`follow`] tells.

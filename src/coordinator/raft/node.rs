@@ -67,8 +67,9 @@ pub(crate) struct Inner<M: Machine> {
     /// What formation waits for; `None`: this node votes.
     pub(crate) waiting: watch::Sender<Option<String>>,
     pub(crate) stopped: watch::Receiver<Option<String>>,
-    /// When a leader of the group last called, and whom answers of members named as members ([`super::believe`]).
-    pub(crate) called: Mutex<Option<Instant>>,
+    /// When a leader of the group last called.
+    pub(crate) called: watch::Sender<Option<Instant>>,
+    /// Whom answers of members named as members ([`super::believe`]).
     pub(crate) vouched: Mutex<BTreeSet<String>>,
     /// There is a group, and this node does not belong to it; `waiting` says so in words.
     pub(crate) outside: AtomicBool,
@@ -125,7 +126,7 @@ impl<M: Machine> RaftNode<M> {
             under_way: Mutex::default(),
             waiting: watch::Sender::new(None),
             stopped,
-            called: Mutex::default(),
+            called: watch::Sender::new(None),
             vouched: Mutex::default(),
             outside: AtomicBool::new(false),
             machine: store,

@@ -144,7 +144,7 @@ impl<M: Machine> raft_server::Raft for RaftService<M> {
         let answer = inner.raft.append_entries(rpc).await.map_err(gone)?;
         if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
             inner.peers.told_by_leader(&request.reads);
-            *inner.called.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            inner.called.send_replace(Some(Instant::now()));
         }
         let mut response =
             pb::RaftAppendResponse { reads_level: inner.config.reads_level, ..Default::default() };

@@ -1,7 +1,12 @@
 //! What an instance has to be, as a stream: the present goal at once, then each that differs, out of the state applied
-//! here. Any coordinator tells it: an old goal is refused by its stamp, so that one that lags does no harm.
+//! here. Any coordinator of the group tells it: an old goal is refused by its stamp, so that one that lags does no harm.
+//!
+//! Of the group is who leads it, or was called by its leader a moment ago. One that starts applies its log before it
+//! hears from anybody, and the log may be that of a group which an operator has made anew since without it
+//! ([`crate::raft::recover`]): goals of the same stamps as the new ones, and others.
 
 use crate::core::Core;
+use crate::raft::Leadership;
 use futures::stream;
 use interrex_api::serve::Answers;
 use interrex_api::session::{GoalUpdate, PrimaryPlace, WatchRequest};
@@ -10,18 +15,23 @@ use interrex_cluster::ids::InstanceName;
 use interrex_cluster::record::{Address, Cluster};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::watch;
 
 struct Following {
     core: Arc<Core>,
     request: WatchRequest,
     applied: watch::Receiver<u64>,
+    leadership: watch::Receiver<Leadership>,
+    called: watch::Receiver<Option<Instant>>,
     told: Option<(u64, GoalUpdate)>,
 }
 
 /// Follows the goals of one instance until the coordinator ends.
 pub(crate) fn follow(core: Arc<Core>, request: WatchRequest) -> Answers<GoalUpdate> {
-    let following = Following { applied: core.node.applied(), core, request, told: None };
+    let node = &core.node;
+    let (applied, leadership, called) = (node.applied(), node.leadership(), node.called());
+    let following = Following { applied, leadership, called, core, request, told: None };
     Box::pin(stream::unfold(following, |mut following| async move {
         let update = following.next().await?;
         Some((Ok(update), following))
@@ -33,11 +43,16 @@ impl Following {
     async fn next(&mut self) -> Option<GoalUpdate> {
         loop {
             self.applied.mark_unchanged();
-            if let Some(update) = self.news() {
+            self.leadership.mark_unchanged();
+            self.called.mark_unchanged();
+            let belongs = self.core.node.belongs();
+            if belongs && let Some(update) = self.news() {
                 return Some(update);
             }
             tokio::select! {
                 changed = self.applied.changed() => changed.ok()?,
+                changed = self.leadership.changed() => changed.ok()?,
+                changed = self.called.changed(), if !belongs => changed.ok()?,
                 () = self.core.ended() => return None,
             }
         }

@@ -7,7 +7,7 @@ pub(crate) mod create;
 mod events;
 mod failover;
 pub(crate) mod gate;
-mod goals;
+pub(crate) mod goals;
 mod group;
 pub(crate) mod relay;
 mod server;
