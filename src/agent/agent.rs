@@ -229,7 +229,11 @@ pub(crate) async fn run_instance(
     let (cluster, to_tell) = (config.cluster.clone(), report.subscribe());
     let lines = Lines::new(&agent, coordinators.clone(), cluster, to_tell, told.clone(), grants, serials);
     let registration = registration(&name, &agent, &config, &unregistered, &state).await?;
-    let obeyed = lock(&state).memory().obeyed;
+    // A directory that cannot be read is told in the reports; what it says is then not known.
+    let obeyed = match identity::read(&config.pgdata) {
+        Ok(found) => identity::surely_obeyed(found, lock(&state).memory()),
+        Err(_) => None,
+    };
     let welcome = tokio::select! {
         welcome = lines.register(registration, obeyed) => welcome,
         () = stopped(&mut stopping) => {
@@ -242,6 +246,7 @@ pub(crate) async fn run_instance(
         return Err(AgentError::Unguarded { instance: name, why });
     }
     told_elsewhere(&state, &welcome)?;
+    identity::obeyed_elsewhere(&state, &config.pgdata, welcome.cluster_id)?;
     told.send_if_modified(|told| told.welcome(&welcome));
     let server = Server::new(rooms.layout(&config), credentials(&welcome.secrets));
     let told = told.subscribe();

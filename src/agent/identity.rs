@@ -7,12 +7,14 @@
 //! position ([`crate::highest`]) is written *after* the state, so that one behind is a crash, and anything else a
 //! rollback: of the directory when it is further behind, of the agent's memory when it is ahead.
 
-use crate::state::{StateError, replace};
-use interrex_cluster::ids::{ClusterId, Epoch, Incarnation};
+use crate::instance::lock;
+use crate::state::{State, StateError, replace};
+use interrex_cluster::ids::{ClusterId, Epoch, Incarnation, Stamp};
 use interrex_cluster::instance::observed::Memory;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 const FILE: &str = "interrex.identity";
 const HEAD: &str = "interrex-identity 1";
@@ -118,6 +120,47 @@ pub(crate) fn disagreement(
     }
 }
 
+/// What may be said of the highest goal obeyed before anybody has said which cluster this is. A memory that the directory
+/// shows to be an old one does not know: none, or the epoch alone, where the directory has a later one.
+pub(crate) fn surely_obeyed(found: Option<Identity>, memory: &Memory) -> Option<Stamp> {
+    let Some(found) = found else { return Some(memory.obeyed) };
+    if found.epoch > memory.obeyed.epoch {
+        return Some(of_epoch(found.epoch));
+    }
+    let rolled_back = found.incarnation > memory.incarnation || found.serial > memory.serial;
+    (!rolled_back).then_some(memory.obeyed)
+}
+
+/// What a directory of the cluster shows to have been obeyed, and the memory does not know: it was put back, or a crash
+/// came between the two. Either way nothing below that epoch is obeyed any more.
+fn ahead(found: Option<Identity>, cluster: ClusterId, memory: &Memory) -> Option<Stamp> {
+    let found = found.filter(|found| found.is_of(cluster, memory.incarnation))?;
+    (found.epoch > memory.obeyed.epoch).then(|| of_epoch(found.epoch))
+}
+
+/// What the data directory shows to have been obeyed is obeyed, although the memory does not know it (any more).
+///
+/// # Errors
+/// The memory cannot be written.
+pub(crate) fn obeyed_elsewhere(
+    state: &Mutex<State>,
+    pgdata: &Path,
+    cluster: ClusterId,
+) -> Result<(), StateError> {
+    // One that cannot be read is told in the reports.
+    let found = read(pgdata).ok().flatten();
+    let mut state = lock(state);
+    match ahead(found, cluster, state.memory()) {
+        Some(stamp) => state.update(|memory| memory.obeyed = stamp),
+        None => Ok(()),
+    }
+}
+
+/// Below every goal of the epoch, and above every one before it.
+fn of_epoch(epoch: Epoch) -> Stamp {
+    Stamp { epoch, ..Stamp::default() }
+}
+
 /// How a directory and the memory of it disagree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Disagreement {
@@ -130,7 +173,7 @@ pub(crate) enum Disagreement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use interrex_cluster::ids::{Revision, Stamp};
+    use interrex_cluster::ids::Revision;
 
     const CLUSTER: ClusterId = ClusterId(0xabcd_0001);
 
@@ -188,5 +231,27 @@ mod tests {
         let other = Identity { cluster: ClusterId(1), ..identity() };
         assert!(matches!(disagreement(Some(other), CLUSTER, &memory()), Some(Disagreement::Strange(_))));
         assert!(matches!(disagreement(None, CLUSTER, &memory()), Some(Disagreement::Strange(_))));
+    }
+
+    #[test]
+    fn a_memory_that_its_directory_is_ahead_of_does_not_know_what_it_obeyed() {
+        let remembered = Some(memory().obeyed);
+        assert_eq!(surely_obeyed(None, &memory()), remembered);
+        assert_eq!(surely_obeyed(Some(identity()), &memory()), remembered);
+        assert_eq!(ahead(Some(identity()), CLUSTER, &memory()), None);
+        let behind = Identity { epoch: Epoch(6), serial: 20, incarnation: Incarnation(1), ..identity() };
+        assert_eq!(surely_obeyed(Some(behind), &memory()), remembered, "what was put back is the directory");
+        for newer in
+            [Identity { incarnation: Incarnation(3), ..identity() }, Identity { serial: 31, ..identity() }]
+        {
+            assert_eq!(surely_obeyed(Some(newer), &memory()), None, "{newer:?}");
+        }
+        let later = Identity { epoch: Epoch(8), ..identity() };
+        let in_epoch_8 = Some(Stamp { epoch: Epoch(8), revision: Revision(0) });
+        assert_eq!(surely_obeyed(Some(later), &memory()), in_epoch_8);
+        assert_eq!(ahead(Some(later), CLUSTER, &memory()), in_epoch_8);
+        assert_eq!(ahead(Some(later), ClusterId(1), &memory()), None, "a stranger's says nothing");
+        let other_copy = Identity { incarnation: Incarnation(3), ..later };
+        assert_eq!(ahead(Some(other_copy), CLUSTER, &memory()), None);
     }
 }

@@ -80,7 +80,7 @@ impl Lines {
     }
 
     /// Registers, through whichever coordinator answers, until it is a member. Logs once what it waits for.
-    pub(crate) async fn register(&self, registration: Registration, obeyed: Stamp) -> Welcome {
+    pub(crate) async fn register(&self, registration: Registration, obeyed: Option<Stamp>) -> Welcome {
         let mut logged = String::new();
         loop {
             let mut problem = None;
@@ -89,7 +89,7 @@ impl Lines {
                 let Ok(client) = self.client(&address) else { continue };
                 let (cluster, registration) = (self.cluster.clone(), registration.clone());
                 let serial = self.serials.next();
-                let request = RegisterRequest { cluster, registration, serial, obeyed: Some(obeyed) };
+                let request = RegisterRequest { cluster, registration, serial, obeyed };
                 match client.register(&request).await {
                     Ok(Registered::Welcome(welcome)) => {
                         let floor = welcome.floor;

@@ -11,10 +11,11 @@
 //! --trust-record`.
 
 use crate::core::Core;
+use crate::machine::Records;
 use crate::raft::{MARK, trust_record};
 use crate::reports::Room;
 use interrex_cluster::diagnose::record;
-use interrex_cluster::ids::{ClusterName, Incarnation, InstanceName, Stamp};
+use interrex_cluster::ids::{ClusterName, Incarnation, InstanceName, Revision, Stamp};
 use interrex_cluster::problem::{Problem, Wait};
 use interrex_cluster::record::{Cluster, Copy, Instance};
 use interrex_cluster::report::Report;
@@ -32,7 +33,16 @@ pub(crate) struct Trust {
     dir: PathBuf,
     doubted: AtomicBool,
     /// What members say that they obeyed when they ask to be registered.
-    asking: Mutex<BTreeMap<(ClusterName, InstanceName), Stamp>>,
+    asking: Mutex<BTreeMap<(ClusterName, InstanceName), Asked>>,
+}
+
+/// A member's words when it asks to be registered.
+#[derive(Debug, Default)]
+struct Asked {
+    /// The highest goal that it said it obeyed.
+    obeyed: Stamp,
+    /// It was turned away, and knows what it obeyed: so it is heard by that, for it has no other way to speak.
+    vouches: bool,
 }
 
 impl Trust {
@@ -47,14 +57,30 @@ impl Trust {
         self.doubted.load(Ordering::Relaxed)
     }
 
-    fn asking(&self) -> MutexGuard<'_, BTreeMap<(ClusterName, InstanceName), Stamp>> {
+    fn asking(&self) -> MutexGuard<'_, BTreeMap<(ClusterName, InstanceName), Asked>> {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes note of what the registered directory of a member says that it obeyed, welcome or not.
     pub(crate) fn asks(&self, cluster: &ClusterName, instance: &InstanceName, obeyed: Option<Stamp>) {
         if let Some(obeyed) = obeyed.filter(|_| self.doubted()) {
-            self.asking().insert((cluster.clone(), instance.clone()), obeyed);
+            let mut asking = self.asking();
+            let asked = asking.entry((cluster.clone(), instance.clone())).or_default();
+            asked.obeyed = asked.obeyed.max(obeyed);
+        }
+    }
+
+    /// Takes note of what came of that. Who is welcome has its reports to be heard by, where it also says what speaks
+    /// against its memory. A stamp without a revision is of one that is only sure of the epoch.
+    pub(crate) fn answered(
+        &self,
+        cluster: &ClusterName,
+        instance: &InstanceName,
+        obeyed: Option<Stamp>,
+        turned_away: bool,
+    ) {
+        if let Some(asked) = self.asking().get_mut(&(cluster.clone(), instance.clone())) {
+            asked.vouches = turned_away && obeyed.is_some_and(|obeyed| obeyed.revision > Revision(0));
         }
     }
 
@@ -65,7 +91,7 @@ impl Trust {
         }
         let asking = self.asking();
         let said = asking.iter().filter(|((cluster, _), _)| *cluster == record.name);
-        record::behind(record, said.map(|((_, instance), obeyed)| (instance, *obeyed)))
+        record::behind(record, said.map(|((_, instance), asked)| (instance, asked.obeyed)))
     }
 
     /// What a cluster waits for before anything is decided; `None`: nothing.
@@ -75,26 +101,17 @@ impl Trust {
         }
         let asking = self.asking();
         let asks = |name: &InstanceName| {
-            asking.get(&(record.name.clone(), name.clone())).is_some_and(|obeyed| *obeyed > Stamp::default())
+            asking.get(&(record.name.clone(), name.clone())).is_some_and(|asked| asked.vouches)
         };
-        // A report says more than a request, which an agent without its memory may make, too.
-        let is_heard = |name: &InstanceName, member: &Instance| {
-            registered(record, heard, name)
-                .map_or_else(|| asks(name), |heard| testifies(member, &heard.report))
+        // What a report says against a memory, no word of that memory outweighs.
+        let is_heard = |name: &InstanceName, member: &Instance| match registered(record, heard, name) {
+            Some(heard) => testifies(member, &heard.report),
+            None => asks(name),
         };
         let members = record.instances.iter();
         let silent = members.filter(|(name, member)| !is_heard(name, member));
         let silent: Vec<InstanceName> = silent.map(|(name, _)| name.clone()).collect();
         (!silent.is_empty()).then_some(Wait::Recovered { silent })
-    }
-
-    /// Why the group must not grow yet.
-    pub(crate) fn unsettled(&self) -> Option<String> {
-        self.doubted().then(|| {
-            "the record was made anew out of one log and is not known to be the newest: first every instance of every \
-             cluster has to be heard; see: interrex status"
-                .to_owned()
-        })
     }
 
     fn settled(&self) {
@@ -118,6 +135,34 @@ fn testifies(member: &Instance, report: &Report) -> bool {
 }
 
 impl Core {
+    /// Why the group must not grow yet, with the way out. A cluster that is behind keeps the doubt, although every instance
+    /// of it may be heard: another coordinator could come to lead before it hears who obeyed more.
+    pub(crate) fn unsettled(&self) -> Option<String> {
+        if !self.trust.doubted() {
+            return None;
+        }
+        let is_behind = |record: &&Cluster| {
+            let (room, _) = self.reports.of(&record.name);
+            record::ask(record, &room).or_else(|| self.trust.behind(record)).is_some()
+        };
+        let behind = |records: &Records| {
+            records.clusters().values().filter(is_behind).map(|record| record.name.to_string()).collect()
+        };
+        let behind: Vec<String> = self.node.read(behind);
+        let doubt = "the record was made anew out of one log and is not known to be the newest";
+        Some(match behind.is_empty() {
+            true => format!(
+                "{doubt}: first every instance of every cluster has to be heard; see: interrex status"
+            ),
+            false => format!(
+                "{doubt}: agents of {} obeyed what it does not know. Bring a newer log back; or take the servers into a new \
+                 cluster (interrex create NAME --adopt), stop this node, say that the rest of the record is to be trusted \
+                 (interrex coordinator recover -c FILE --trust-record), and start it",
+                behind.join(", ")
+            ),
+        })
+    }
+
     /// Ends the doubt once no cluster has a reason for it.
     pub(crate) fn settle(&self) {
         if !self.trust.doubted() || self.reign().is_none() {
@@ -135,7 +180,7 @@ mod tests {
     use super::*;
     use interrex_cluster::apply::apply;
     use interrex_cluster::command::{Command, Entry, Registration};
-    use interrex_cluster::ids::{ClusterId, DirectoryId, Epoch, Revision};
+    use interrex_cluster::ids::{ClusterId, DirectoryId, Epoch};
     use interrex_cluster::problem::ProblemKind;
     use interrex_cluster::record::{Address, Secrets};
     use interrex_cluster::report::Server;
@@ -223,16 +268,44 @@ mod tests {
         let ((_dir, trust), record) = (doubting(), record());
         let room = Room::from([says("n1", |_| {})]);
         let n2 = "n2".parse().unwrap();
-        for silent in [None, Some(Stamp::default())] {
-            trust.asks(&record.name, &n2, silent);
-            assert!(trust.waits(&record, &room).is_some(), "{silent:?}");
+        let asks = |obeyed, turned_away| {
+            trust.asks(&record.name, &n2, obeyed);
+            trust.answered(&record.name, &n2, obeyed, turned_away);
+        };
+        for (silent, turned_away) in [
+            (None, true),
+            (Some(Stamp::default()), true),
+            (Some(stamp(7, 38)), false),
+            // Sure of the epoch alone.
+            (Some(stamp(7, 0)), true),
+            (None, true),
+        ] {
+            asks(silent, turned_away);
+            assert!(trust.waits(&record, &room).is_some(), "{silent:?}, turned away: {turned_away}");
         }
-        trust.asks(&record.name, &n2, Some(stamp(7, 38)));
+        asks(Some(stamp(7, 38)), true);
         assert_eq!((trust.waits(&record, &room), trust.behind(&record)), (None, None));
+        let doubted = says("n2", |report| report.doubt = Some("its memory was rolled back".to_owned()));
         let forgetful = says("n2", |report| report.incarnation = Incarnation(0));
-        assert!(trust.waits(&record, &Room::from([says("n1", |_| {}), forgetful])).is_some());
-        trust.asks(&record.name, &n2, Some(stamp(8, 1)));
-        let behind = trust.behind(&record).unwrap();
-        assert_eq!(behind.kind, ProblemKind::RecordBehind { instance: n2 });
+        for report in [doubted, forgetful] {
+            let contradicted = Room::from([says("n1", |_| {}), report]);
+            assert!(trust.waits(&record, &contradicted).is_some(), "a memory is no witness for itself");
+        }
+        for ahead in [stamp(8, 0), stamp(8, 1)] {
+            asks(Some(ahead), false);
+            let behind = trust.behind(&record).unwrap();
+            assert_eq!(behind.kind, ProblemKind::RecordBehind { instance: n2.clone() });
+        }
+        asks(Some(stamp(7, 38)), true);
+        assert!(trust.behind(&record).is_some(), "what was said once stays said");
+    }
+
+    #[test]
+    fn an_operator_s_word_ends_the_doubt_for_good() {
+        let ((dir, trust), record) = (doubting(), record());
+        assert!(trust.waits(&record, &Room::new()).is_some());
+        assert!(trust_record(dir.path()).unwrap());
+        assert_eq!(Trust::of(dir.path()).waits(&record, &Room::new()), None);
+        assert!(!trust_record(dir.path()).unwrap(), "there is no doubt any more");
     }
 }

@@ -52,7 +52,7 @@ pub(super) async fn change(core: &Core, change: CoordinatorChange) -> Result<Cha
         }
         CoordinatorChange::Remove { machine } => Wish::Remove(machine.to_string()),
     };
-    if let (Wish::Add(_), Some(why)) = (&wish, core.trust.unsettled()) {
+    if let (Wish::Add(_), Some(why)) = (&wish, core.unsettled()) {
         return Err(Refused::Rejected(why));
     }
     let hosts = hosts_of_primaries(core).iter().map(ToString::to_string).collect();

@@ -70,7 +70,8 @@ impl SessionHandler for Session {
             // A name is taken over by its own machine only: what it is welcomed with are the roles' passwords.
             self.is(&caller, &known.machine)?;
         }
-        if let Some(member) = known.filter(|known| known.directory == request.registration.directory) {
+        let own = known.filter(|known| known.directory == request.registration.directory);
+        if let Some(member) = own {
             // An old one would set an old address back.
             let came = Came { serial: request.serial, stale: Duration::ZERO, at: core.awake() };
             let (name, patience) = (&request.registration.instance, core.takeover_after());
@@ -82,7 +83,12 @@ impl SessionHandler for Session {
         let registration =
             Registration { replaces: replaced(core, &record, &request.registration), ..request.registration };
         let (instance, directory) = (registration.instance.clone(), registration.directory.clone());
-        match core.propose(cluster, Command::Register(registration)).await {
+        let answer = core.propose(cluster, Command::Register(registration)).await;
+        if own.is_some() {
+            let turned_away = matches!(answer, Err(NotDone::Rejected(_)));
+            core.trust.answered(cluster, &instance, request.obeyed, turned_away);
+        }
+        match answer {
             Ok(_) => {}
             Err(NotDone::Rejected(why)) => return Ok(Registered::Waiting { why }),
             Err(why) => return Err(why.into()),

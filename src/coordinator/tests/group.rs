@@ -76,6 +76,11 @@ impl Group {
         within("it waits to be added", waiting.wait_for(Option::is_some)).await.expect("it runs");
     }
 
+    /// Where a coordinator keeps its log.
+    pub(crate) fn raft_dir(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join(name).join("raft")
+    }
+
     pub(crate) fn all(&self) -> Vec<String> {
         self.addresses.values().cloned().collect()
     }

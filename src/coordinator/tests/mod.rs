@@ -7,6 +7,7 @@ mod input;
 mod members;
 mod postgres;
 mod raw;
+mod recovered;
 mod scenes;
 mod secured;
 mod upgrade;
