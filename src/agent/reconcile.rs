@@ -68,6 +68,8 @@ pub(crate) async fn reconcile(instance: Arc<Instance>) -> Infallible {
                 Err(StepError::Overtaken { .. }) => continue,
                 Err(error) => {
                     let patience = log.failed(&step, &error);
+                    // Whoever asks the coordinators reads it without a look into this machine's log.
+                    instance.known().doing = Some(format!("{step}: {error}; it is tried again and again"));
                     instance.be_patient(&goal, &mut told, patience).await;
                     continue;
                 }

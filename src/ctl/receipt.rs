@@ -22,12 +22,31 @@ impl Receipts {
         let mut receipts = session.client.receipts(&self.cluster).await?;
         if let Some(instance) = &self.instance {
             receipts.retain(|kept| kept.instance == *instance);
+            if receipts.is_empty() {
+                self.there_is(instance, session).await?;
+            }
         }
         if session.output == Output::Json {
             return session.json(&receipts);
         }
         write!(session.out, "{}", screen(&receipts))?;
         Ok(())
+    }
+}
+
+impl Receipts {
+    /// A name that was mistyped must not read as 'nothing was lost'.
+    async fn there_is(&self, instance: &InstanceName, session: &Session<'_>) -> Result<(), CtlError> {
+        let cluster = session.client.get_cluster(&self.cluster).await?;
+        if cluster.instances.iter().any(|one| one.name == *instance) {
+            return Ok(());
+        }
+        let names: Vec<&str> = cluster.instances.iter().map(|one| one.name.as_str()).collect();
+        Err(CtlError::Refused(format!(
+            "cluster {} has no instance {instance}, and no receipt of one; its instances: {}",
+            self.cluster,
+            names.join(", ")
+        )))
     }
 }
 

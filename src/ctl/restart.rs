@@ -132,10 +132,10 @@ impl Rollout<'_> {
                 pending[0]
             ),
             pending => format!(
-                "it was to take up {}; give that its former value with: interrex set {cluster} {}=VALUE (without VALUE: \
-                 PostgreSQL's own), and it starts by itself",
+                "it was to take up {}; give what stands in its way its former value with: interrex set {cluster} {} \
+                 (without VALUE: PostgreSQL's own), and it starts by itself",
                 pending.join(", "),
-                pending[0]
+                pending.iter().map(|name| format!("{name}=VALUE")).collect::<Vec<_>>().join(" ")
             ),
         };
         CtlError::Refused(format!("{name} does not start again: {said}{others}; {way_back}"))

@@ -7,6 +7,7 @@ use interrex_api::admin::SetSpecRequest;
 use interrex_cluster::event::Event;
 use interrex_cluster::ids::ClusterName;
 use interrex_cluster::spec::Spec;
+use std::collections::BTreeSet;
 
 /// Change what is wanted of a cluster, whole or not at all.
 #[derive(Debug, Clone, Args)]
@@ -32,7 +33,17 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 impl Set {
+    /// Which of two values was meant is not ours to guess.
+    fn each_once(&self) -> Result<(), CtlError> {
+        let mut keys = BTreeSet::new();
+        match self.changes.iter().find(|(key, _)| !keys.insert(key.to_ascii_lowercase())) {
+            Some((key, _)) => Err(CtlError::Usage(format!("'{key}' is given twice; give it one value"))),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) async fn run(&self, session: &mut Session<'_>) -> Result<(), CtlError> {
+        self.each_once()?;
         let before = planned::newest(session, &self.cluster).await?;
         let request = SetSpecRequest { name: self.cluster.clone(), changes: self.changes.clone() };
         let reply = session.client.set_spec(&request).await?;

@@ -166,7 +166,12 @@ impl Server {
             return Err(Error::Refused(format!("{} cannot have a clone beside it", pgdata.display())));
         };
         let prefix = format!("{name}.clone-");
-        for entry in fs::read_dir(parent).map_err(|e| Error::io("list", parent, &e))?.flatten() {
+        let entries = match fs::read_dir(parent) {
+            // The first clone on a machine makes it.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(|e| Error::io("list", parent, &e))?,
+        };
+        for entry in entries.flatten() {
             if entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)) {
                 let path = entry.path();
                 if path.is_dir() { remove_tree(&path)? } else { super::files::remove_file(&path)? }

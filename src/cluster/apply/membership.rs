@@ -46,9 +46,12 @@ pub(super) fn register(cluster: &mut Cluster, new: &Registration) -> Done {
     refuse_foreign_data(cluster, new)?;
     if cluster.removed.get(&new.instance).is_some_and(|removed| removed.directory == new.directory) {
         return Rejected::because(format!(
-            "{} was removed from cluster {}; to bring it in anew, raise instances, and let its agent begin with another \
-             data_dir, or with {}'s data_dir emptied",
-            new.instance, cluster.name, new.instance
+            "{} was removed from cluster {}; to bring it in anew: interrex set {} instances={}, and start its node with \
+             another data_dir (one that is emptied loses the log of a coordinator in it, too)",
+            new.instance,
+            cluster.name,
+            cluster.name,
+            cluster.instances.len() + 1
         ));
     }
     match cluster.instances.get(&new.instance) {

@@ -39,6 +39,7 @@ pub(super) fn change(cluster: &mut Cluster, epoch: Epoch, k: u32, standbys: &BTr
     let names: Vec<&str> = standbys.iter().map(InstanceName::as_str).collect();
     let text = match k {
         0 => format!("{} goes on alone: commits are asynchronous from now on", reign.instance),
+        _ if names.is_empty() => format!("commits are to wait for {k} standby, and none can acknowledge"),
         _ => format!("commits are to wait for {k} of {}", names.join(", ")),
     };
     Ok(vec![("rule-changing", text)])

@@ -53,7 +53,8 @@ impl Machine {
     }
 
     pub(crate) fn pgdata(&self) -> PathBuf {
-        self.dir.join("pg/data")
+        // Its parent is for the agent to make, as on a machine where somebody follows the README.
+        self.dir.join("pg/clusters/data")
     }
 
     pub(crate) fn file(&self) -> PathBuf {
