@@ -28,6 +28,7 @@ mod rule_change_interrupted;
 mod second_failover;
 mod secured;
 mod set;
+mod set_rule;
 mod set_taken_back;
 mod support;
 mod switchover;

@@ -98,7 +98,7 @@ impl Town {
             let [.., leads] = all else { unreachable!("three machines") };
             match machine.name == leads.name {
                 true => coordinator_file(machine, [machine]) + &cluster_block(2, password),
-                false => agent_file(machine, leads) + &instance_block(machine),
+                false => agent_file(machine, [leads]) + &instance_block(machine),
             }
         })
         .await
@@ -243,6 +243,15 @@ impl Town {
         self.machines.push(machine);
     }
 
+    /// One machine more, with an agent and PostgreSQL for the cluster, and no coordinator; it runs.
+    pub(crate) fn bring(&mut self, name: &str) {
+        let mut machine = Machine::new(self.dir(), name);
+        let text = agent_file(&machine, &self.machines) + &instance_block(&machine);
+        fs::write(machine.file(), text).unwrap();
+        machine.start();
+        self.machines.push(machine);
+    }
+
     /// Waits until so many vote, and the leader hears each of them.
     pub(crate) async fn voters(&self, what: &str, count: usize) {
         self.eventually(what, async || {
@@ -345,18 +354,20 @@ members = {{ {members} }}
     )
 }
 
-fn agent_file(machine: &Machine, coordinator: &Machine) -> String {
+fn agent_file<'m>(machine: &Machine, coordinators: impl IntoIterator<Item = &'m Machine>) -> String {
+    let coordinators: Vec<String> =
+        coordinators.into_iter().map(|m| format!("\"{}\"", m.coordinator())).collect();
     format!(
         r#"name = "{name}"
 zone = "zone-of-{name}"
 data_dir = "{dir}/data"
 
 [agent]
-coordinators = ["{coordinator}"]
+coordinators = [{coordinators}]
 "#,
         name = machine.name,
         dir = machine.dir.display(),
-        coordinator = coordinator.coordinator(),
+        coordinators = coordinators.join(", "),
     )
 }
 

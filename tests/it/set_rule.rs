@@ -1,0 +1,48 @@
+//! What is wanted of the commits, and how many instances, changed on a cluster that takes writes: the rule follows, PostgreSQL's
+//! own setting with it, and nobody who writes notices.
+
+use crate::support::{Town, Writer, healthy, instance, primary};
+
+/// The rule in force waits for so many of so many standbys, and the primary's PostgreSQL says the same.
+async fn waits_for(town: &Town, acks: u32, standbys: usize) {
+    let rule = format!("waits for {acks} of ");
+    let what = format!("commits to wait for {acks} of {standbys} standbys");
+    let status = town
+        .until(&what, |s| {
+            let members = s.instances.iter().filter(|i| i.role == "standby" && i.in_sync_set).count();
+            healthy(s) && s.spec.acks == acks && s.rule.contains(&rule) && members == standbys
+        })
+        .await;
+    let shown = town.sql(&primary(&status), "show synchronous_standby_names").await.unwrap().concat();
+    assert!(shown.starts_with(&format!("ANY {acks} (")), "{shown}");
+    assert_eq!(shown.matches("ix").count(), standbys, "{shown}");
+    let show = town.ctl(&["show", "demo"]).await;
+    assert!(show.out.contains(&rule), "{show:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acks_and_instances_are_changed_while_the_application_writes() {
+    let mut town = Town::up().await;
+    let before = town.status().await.expect("a healthy cluster answers");
+    let writer = Writer::start(&town).await;
+    waits_for(&town, 1, 2).await;
+    for (change, acks) in [("acks=2", 2), ("acks=1", 1), ("when_alone=block", 1)] {
+        let set = town.ctl(&["set", "demo", change]).await;
+        assert_eq!((set.code, set.out.as_str()), (0, format!("demo: {change}\n").as_str()), "{set:?}");
+        waits_for(&town, acks, 2).await;
+        writer.acknowledged(&town, 50).await;
+    }
+
+    let set = town.ctl(&["set", "demo", "instances=4"]).await;
+    assert_eq!(set.code, 0, "{set:?}");
+    town.bring("n4");
+    waits_for(&town, 1, 3).await;
+    let set = town.ctl(&["set", "demo", "acks=3"]).await;
+    assert_eq!(set.code, 0, "{set:?}");
+    waits_for(&town, 3, 3).await;
+    writer.acknowledged(&town, 50).await;
+    let after = town.healthy("four instances").await;
+    assert_eq!((after.epoch, primary(&after)), (before.epoch, primary(&before)), "nobody was failed over");
+    assert_eq!(instance(&after, "n4").incarnation.0, 1, "it was cloned once");
+    writer.verdict(&town).await;
+}
