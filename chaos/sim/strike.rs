@@ -1,4 +1,4 @@
-//! Strikes fall: whom each meets, what it does, and how its end undoes that.
+//! Strikes fall: whom each meets, and what it does. Their ends are in mend.rs.
 
 use crate::coordinator::Wish;
 use crate::event::Event;
@@ -276,66 +276,6 @@ impl World {
         {
             proc.promoting = Some(Epoch(0));
             self.after(50 * MS, Event::Promote { i, life });
-        }
-    }
-
-    /// A strike's end.
-    pub(crate) fn mend(&mut self, mend: Mend) {
-        match mend {
-            Mend::Power { machine } => self.power_on(machine),
-            Mend::Agent { i, run } => {
-                if !self.agents[i].up && self.agents[i].run == run && self.machines[i].on {
-                    self.start_agent(i);
-                }
-            }
-            Mend::Coordinator { c, run } => {
-                let coordinator = &self.coordinators[c];
-                if !coordinator.up && coordinator.run == run && self.machines[c].on {
-                    self.start_coordinator(c);
-                }
-            }
-            Mend::Link { a, b } => self.network.mend(a, b),
-            Mend::FullDisk { i } => self.servers[i].full = false,
-            Mend::Behind { i, life } => {
-                if self.servers[i].life == life {
-                    self.stop_found_server(i);
-                }
-            }
-            Mend::Resume => {
-                // Whoever paused it goes on asking until somebody hears it.
-                if self.record().is_some_and(|record| record.paused) {
-                    self.wish(Wish::Resume);
-                    self.after(S, Event::Mend(Mend::Resume));
-                }
-            }
-            Mend::Orphans { i, life } => {
-                if self.servers[i].life == life && self.servers[i].proc.as_ref().is_some_and(|p| p.orphans) {
-                    self.kill_server(i, "its postmaster was killed");
-                }
-            }
-        }
-    }
-
-    pub(crate) fn power_on(&mut self, machine: usize) {
-        if self.machines[machine].on || self.faults.dead[machine] {
-            return;
-        }
-        self.say(|| format!("machine {} is on", machine + 1));
-        let now = self.now;
-        let m = &mut self.machines[machine];
-        m.on = true;
-        m.booted = now;
-        m.paused_until = 0;
-        m.slow.ends();
-        if machine < self.names.len() {
-            self.servers[machine].hung_until = 0;
-            self.servers[machine].deaf_until = 0;
-            self.agents[machine].paused_until = 0;
-            self.boots(machine);
-            self.start_agent(machine);
-        }
-        if machine < self.coordinators.len() {
-            self.start_coordinator(machine);
         }
     }
 }
