@@ -128,6 +128,7 @@ impl World {
                 let agent = &mut self.agents[i];
                 agent.memory.incarnation = offered.incarnation;
                 agent.memory.offered = None;
+                agent.memory.in_vain = u32::from(offered.standby);
                 // Of a primary's directory nothing may be missing any more; a standby counts once it has followed.
                 agent.memory.told = offered.end.filter(|_| !offered.standby);
                 agent.known.end = None;

@@ -136,15 +136,22 @@ impl World {
             Phase::Starting => Server::Starting,
             Phase::Standby => {
                 let seen = self.standby(i, goal);
-                self.agents[i].server.answered = Some(now);
+                self.answered(i);
                 Server::Standby(seen)
             }
             Phase::Primary => {
                 let seen = self.primary(i, goal);
-                self.agents[i].server.answered = Some(now);
+                self.answered(i);
                 Server::Primary(seen)
             }
         }
+    }
+
+    /// What answers was not made in vain.
+    fn answered(&mut self, i: usize) {
+        let agent = &mut self.agents[i];
+        agent.server.answered = Some(self.now);
+        agent.memory.in_vain = 0;
     }
 
     fn standby(&mut self, i: usize, goal: Option<&Goal>) -> Standby {

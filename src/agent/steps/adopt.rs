@@ -73,6 +73,8 @@ impl Instance {
             memory.offered = None;
             // Of a primary's directory nothing may be missing any more; a standby counts once it has followed.
             memory.told = offered.end.filter(|_| !offered.standby);
+            // It answers its agent only once it has received the roles with which that logs in.
+            memory.in_vain = u32::from(offered.standby);
         })
         .await?;
         {

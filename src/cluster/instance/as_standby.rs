@@ -87,12 +87,13 @@ pub(super) fn next(goal: &StandbyGoal, seen: &Observed, now: Instant) -> Step {
             since.as_millis(),
             goal.upstream
         )),
-        // Only of one that never told a position, which is one that may wait for the roles. Any other has had them: it is busy,
-        // or its disk stalls, and may hold up commits if it is stopped, together with all that stall likewise.
+        // Only of one that never answered, which may wait for the roles: sealed meanwhile, it has told a position all the
+        // same. Any other has had them: it is busy, or its disk stalls, and may hold up commits if it is stopped, together
+        // with all that stall likewise.
         Server::Silent { since }
             if *since >= UNKNOWN_FOR
                 && seen.told_upstream == Upstream::Other
-                && seen.memory.told.is_none() =>
+                && (seen.memory.told.is_none() || seen.memory.in_vain > 0) =>
         {
             Step::stop(format!(
                 "it has not answered for {} ms, and whom it follows is not known since its agent was restarted",

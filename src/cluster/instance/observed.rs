@@ -84,7 +84,7 @@ pub struct Memory {
     /// Counts how often `told` was raised. The data directory has the same number, or, after a crash, one less.
     #[serde(default)]
     pub serial: u64,
-    /// Copies made one after the other of which none ever answered.
+    /// Copies made one after the other, or taken in, of which none ever answered.
     #[serde(default)]
     pub in_vain: u32,
     /// The existing directory that was offered for adoption, and is not taken in yet.

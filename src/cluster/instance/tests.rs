@@ -791,6 +791,9 @@ mod adopted {
         let mut streamed = Observed { told_upstream, ..hung };
         streamed.memory.told = Some(at(7, 900));
         assert_waits(&step(&goal, &streamed), "not answered");
+        // One that never answered has told where it ends when it was sealed, and waits for the roles all the same.
+        streamed.memory.in_vain = 1;
+        assert_stops(&step(&goal, &streamed), Stop::Fast, "agent was restarted");
     }
 
     #[test]
