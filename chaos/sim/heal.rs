@@ -78,8 +78,7 @@ impl World {
                 return;
             }
             (None, Some(_)) => {}
-            (Some(_), Some(_)) => {}
-            (Some(_), None)
+            (Some(_), _)
                 if self.now - self.faults.healing_since > HEALS_WITHIN && self.is_rightly_stuck() =>
             {
                 self.say(|| "the living may not go on without the dead, and say so".to_owned());
@@ -88,14 +87,14 @@ impl World {
                 self.over = true;
                 return;
             }
-            (Some(missing), None) if self.now - self.faults.healing_since > HEALS_WITHIN => {
+            (Some(missing), _) if self.now - self.faults.healing_since > HEALS_WITHIN => {
                 let tableau = if self.trace.on() { self.tableau() } else { String::new() };
                 self.say(|| tableau);
                 self.fact(&Fact::NotHealed { missing: &missing });
                 self.over = true;
                 return;
             }
-            (Some(_), None) => {}
+            (Some(_), _) => {}
         }
         self.after(250 * MS, Event::Healed);
     }
