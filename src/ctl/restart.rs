@@ -126,10 +126,10 @@ impl Rollout<'_> {
         let way_back = match self.pending {
             [] => format!("mend what it names, see: interrex explain {cluster}"),
             pending if primary => format!(
-                "it was to take up {}; take that back with: interrex set {cluster} {}= (PostgreSQL's own value: another one takes \
-                 a primary that judges it), and it starts by itself",
+                "it was to take up {}; take what stands in its way back with: interrex set {cluster} {} (PostgreSQL's own \
+                 value: another one takes a primary that judges it), and it starts by itself",
                 pending.join(", "),
-                pending[0]
+                pending.iter().map(|name| format!("{name}=")).collect::<Vec<_>>().join(" ")
             ),
             pending => format!(
                 "it was to take up {}; give what stands in its way its former value with: interrex set {cluster} {} \
