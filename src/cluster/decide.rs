@@ -67,6 +67,7 @@ fn rank(view: &View<'_>, memory: &Memory, problems: &[Problem]) -> Advance {
                 .and(rule_change::advance(view, memory, reign))
                 .and(maintenance::advance(view, memory, reign))
                 .and(rejoin::advance(view, reign))
+                .and(bootstrap::absent(view))
         }
     }
 }

@@ -6,7 +6,7 @@
 //! short while something is under way or suspicious, else long. Changes are logged once, never ticks.
 
 use crate::core::{Core, Look, NotDone};
-use interrex_cluster::explain;
+use interrex_cluster::explain::{self, without_figures};
 use interrex_cluster::ids::ClusterName;
 use interrex_cluster::problem::Severity;
 use interrex_cluster::record::Operation;
@@ -152,23 +152,4 @@ fn evidence(lines: &[String], problem: &String) -> String {
     let evidence: Vec<&str> =
         after.take_while(|line| line.starts_with("  ")).map(|line| line.trim()).collect();
     if evidence.is_empty() { String::new() } else { format!(": {}", evidence.join("; ")) }
-}
-
-/// A sentence without durations and sizes, which change from look to look: figures that stand by themselves go, those
-/// of names stay.
-fn without_figures(line: &str) -> String {
-    let figure = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit()) || matches!(*word, "ms" | "s");
-    line.split(' ').filter(|word| !figure(word)).collect::<Vec<_>>().join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sentence_is_the_same_while_only_its_figures_move() {
-        let wait = |left| format!("wait: waits up to {left} for the lease of n1 to run out");
-        assert_eq!(without_figures(&wait("2.9 s")), without_figures(&wait("900 ms")));
-        assert_ne!(without_figures("n1 is silent"), without_figures("n2 is silent"));
-    }
 }

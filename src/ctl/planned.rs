@@ -4,7 +4,15 @@
 use crate::{CtlError, Output, Session};
 use interrex_api::admin::EventsRequest;
 use interrex_cluster::event::Event;
+use interrex_cluster::explain::without_figures;
 use interrex_cluster::ids::{ClusterName, Epoch, InstanceName};
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// After so long without an event it is told what is waited for.
+const QUIET: Duration = Duration::from_secs(3);
 
 /// How a planned change ended.
 pub(crate) struct Outcome {
@@ -49,7 +57,20 @@ pub(crate) async fn until<T>(
 ) -> Result<T, CtlError> {
     let request = EventsRequest { cluster: Some(cluster.clone()), after, follow: true };
     let mut events = session.client.events(request).await?;
-    while let Some(event) = events.next().await? {
+    let mut told = BTreeSet::new();
+    loop {
+        let event = {
+            let mut next = pin!(events.next());
+            loop {
+                tokio::select! {
+                    event = &mut next => break event?,
+                    () = sleep(QUIET) => if say == Say::Everything {
+                        tell_waits(session, cluster, &mut told).await?;
+                    },
+                }
+            }
+        };
+        let Some(event) = event else { break };
         if say == Say::Everything && session.output == Output::Table {
             writeln!(session.out, "{}", event.text)?;
             session.out.flush()?;
@@ -61,6 +82,24 @@ pub(crate) async fn until<T>(
     Err(CtlError::Refused(format!(
         "the coordinators stopped telling before it was done; see: interrex events {cluster}"
     )))
+}
+
+/// What is waited for and what is wrong, each once. Whether anybody answers is the event stream's affair.
+async fn tell_waits(
+    session: &mut Session<'_>,
+    cluster: &ClusterName,
+    told: &mut BTreeSet<String>,
+) -> Result<(), CtlError> {
+    if session.output != Output::Table {
+        return Ok(());
+    }
+    let Ok(status) = session.client.get_cluster(cluster).await else { return Ok(()) };
+    let problems = status.problems.into_iter().map(|line| line.sentence);
+    for line in problems.chain(status.waits).filter(|line| told.insert(without_figures(line))) {
+        writeln!(session.out, "  meanwhile: {line}")?;
+    }
+    session.out.flush()?;
+    Ok(())
 }
 
 /// Follows the change that begins `epoch` until somebody takes writes again. As a table, each event is a line.

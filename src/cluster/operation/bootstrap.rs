@@ -7,6 +7,13 @@ use crate::problem::Wait;
 use crate::report::Server;
 use crate::view::View;
 
+/// A cluster that has fewer instances than it should waits for them, and says so.
+pub fn absent(view: &View<'_>) -> Advance {
+    let want = view.record.spec.instances;
+    let have = u32::try_from(view.record.instances.len()).unwrap_or(u32::MAX);
+    if have < want { Advance::wait(Wait::Registrations { have, want }) } else { Advance::nothing() }
+}
+
 /// All are there → the most preferred one begins.
 pub fn gather(view: &View<'_>) -> Advance {
     let want = view.record.spec.instances;
