@@ -68,5 +68,5 @@ fn refused(faults: &[Fault]) -> CtlError {
         };
         format!("{option}: {fault}")
     };
-    CtlError::Refused(faults.iter().map(line).collect::<Vec<_>>().join("\n"))
+    CtlError::Usage(faults.iter().map(line).collect::<Vec<_>>().join("\n"))
 }

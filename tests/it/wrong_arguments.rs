@@ -79,6 +79,11 @@ async fn wrong_arguments_are_refused_with_exit_2_and_one_line_that_says_which() 
             &["demo", "--coordinators", "127.0.0.1:7400"],
             "error: 'interrex demo' has no use for '--coordinators'; leave it away",
         ),
+        (&["set", "orders", "acks=1", "acks=2"], "interrex: 'acks' is given twice; give it one value"),
+        (
+            &["list", "--tls-ca", "/absent/ca.pem"],
+            "interrex: --tls-ca: \"/absent/ca.pem\" cannot be read: No such file or directory (os error 2); name a file that is there, and correct its owner and mode",
+        ),
     ];
     for (args, line) in cases {
         let answer = run(args.iter().copied()).await;

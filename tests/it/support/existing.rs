@@ -64,6 +64,7 @@ impl Existing {
     /// Another primary: the very copy of a stopped one.
     pub(crate) fn twin(machine: &Machine, of: &Existing) -> Self {
         let server = Self::on(machine);
+        fs::create_dir_all(server.pgdata.parent().expect("a place below the machine's")).unwrap();
         let copied =
             std::process::Command::new("cp").arg("-a").arg(&of.pgdata).arg(&server.pgdata).status().unwrap();
         assert!(copied.success());
