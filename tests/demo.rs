@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -106,7 +106,7 @@ fn an_interrupt_of_a_healthy_cluster_leaves_nothing() {
 fn an_acknowledged_row_that_is_gone_is_a_loss_and_no_success() {
     let scene = Scene::new();
     let mut demo = scene.start(&[]);
-    let (mut keys, mut told) = (demo.stdin.take().unwrap(), BufReader::new(demo.stdout.take().unwrap()));
+    let (mut keys, mut told) = menu(&mut demo);
     let connect = hear(&mut told, "connect ");
     let connect = connect.split_whitespace().nth(1).unwrap();
     hear(&mut told, "q quit");
@@ -138,7 +138,7 @@ fn without_postgresql_one_line_says_what_to_install_and_nothing_is_made() {
 fn a_demo_that_is_killed_in_the_middle_of_a_failover_leaves_nothing() {
     let scene = Scene::new();
     let mut demo = scene.start(&[]);
-    let (mut keys, mut told) = (demo.stdin.take().unwrap(), BufReader::new(demo.stdout.take().unwrap()));
+    let (mut keys, mut told) = menu(&mut demo);
     hear(&mut told, "q quit");
     writeln!(keys, "3").unwrap();
     hear(&mut told, "leads the coordinators");
@@ -297,6 +297,11 @@ impl Drop for Scene {
 
 fn signal(demo: &Child, signal: Signal) {
     kill_process(Pid::from_child(demo), signal).unwrap();
+}
+
+/// The menu's two ends: keys that are pressed, and what it says.
+fn menu(demo: &mut Child) -> (ChildStdin, BufReader<ChildStdout>) {
+    (demo.stdin.take().unwrap(), BufReader::new(demo.stdout.take().unwrap()))
 }
 
 /// What psql says of a statement; empty where it has nothing but a complaint.

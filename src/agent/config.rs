@@ -104,6 +104,11 @@ impl Rooms {
         self.own.join("postgres.log")
     }
 
+    /// Where in that log the next line will stand.
+    pub(crate) fn log_end(&self) -> u64 {
+        std::fs::metadata(self.log()).map_or(0, |log| log.len())
+    }
+
     /// Where PostgreSQL's things lie.
     pub(crate) fn layout(&self, instance: &InstanceConfig) -> Layout {
         Layout {

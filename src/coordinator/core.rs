@@ -13,7 +13,6 @@ use interrex_api::refused::Refused;
 use interrex_api::session::{LeaderHint, Roster, RosterId};
 use interrex_cluster::command::{Command, Entry};
 use interrex_cluster::decide::{Decision, decide};
-use interrex_cluster::diagnose::record;
 use interrex_cluster::ids::{ClusterName, MachineName};
 use interrex_cluster::memory::Memory;
 use interrex_cluster::policy::Policy;
@@ -162,15 +161,18 @@ impl Core {
     /// its own group's newer list, for a newcomer may come to lead before any agent reports to it; the list of another
     /// group than the agent's is a leader's to tell.
     pub(crate) fn roster(&self, known: Option<RosterId>) -> Option<Roster> {
-        let (index, members) = self.node.roster();
-        let one = |peer: &Peer| Some((peer.machine.parse().ok()?, peer.addr.clone()));
-        let id = RosterId { group: self.node.group_id(), index };
+        let group = self.node.group_id();
         let news = match known {
-            Some(known) if known.group == id.group => known.index < id.index,
+            Some(known) if known.group == group => known.index < self.node.roster_index(),
             Some(_) => self.reign().is_some(),
-            None => members.nodes().next().is_some(),
+            None => true,
         };
-        news.then(|| Roster { id, coordinators: members.nodes().filter_map(|(_, peer)| one(peer)).collect() })
+        let (index, members) = news.then(|| self.node.roster())?;
+        let one = |peer: Peer| Some((peer.machine.parse().ok()?, peer.addr));
+        (known.is_some() || !members.is_empty()).then(|| Roster {
+            id: RosterId { group, index },
+            coordinators: members.into_iter().filter_map(one).collect(),
+        })
     }
 
     /// The present reign of this coordinator; `None` while it does not lead.
@@ -252,7 +254,7 @@ impl Core {
         let (room, _) = self.reports.of(cluster);
         self.node.read(|records| {
             let record = records.cluster(cluster)?;
-            if let Some(problem) = record::ask(record, &room).or_else(|| self.trust.behind(record)) {
+            if let Some(problem) = self.trust.lost_entries(record, &room) {
                 return Some(format!("{}: {}", problem.kind, problem.evidence.join("; ")));
             }
             self.trust.waits(record, &room).map(|wait| wait.to_string())

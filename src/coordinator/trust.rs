@@ -94,6 +94,11 @@ impl Trust {
         record::behind(record, said.map(|((_, instance), asked)| (instance, asked.obeyed)))
     }
 
+    /// Whether entries of the record are lost, by reports and by whoever asks to be registered.
+    pub(crate) fn lost_entries(&self, record: &Cluster, heard: &Room) -> Option<Problem> {
+        record::ask(record, heard).or_else(|| self.behind(record))
+    }
+
     /// What a cluster waits for before anything is decided; `None`: nothing.
     pub(crate) fn waits(&self, record: &Cluster, heard: &Room) -> Option<Wait> {
         if !self.doubted() {
@@ -143,7 +148,7 @@ impl Core {
         }
         let is_behind = |record: &&Cluster| {
             let (room, _) = self.reports.of(&record.name);
-            record::ask(record, &room).or_else(|| self.trust.behind(record)).is_some()
+            self.trust.lost_entries(record, &room).is_some()
         };
         let behind = |records: &Records| {
             records.clusters().values().filter(is_behind).map(|record| record.name.to_string()).collect()

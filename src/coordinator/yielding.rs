@@ -40,14 +40,14 @@ fn calls_for_it(core: &Core) -> bool {
     let steady = core
         .node
         .read(|r| r.clusters().values().all(|c| matches!(c.operation, Operation::None | Operation::Gather)));
-    steady && hosts_of_primaries(core).contains(&core.machine)
+    steady && hosts_of_primaries(core).contains(core.machine.as_str())
 }
 
-/// Machines on which an elected primary runs.
-pub(crate) fn hosts_of_primaries(core: &Core) -> BTreeSet<MachineName> {
+/// Machines on which an elected primary runs, named as the group names its members.
+pub(crate) fn hosts_of_primaries(core: &Core) -> BTreeSet<String> {
     core.node.read(|records| {
         let host = |cluster: &interrex_cluster::record::Cluster| {
-            Some(cluster.instances.get(&cluster.primary.as_ref()?.instance)?.machine.clone())
+            Some(cluster.instances.get(&cluster.primary.as_ref()?.instance)?.machine.to_string())
         };
         records.clusters().values().filter_map(host).collect()
     })
@@ -57,7 +57,6 @@ pub(crate) fn hosts_of_primaries(core: &Core) -> BTreeSet<MachineName> {
 /// first. `strictly`: only those.
 pub(crate) async fn best_successor(core: &Core, strictly: bool) -> Option<MachineName> {
     let hosts = hosts_of_primaries(core);
-    let last = hosts.iter().map(ToString::to_string).collect();
-    let heir: MachineName = core.node.heir(&last).await?.machine.parse().ok()?;
-    (!strictly || !hosts.contains(&heir)).then_some(heir)
+    let heir = core.node.heir(&hosts).await?.machine;
+    if strictly && hosts.contains(&heir) { None } else { heir.parse().ok() }
 }

@@ -3,6 +3,7 @@
 
 use crate::{CtlError, Output, Session};
 use interrex_api::admin::EventsRequest;
+use interrex_api::client::EventStream;
 use interrex_cluster::event::Event;
 use interrex_cluster::explain::without_figures;
 use interrex_cluster::ids::{ClusterName, Epoch, InstanceName};
@@ -57,21 +58,10 @@ pub(crate) async fn until<T>(
 ) -> Result<T, CtlError> {
     let request = EventsRequest { cluster: Some(cluster.clone()), after, follow: true };
     let mut events = session.client.events(request).await?;
+    let tells = say == Say::Everything && session.output == Output::Table;
     let mut told = BTreeSet::new();
-    loop {
-        let event = {
-            let mut next = pin!(events.next());
-            loop {
-                tokio::select! {
-                    event = &mut next => break event?,
-                    () = sleep(QUIET) => if say == Say::Everything {
-                        tell_waits(session, cluster, &mut told).await?;
-                    },
-                }
-            }
-        };
-        let Some(event) = event else { break };
-        if say == Say::Everything && session.output == Output::Table {
+    while let Some(event) = or_tell_waits(&mut events, session, cluster, tells.then_some(&mut told)).await? {
+        if tells {
             writeln!(session.out, "{}", event.text)?;
             session.out.flush()?;
         }
@@ -84,15 +74,30 @@ pub(crate) async fn until<T>(
     )))
 }
 
+/// The next event; whenever it is quiet meanwhile, what is waited for is told, to whoever is told anything.
+async fn or_tell_waits(
+    events: &mut EventStream,
+    session: &mut Session<'_>,
+    cluster: &ClusterName,
+    mut told: Option<&mut BTreeSet<String>>,
+) -> Result<Option<Event>, CtlError> {
+    let mut next = pin!(events.next());
+    loop {
+        tokio::select! {
+            event = &mut next => return Ok(event?),
+            () = sleep(QUIET) => if let Some(told) = told.as_deref_mut() {
+                tell_waits(session, cluster, told).await?;
+            },
+        }
+    }
+}
+
 /// What is waited for and what is wrong, each once. Whether anybody answers is the event stream's affair.
 async fn tell_waits(
     session: &mut Session<'_>,
     cluster: &ClusterName,
     told: &mut BTreeSet<String>,
 ) -> Result<(), CtlError> {
-    if session.output != Output::Table {
-        return Ok(());
-    }
     let Ok(status) = session.client.get_cluster(cluster).await else { return Ok(()) };
     let problems = status.problems.into_iter().map(|line| line.sentence);
     for line in problems.chain(status.waits).filter(|line| told.insert(without_figures(line))) {

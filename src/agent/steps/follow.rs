@@ -18,7 +18,7 @@ impl Instance {
         {
             return self.stop(Stop::Fast, "it knew of a timeline that it is not on").await;
         }
-        let log_from = std::fs::metadata(self.rooms.log()).map_or(0, |log| log.len());
+        let log_from = self.rooms.log_end();
         // From here on the position may move: what was proved about it is void.
         self.known().proofs.sealed = None;
         self.still(stamp)?;

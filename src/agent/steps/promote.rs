@@ -66,7 +66,7 @@ impl Instance {
         self.end_fast(running).await?;
         self.forget_process(None).await;
         self.still(stamp)?;
-        let log_from = std::fs::metadata(self.rooms.log()).map_or(0, |log| log.len());
+        let log_from = self.rooms.log_end();
         let running = start(self.start_spec(ANSWERS_NOBODY.map(OsString::from))).await?;
         *self.run() = Run {
             lowers: false,

@@ -43,7 +43,7 @@ impl Instance {
         self.server.free_numbers().await?;
         let floor = self.server.floor(&control).await?;
         let lowers = goal.is_none() && control.state == ControlState::ShutDown && !floor.is_empty();
-        let log_from = std::fs::metadata(self.rooms.log()).map_or(0, |log| log.len());
+        let log_from = self.rooms.log_end();
         // The server is gone and would come up as a standby: no promotion is in flight any more.
         self.remember(|memory| memory.promoted = None).await?;
         self.still(stamp)?;

@@ -15,6 +15,8 @@ use super::types::Peer;
 pub(crate) const ALIVE: Duration = Duration::from_secs(3);
 /// For a member to be heard: a new leader has heard nobody yet.
 const HEAR: Duration = Duration::from_secs(2);
+/// Between two looks at who was heard: nobody tells of a single answer.
+const HEARD_AGAIN: Duration = Duration::from_millis(50);
 
 impl<M: Machine> RaftNode<M> {
     /// Judges an addition; the id of the newcomer's log, or `None` when it votes already.
@@ -130,7 +132,7 @@ impl<M: Machine> RaftNode<M> {
             if silent.is_empty() || Instant::now() >= until {
                 return self.leads().map(|()| silent);
             }
-            sleep(Duration::from_millis(50)).await;
+            sleep(HEARD_AGAIN).await;
         }
     }
 }

@@ -116,6 +116,11 @@ impl<M: Machine> MachineStore<M> {
         self.state().membership.clone()
     }
 
+    /// Where that stands in the log; 0: nowhere yet.
+    pub(crate) fn membership_index(&self) -> u64 {
+        self.state().membership.log_id().map_or(0, |id| id.index())
+    }
+
     fn apply_one(&self, entry: super::types::Entry) -> io::Result<Reply> {
         let mut state = self.state_mut();
         let index = entry.log_id.index();

@@ -94,9 +94,10 @@ impl<M: Machine> RaftNode<M> {
     /// The address of each machine of the group as of the newest entry applied, and where that list stands in the log:
     /// what may still be cut off the log is not told.
     #[must_use]
-    pub(crate) fn roster(&self) -> (u64, Membership) {
+    pub(crate) fn roster(&self) -> (u64, Vec<Peer>) {
         let applied = self.applied_membership();
-        (applied.log_id().map_or(0, |id| id.index()), applied.membership().clone())
+        let peers = applied.membership().nodes().map(|(_, peer)| peer.clone()).collect();
+        (applied.log_id().map_or(0, |id| id.index()), peers)
     }
 
     /// Which entry of the log the present membership is.

@@ -219,6 +219,11 @@ impl<M: Machine> RaftNode<M> {
         self.inner.machine.membership()
     }
 
+    /// The place of [`RaftNode::roster`] alone, which is asked for with every report.
+    pub(crate) fn roster_index(&self) -> u64 {
+        self.inner.machine.membership_index()
+    }
+
     /// Looks at the machine. Short: it holds off `apply`.
     pub fn read<T>(&self, f: impl FnOnce(&M) -> T) -> T {
         self.inner.machine.read(f)

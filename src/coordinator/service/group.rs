@@ -55,8 +55,7 @@ pub(super) async fn change(core: &Core, change: CoordinatorChange) -> Result<Cha
     if let (Wish::Add(_), Some(why)) = (&wish, core.unsettled()) {
         return Err(Refused::Rejected(why));
     }
-    let hosts = hosts_of_primaries(core).iter().map(ToString::to_string).collect();
-    Ok(match core.node.change_members(wish, hosts).await.map_err(unchanged)? {
+    Ok(match core.node.change_members(wish, hosts_of_primaries(core)).await.map_err(unchanged)? {
         Progress::Doing(stage) => ChangeProgress::Doing(stage),
         // Names of members were names when they were added.
         Progress::Done { voters, already } => {

@@ -4,7 +4,7 @@
 use super::agent::Who;
 use super::group::{Group, settled};
 use super::postgres::World;
-use super::raw::{Dice, Wire, send, spoil};
+use super::raw::{Dice, Rpc, Wire, send, spoil};
 use interrex_api::admin::CreateCluster;
 use interrex_cluster::spec::Spec;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -71,6 +71,12 @@ fn on_purpose(status: &Status) -> bool {
     (ours && expected.contains(&status.code())) || undecodable
 }
 
+/// What an rpc is sent: a message with anything in it, or the bytes of one that were spoiled.
+fn thrown(wire: &Wire, dice: &mut Dice, rpc: &Rpc, spoiled: bool) -> Vec<u8> {
+    let made_up = wire.message(dice, &rpc.takes, 6);
+    if spoiled { spoil(dice, made_up) } else { made_up }
+}
+
 async fn created(group: &Group) {
     let wanted =
         CreateCluster { name: "orders".parse().unwrap(), spec: Spec::default(), owner: None, adopt: None };
@@ -88,8 +94,7 @@ async fn whatever_an_operator_sends_is_answered_and_a_refusal_changes_nothing() 
     let (mut before, mut refused, mut taken) = (records(), 0, 0);
     for round in 0..200 {
         for rpc in &wire.rpcs {
-            let made_up = wire.message(&mut dice, &rpc.takes, 6);
-            let bytes = if round % 2 == 0 { made_up } else { spoil(&mut dice, made_up) };
+            let bytes = thrown(&wire, &mut dice, rpc, round % 2 == 1);
             // A stream that follows is told of once a second; nothing is learned from waiting for it.
             if rpc.path.ends_with("/Events") && round % 10 != 0 {
                 continue;
@@ -126,8 +131,7 @@ async fn whatever_is_sent_while_a_cluster_works_is_answered_and_the_coordinator_
     let mut answered = 0;
     for round in 0..150 {
         for rpc in wire.rpcs.iter().filter(|rpc| !rpc.path.ends_with("/Events")) {
-            let made_up = wire.message(&mut dice, &rpc.takes, 6);
-            let bytes = if round % 4 == 3 { spoil(&mut dice, made_up) } else { made_up };
+            let bytes = thrown(&wire, &mut dice, rpc, round % 4 == 3);
             match send(&to, &rpc.path, bytes.clone()).await {
                 Ok(_) => answered += 1,
                 Err(status) => assert!(on_purpose(&status), "{} of {bytes:?}: {status:?}", rpc.path),
@@ -166,8 +170,7 @@ async fn whatever_is_sent_to_a_member_s_log_by_who_is_none_is_answered_and_chang
     let (mut refused, mut taken) = (0, 0);
     for round in 0..200 {
         for rpc in &wire.rpcs {
-            let made_up = wire.message(&mut dice, &rpc.takes, 6);
-            let bytes = if round % 2 == 0 { made_up } else { spoil(&mut dice, made_up) };
+            let bytes = thrown(&wire, &mut dice, rpc, round % 2 == 1);
             match send(&to, &rpc.path, bytes.clone()).await {
                 Ok(_) => taken += 1,
                 Err(status) => {
