@@ -317,6 +317,15 @@ pub enum Wait {
         /// On which instance.
         instance: InstanceName,
     },
+    /// An instance that is to leave acknowledges until those who stay can.
+    NeededYet {
+        /// Which.
+        instance: InstanceName,
+        /// How many of those who stay can acknowledge now.
+        able: u32,
+        /// How many have to.
+        wanted: u32,
+    },
 }
 
 impl fmt::Display for Wait {
@@ -384,6 +393,11 @@ impl fmt::Display for Wait {
             Self::TakeOver { instance } => {
                 write!(f, "waits for the PostgreSQL that runs on {instance} to stop, to be taken over")
             }
+            Self::NeededYet { instance, able, wanted } => write!(
+                f,
+                "waits for other standbys before {instance} leaves: acks = {wanted}, and {able} of those who stay can \
+                 acknowledge now; with fewer acks it leaves at once"
+            ),
         }
     }
 }

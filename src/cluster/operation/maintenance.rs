@@ -1,7 +1,7 @@
 //! What an operator asked, brought to its end: a restart is told done, an instance that is to leave does so once nothing
 //! depends on it, a proposed change is settled. A new copy goes the way of every rebuild ([`super::rejoin`]).
 
-use super::Advance;
+use super::{Advance, rule_change};
 use crate::command::Command;
 use crate::ids::InstanceName;
 use crate::memory::{Memory, able_to_acknowledge, receives_this_epoch};
@@ -15,7 +15,7 @@ use crate::view::View;
 pub fn advance(view: &View<'_>, memory: &Memory, reign: &Reign) -> Advance {
     let asked = view.record.instances.iter().filter_map(|(name, member)| {
         let asked = member.asked.as_ref()?;
-        Some(about(view, reign, name, member, asked))
+        Some(about(view, memory, reign, name, member, asked))
     });
     let settled = view.record.proposed.iter().map(|proposed| settle(view, memory, reign, proposed));
     asked.chain(settled).fold(Advance::nothing(), Advance::and)
@@ -36,7 +36,14 @@ fn settle(view: &View<'_>, memory: &Memory, reign: &Reign, proposed: &Proposed) 
     Advance::wait(Wait::Judgement { instance: reign.instance.clone() })
 }
 
-fn about(view: &View<'_>, reign: &Reign, name: &InstanceName, member: &Instance, asked: &Asked) -> Advance {
+fn about(
+    view: &View<'_>,
+    memory: &Memory,
+    reign: &Reign,
+    name: &InstanceName,
+    member: &Instance,
+    asked: &Asked,
+) -> Advance {
     let instance = name.clone();
     match asked {
         Asked::Restart { number } => {
@@ -54,13 +61,16 @@ fn about(view: &View<'_>, reign: &Reign, name: &InstanceName, member: &Instance,
             }
         }
         Asked::Reinit { .. } => Advance::nothing(),
-        Asked::Leave => leave(view, reign, instance),
+        Asked::Leave => leave(view, memory, reign, instance),
     }
 }
 
-/// Out of the rule, and stopped or silent for so long that it is over.
-fn leave(view: &View<'_>, reign: &Reign, instance: InstanceName) -> Advance {
+/// Not needed any more, out of the rule, and stopped or silent for so long that it is over.
+fn leave(view: &View<'_>, memory: &Memory, reign: &Reign, instance: InstanceName) -> Advance {
     let record = view.record;
+    if let Some(able) = rule_change::needed_yet(view, memory, &instance) {
+        return Advance::wait(Wait::NeededYet { instance, able, wanted: record.spec.acks });
+    }
     let listed = record.rules.iter().any(|rule| rule.standbys.contains(&instance));
     if listed || record.in_sync_set(&instance) || !record.sync.proved {
         return Advance::wait(Wait::RuleProof { instance: reign.instance.clone() });

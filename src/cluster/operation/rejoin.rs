@@ -4,6 +4,7 @@
 use super::Advance;
 use crate::command::Command;
 use crate::ids::InstanceName;
+use crate::memory::able_to_acknowledge;
 use crate::problem::Wait;
 use crate::record::{Asked, Copy, Instance, Reign};
 use crate::report::{Rebuild, Report, Server};
@@ -82,8 +83,11 @@ fn grant(view: &View<'_>, reign: &Reign, name: &InstanceName, member: &Instance,
     }
     // An older rule may need this very copy: it is kept until the newest rule is proved, unless too few others could
     // prove it (PROTOCOL.md clause 11): a rule that asks for this copy too would wait for it for ever.
-    // Whoever is to leave acknowledges nothing any more.
-    let stays = |other: &InstanceName| view.member(other).is_some_and(|m| m.asked != Some(Asked::Leave));
+    // Whoever is to leave acknowledges only for as long as it is needed.
+    let stays = |other: &InstanceName| {
+        let leaves = view.member(other).is_none_or(|member| member.asked == Some(Asked::Leave));
+        !leaves || (record.in_sync_set(other) && able_to_acknowledge(view, other))
+    };
     let could_prove = |other: &InstanceName| {
         let able = view.fresh(other).is_some_and(|report| report.needs.is_none());
         other != name && *other != reign.instance && able && stays(other)

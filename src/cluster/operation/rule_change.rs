@@ -110,7 +110,7 @@ fn belongs(view: &View<'_>, memory: &Memory, name: &InstanceName, member: &Insta
         return false;
     }
     match member.asked {
-        Some(Asked::Leave) => return false,
+        Some(Asked::Leave) if needed_yet(view, memory, name).is_none() => return false,
         Some(Asked::Reinit { .. }) if its_turn(view, name) => return false,
         _ => {}
     }
@@ -118,6 +118,24 @@ fn belongs(view: &View<'_>, memory: &Memory, name: &InstanceName, member: &Insta
         return memory.unable_for(name, view.now) < view.policy.leaves_after;
     }
     able_to_acknowledge(view, name) && receives_this_epoch(view, name) && close_behind(view, name)
+}
+
+/// Whether an instance that is to leave is needed yet: it acknowledges, and too few of those who stay can; how many they are.
+/// One that is dead gives nothing and is not waited for, and once it is out of `S` it does not come back.
+pub(super) fn needed_yet(view: &View<'_>, memory: &Memory, leaving: &InstanceName) -> Option<u32> {
+    let record = view.record;
+    let reign = record.primary.as_ref()?;
+    let gives =
+        record.in_sync_set(leaving) && memory.unable_for(leaving, view.now) < view.policy.leaves_after;
+    let stays = |(name, member): &(&InstanceName, &Instance)| {
+        **name != reign.instance && member.asked != Some(Asked::Leave)
+    };
+    let able = |(name, member): &(&InstanceName, &Instance)| {
+        able_to_acknowledge(view, name) && belongs(view, memory, name, member)
+    };
+    let able = record.instances.iter().filter(stays).filter(able).count();
+    let able = u32::try_from(able).unwrap_or(u32::MAX);
+    (gives && able < record.spec.acks).then_some(able)
 }
 
 /// Copies are made anew one at a time: the others go on acknowledging until it is their turn.
