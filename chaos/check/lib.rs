@@ -6,6 +6,7 @@
 //! what they asked for ([`Fact::Overridden`]): what was acknowledged before is no longer asked about.
 
 mod acknowledging;
+mod apart;
 mod calm;
 mod commits;
 mod copies;
@@ -25,7 +26,7 @@ mod timelines;
 pub use rules::unheard;
 
 use interrex_cluster::command::Command;
-use interrex_cluster::ids::{Epoch, InstanceName};
+use interrex_cluster::ids::{ClusterName, Epoch, InstanceName};
 use interrex_cluster::problem::Wait;
 use interrex_cluster::record::Cluster;
 use interrex_cluster::wal::{Lsn, Position, TimelineId};
@@ -165,6 +166,15 @@ pub enum Fact<'a> {
         /// What is missing, in words.
         missing: &'a str,
     },
+    /// What a cluster said, or what was decided about it, does something to a cluster.
+    Reached {
+        /// What it is: a report, a goal, a lease, an entry.
+        what: &'a str,
+        /// Whose it is, by what it says itself.
+        of: &'a ClusterName,
+        /// To whom it does something.
+        on: &'a ClusterName,
+    },
     /// A client was routed to a writer.
     Routed {
         /// The epoch of the route.
@@ -228,6 +238,7 @@ impl Default for Checks {
                 Box::new(routes::RoutesAreTruthful),
                 Box::new(calm::NoNeedlessChange::default()),
                 Box::new(healing::Heals),
+                Box::new(apart::ClustersAreApart),
             ],
             violations: Vec::new(),
         }

@@ -83,10 +83,12 @@ pub(crate) fn plan(seed: u64) -> Plan {
     Plan::of(seed, Shape { calm: seed % CALM_EVERY == CALM_EVERY - 1, ..Shape::default() })
 }
 
-fn outcome(world: &World) -> Outcome {
+fn outcome(world: &mut World) -> Outcome {
+    let mut violations = Vec::new();
+    world.in_each(|world| violations.extend_from_slice(world.checks.violations()));
     Outcome {
         seed: world.plan.seed,
-        violations: world.checks.violations().to_vec(),
+        violations,
         failovers: world.figures.failovers,
         acknowledged: world.figures.acknowledged,
         events: world.figures.events,
@@ -98,7 +100,7 @@ fn outcome(world: &World) -> Outcome {
 pub(crate) fn run_plan(plan: Plan) -> Outcome {
     let mut world = World::new(plan, Trace::default());
     world.run();
-    outcome(&world)
+    outcome(&mut world)
 }
 
 /// Runs one seed.
@@ -113,6 +115,11 @@ pub fn run_beyond_the_margin(seed: u64) -> Outcome {
     run_plan(Plan::of(seed, Shape { theme, beyond_margin: true, ..Shape::default() }))
 }
 
+/// Runs one seed of several clusters whose coordinators take the words of all of them for those of the first.
+pub fn run_with_mixed_reports(seed: u64) -> Outcome {
+    run_plan(Plan::of(seed, Shape { mixes_reports: true, ..Shape::default() }))
+}
+
 /// Runs one seed and keeps its play, a line an event.
 pub fn play(seed: u64) -> (Outcome, Vec<String>) {
     play_plan(plan(seed))
@@ -123,7 +130,7 @@ pub(crate) fn play_plan(plan: Plan) -> (Outcome, Vec<String>) {
     plan.lines().into_iter().for_each(|line| trace.say(0, || line));
     let mut world = World::new(plan, trace);
     world.run();
-    let outcome = outcome(&world);
+    let outcome = outcome(&mut world);
     (outcome, world.trace.into_lines())
 }
 

@@ -9,7 +9,7 @@ use crate::wal::Place;
 use crate::world::{S, World};
 use interrex_cluster::apply::apply;
 use interrex_cluster::command::{Adopting, Command, Entry, Registration};
-use interrex_cluster::ids::{ClusterId, Epoch, Incarnation, Stamp};
+use interrex_cluster::ids::{Epoch, Incarnation, InstanceName, Stamp};
 use interrex_cluster::record::{Cluster, Secrets};
 use interrex_cluster::report::{Promotion, Rebuild};
 use interrex_cluster::time::{Instant, WallMs};
@@ -23,7 +23,7 @@ const END: u64 = 0x100_0400;
 impl World {
     pub(crate) fn create(&self, adopt: Option<Adopting>) -> Command {
         let secrets = Secrets { superuser: "s".to_owned(), replication: "r".to_owned(), owner: None };
-        Command::Create { id: ClusterId(0xC0FFEE), spec: self.plan.spec.clone(), secrets, adopt }
+        Command::Create { id: self.id(), spec: self.wants.spec.clone(), secrets, adopt }
     }
 
     pub(crate) fn made(&self, commands: Vec<Command>) -> Option<Cluster> {
@@ -49,10 +49,10 @@ impl World {
         self.found(record);
     }
 
-    /// A cluster in epoch 2: n1 is primary, the others stream.
+    /// A cluster in epoch 2: one is primary, the others stream.
     pub(crate) fn steady(&mut self) {
-        let first = self.names[0].clone();
-        let others = self.names[1..].to_vec();
+        let first = self.names[self.wants.first].clone();
+        let others: Vec<InstanceName> = self.names.iter().filter(|name| **name != first).cloned().collect();
         let epoch = Epoch(2);
         let mut commands = vec![self.create(None)];
         commands.extend(self.names.iter().enumerate().map(|(i, name)| {
@@ -62,7 +62,7 @@ impl World {
                 zone: self.plan.zone_name(i),
                 directory: self.agents[i].directory.clone(),
                 address: address(i),
-                priority: self.plan.priority(i),
+                priority: self.priority(i),
                 major: 15,
                 system: None,
                 replaces: None,
@@ -75,7 +75,7 @@ impl World {
         commands.push(Command::BeginBootstrap { on: first.clone() });
         commands.push(Command::EndBootstrap {
             instance: first.clone(),
-            system: crate::plan::SYSTEM,
+            system: self.system(),
             position: end,
         });
         commands.push(Command::ConfirmPrimary { instance: first, promotion, line, notes: Vec::new() });
@@ -88,7 +88,7 @@ impl World {
             commands.push(Command::MarkWhole { instance: instance.clone(), incarnation, epoch });
         }
         commands.push(Command::OpenPrimary { epoch });
-        let k = self.plan.spec.acks;
+        let k = self.wants.spec.acks;
         let standbys = others.into_iter().collect();
         commands.push(Command::ChangeRule { epoch, k, standbys });
         let record = self.made(commands);
@@ -102,7 +102,7 @@ impl World {
         });
         self.found(proved);
         self.copies();
-        if self.plan.start == Start::Steady {
+        if self.wants.start == Start::Steady {
             self.running();
         }
     }
@@ -133,15 +133,15 @@ impl World {
             let memory = &mut self.agents[i].memory;
             memory.obeyed = stamp;
             memory.incarnation = Incarnation(1);
-            memory.promoted = (i == 0).then_some(stamp.epoch);
-            memory.rebuilt = (i > 0).then_some(Incarnation(1));
+            memory.promoted = (i == self.wants.first).then_some(stamp.epoch);
+            memory.rebuilt = (i != self.wants.first).then_some(Incarnation(1));
         }
     }
 
     /// Every server runs by its goal; the primary under a lease that was granted a moment ago.
     fn running(&mut self) {
         use interrex_cluster::goal::Goal;
-        let goals: Vec<_> = self.log.states.last().map(|state| state.goals.clone()).unwrap_or_default();
+        let goals: Vec<_> = self.newest_state().map(|state| state.goals.clone()).unwrap_or_default();
         for (i, goal) in goals.into_iter().enumerate() {
             let role = match goal.as_deref().map(|goal| &goal.goal) {
                 Some(Goal::Primary(goal)) => World::sync_of(goal),
@@ -154,7 +154,7 @@ impl World {
             self.start_server(i);
             let life = self.servers[i].life;
             let clock = self.clock(i);
-            if i == 0 {
+            if i == self.wants.first {
                 let server = &mut self.servers[i];
                 if let (Some(proc), Some(dir)) = (server.proc.as_mut(), server.dir.as_mut()) {
                     proc.phase = crate::postgres::Phase::Primary;

@@ -18,17 +18,17 @@ impl World {
 
     /// One machine stays dead, if the coordinators keep their majority and somebody is left to acknowledge.
     pub(crate) fn leave_one_dead(&mut self) {
-        let Some(record) = self.record() else { return };
-        let members = record.instances.len();
-        let room = members >= 3 && record.spec.min_acks as usize + 2 <= members;
         // Nor a vote while another one is missing.
-        let few = self.coordinators.len() < 3 || self.coordinators.iter().any(|new| new.learns);
-        let may_die = |machine: &usize| {
-            let voter = *machine < self.coordinators.len() && few;
-            let instance = *machine < self.names.len() && !room;
-            !voter && !instance
-        };
-        let mortal: Vec<usize> = (0..self.machines.len()).filter(may_die).collect();
+        let few = self.voters().count() < 3 || self.coordinators.iter().any(|new| new.learns);
+        let votes = |machine: &usize| *machine < self.coordinators.len() && self.votes(*machine) && few;
+        let mut mortal: Vec<usize> = (0..self.machines.len()).filter(|machine| !votes(machine)).collect();
+        self.in_each(|world| {
+            let room = world.record().is_some_and(|record| {
+                let members = record.instances.len();
+                members >= 3 && record.spec.min_acks as usize + 2 <= members
+            });
+            mortal.retain(|machine| room || (*machine >= world.names.len() && world.record().is_some()));
+        });
         if mortal.is_empty() {
             return;
         }
@@ -44,7 +44,7 @@ impl World {
             return true;
         }
         let Some(record) = self.record().filter(|_| self.faults.dead.contains(&true)) else { return false };
-        let says_so = self.log.leader.is_some_and(|leader| self.coordinators[leader].says_so);
+        let says_so = self.log.leader.is_some_and(|leader| self.desks[leader].says_so);
         let primary = record.primary.as_ref().map(|reign| &reign.instance);
         let living = record.instances.keys().filter(|name| !self.is_dead(name)).count();
         let short = record.spec.min_acks as usize >= living;

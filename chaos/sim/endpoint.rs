@@ -36,7 +36,7 @@ impl World {
     /// The endpoint hears of a route.
     pub(crate) fn route(&mut self, state: usize) {
         // What was told of a log that was cut off meanwhile is told anew.
-        let Some(told) = self.log.states.get(state).cloned() else { return };
+        let Some(told) = self.log.states.get(state).map(|all| all[self.turn].clone()) else { return };
         let Some(record) = &told.record else { return };
         let route = route(record);
         if (route.epoch, state) <= (self.endpoint.epoch, self.endpoint.upto) {

@@ -89,6 +89,15 @@ pub(crate) enum Strike {
         back: usize,
         ms: u64,
     },
+    /// An operator adds a coordinator to the group; it is started a while later.
+    Admit {
+        target: Target,
+        ms: u64,
+    },
+    /// An operator removes a coordinator from the group. Its process goes on.
+    Dismiss {
+        target: Target,
+    },
     /// Another coordinator wins an election though the leader is well.
     Dispute,
     SlowDisk {
@@ -213,6 +222,8 @@ pub(crate) enum When {
 /// A strike with its moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Planned {
+    /// The number of the cluster that it is aimed at; whatever machines and coordinators it meets are everybody's.
+    pub(crate) of: usize,
     pub(crate) when: When,
     pub(crate) strike: Strike,
 }
@@ -253,7 +264,6 @@ pub(crate) enum Mend {
 /// What is known of strikes while they fall.
 #[derive(Debug)]
 pub(crate) struct Faults {
-    pub(crate) seen: Vec<u32>,
     links: u32,
     /// Faults are over: what was planned for later does not fall.
     pub(crate) over: bool,
@@ -269,7 +279,6 @@ pub(crate) struct Faults {
 impl Faults {
     pub(crate) fn new(strikes: usize, machines: usize) -> Self {
         Self {
-            seen: vec![0; Moment::ALL.len()],
             links: 0,
             over: false,
             whole_since: None,

@@ -136,7 +136,7 @@ impl World {
     /// What keeps it from being taken in is put right as the refusals say: a copy that wrote a timeline of its own is moved
     /// away; one that has more than the primary becomes the primary.
     pub(crate) fn put_right(&mut self) {
-        let Some(existing) = self.plan.existing.clone().filter(|_| self.adopts()) else { return };
+        let Some(existing) = self.wants.existing.clone().filter(|_| self.adopts()) else { return };
         for (i, holds) in (1..).zip(existing.others) {
             self.stop_found_server(i);
             let theirs = self.servers[i].dir.as_ref().is_some_and(Dir::is_foreign);
@@ -166,7 +166,7 @@ impl World {
 
     /// In the end the operator has understood: no service starts anything, and what runs may be stopped.
     pub(crate) fn services_are_disabled(&mut self) {
-        if let Some(existing) = &mut self.plan.existing {
+        if let Some(existing) = &mut self.wants.existing {
             existing.boots = false;
         }
         if self.adopts() {
@@ -178,7 +178,7 @@ impl World {
 
     /// After a machine was switched on.
     pub(crate) fn boots(&mut self, i: usize) {
-        if self.plan.existing.as_ref().is_some_and(|existing| existing.boots) && !self.faults.over {
+        if self.wants.existing.as_ref().is_some_and(|existing| existing.boots) && !self.faults.over {
             self.start_behind_for_a_while(i);
         }
     }

@@ -11,7 +11,7 @@ impl World {
             Event::Mend(mend) => self.mend(mend),
             Event::Heal => self.heal(),
             Event::Healed => self.healed(),
-            Event::Calm => self.fact(&Fact::Calm),
+            Event::Calm => self.in_each(|world| world.fact(&Fact::Calm)),
             Event::Client { client } => self.client(client),
             Event::Read => self.read(),
             Event::Route { state } => self.route(state),

@@ -22,13 +22,15 @@ impl World {
         self.faults.healing_since = self.now;
         self.network.mend_all();
         let now = self.now;
-        for i in 0..self.names.len() {
-            self.servers[i].hung_until = self.servers[i].hung_until.min(now);
-            self.servers[i].deaf_until = 0;
-            self.servers[i].slow_disk.ends();
-            self.servers[i].full = false;
-            self.agents[i].paused_until = self.agents[i].paused_until.min(now);
-        }
+        self.in_each(|world| {
+            for server in &mut world.servers {
+                server.hung_until = server.hung_until.min(now);
+                server.deaf_until = 0;
+                server.slow_disk.ends();
+                server.full = false;
+            }
+            world.agents.iter_mut().for_each(|agent| agent.paused_until = agent.paused_until.min(now));
+        });
         if self.plan.leaves_dead {
             self.leave_one_dead();
         }
@@ -37,12 +39,14 @@ impl World {
             self.machines[machine].slow.ends();
             self.power_on(machine);
         }
-        self.services_are_disabled();
-        (0..self.servers.len()).for_each(|i| self.wake_guard(i));
-        for i in 0..self.names.len() {
-            let run = self.agents[i].run;
-            self.mend(Mend::Agent { i, run });
-        }
+        self.in_each(|world| {
+            world.services_are_disabled();
+            (0..world.servers.len()).for_each(|i| world.wake_guard(i));
+            for i in 0..world.names.len() {
+                let run = world.agents[i].run;
+                world.mend(Mend::Agent { i, run });
+            }
+        });
         for c in 0..self.coordinators.len() {
             self.coordinators[c].paused_until = self.coordinators[c].paused_until.min(now);
             let run = self.coordinators[c].run;
@@ -53,50 +57,58 @@ impl World {
 
     /// Is it whole by now?
     pub(crate) fn healed(&mut self) {
-        self.services_are_disabled();
-        self.restart_unknown();
-        // A pause may have been taken in after it was taken back.
-        if self.record().is_some_and(|record| record.paused) {
-            self.wish(Wish::Resume);
-        }
-        let missing = self.missing();
+        let mut missing = false;
+        self.in_each(|world| {
+            world.services_are_disabled();
+            world.restart_unknown();
+            // A pause may have been taken in after it was taken back.
+            if world.record().is_some_and(|record| record.paused) {
+                world.wish(Wish::Resume);
+            }
+            missing |= world.missing().is_some();
+        });
         match (missing, self.faults.whole_since) {
-            (None, None) => {
+            (false, None) => {
                 self.say(|| "the cluster is whole".to_owned());
                 if self.faults.dead.contains(&true) {
                     self.reach.note(Danger::WholeWithoutTheDead);
                 }
                 self.faults.whole_since = Some(self.now);
-                self.fact(&Fact::Calm);
+                self.in_each(|world| world.fact(&Fact::Calm));
             }
-            (None, Some(since)) if self.now - since >= STAYS => {
-                for i in (0..self.servers.len()).filter(|i| self.servers[*i].is_primary()).collect::<Vec<_>>()
-                {
-                    self.serves(i);
-                }
+            (false, Some(since)) if self.now - since >= STAYS => {
+                self.in_each(World::all_primaries_serve);
                 self.over = true;
                 return;
             }
-            (None, Some(_)) => {}
-            (Some(_), _)
-                if self.now - self.faults.healing_since > HEALS_WITHIN && self.is_rightly_stuck() =>
-            {
-                self.say(|| "the living may not go on without the dead, and say so".to_owned());
-                let frozen = self.is_frozen();
-                self.reach.note(if frozen { Danger::RecordBehind } else { Danger::StuckRightly });
+            (true, _) if self.now - self.faults.healing_since > HEALS_WITHIN => {
+                self.in_each(World::judge_what_is_missing);
                 self.over = true;
                 return;
             }
-            (Some(missing), _) if self.now - self.faults.healing_since > HEALS_WITHIN => {
-                let tableau = if self.trace.on() { self.tableau() } else { String::new() };
-                self.say(|| tableau);
-                self.fact(&Fact::NotHealed { missing: &missing });
-                self.over = true;
-                return;
-            }
-            (Some(_), _) => {}
+            (false, Some(_)) | (true, _) => {}
         }
         self.after(250 * MS, Event::Healed);
+    }
+
+    fn all_primaries_serve(&mut self) {
+        for i in (0..self.servers.len()).filter(|i| self.servers[*i].is_primary()).collect::<Vec<_>>() {
+            self.serves(i);
+        }
+    }
+
+    /// Time is up: whatever is not whole has to wait rightly.
+    fn judge_what_is_missing(&mut self) {
+        let Some(missing) = self.missing() else { return };
+        if self.is_rightly_stuck() {
+            self.say(|| "the living may not go on without the dead, and say so".to_owned());
+            let frozen = self.is_frozen();
+            self.reach.note(if frozen { Danger::RecordBehind } else { Danger::StuckRightly });
+            return;
+        }
+        let tableau = if self.trace.on() { self.tableau() } else { String::new() };
+        self.say(|| tableau);
+        self.fact(&Fact::NotHealed { missing: &missing });
     }
 
     /// What keeps the living from being whole, in words.
@@ -154,7 +166,7 @@ impl World {
                     it.up,
                     it.applied,
                     it.leads,
-                    it.told
+                    self.desks[c].told
                 )
             })
             .collect();

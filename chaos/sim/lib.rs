@@ -22,7 +22,9 @@ mod happen;
 mod heal;
 mod mend;
 mod mutants;
+mod neighbour;
 mod network;
+mod own;
 mod pace;
 mod pinned;
 mod plan;
@@ -36,10 +38,13 @@ mod slowness;
 mod strike;
 mod theme;
 mod trace;
+mod turnover;
 mod wal;
 mod world;
 
-pub use batch::{Batch, Outcome, batch, play, play_hash, run, run_beyond_the_margin, shorten};
+pub use batch::{
+    Batch, Outcome, batch, play, play_hash, run, run_beyond_the_margin, run_with_mixed_reports, shorten,
+};
 pub use interrex_check::Violation;
 pub use pinned::{PINNED, Pinned};
 

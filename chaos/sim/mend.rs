@@ -54,13 +54,15 @@ impl World {
         m.booted = now;
         m.paused_until = 0;
         m.slow.ends();
-        if machine < self.names.len() {
-            self.servers[machine].hung_until = 0;
-            self.servers[machine].deaf_until = 0;
-            self.agents[machine].paused_until = 0;
-            self.boots(machine);
-            self.start_agent(machine);
-        }
+        self.in_each(|world| {
+            if machine < world.names.len() {
+                world.servers[machine].hung_until = 0;
+                world.servers[machine].deaf_until = 0;
+                world.agents[machine].paused_until = 0;
+                world.boots(machine);
+                world.start_agent(machine);
+            }
+        });
         if machine < self.coordinators.len() {
             self.start_coordinator(machine);
         }

@@ -5,14 +5,18 @@ use crate::coordinator::Wish;
 use crate::draw::{spec, standby, strike};
 use crate::existing::Existing;
 use crate::faults::{Moment, Planned, Strike, Target, When};
+use crate::neighbour::Neighbour;
 use crate::pace::Pace;
 use crate::rng::Rng;
 use crate::theme::Theme;
-use interrex_cluster::ids::{ClusterName, InstanceName, MachineName, SystemId};
+use interrex_cluster::ids::{ClusterName, InstanceName, MachineName};
 use interrex_cluster::spec::{Spec, WhenAlone};
 
-/// The system identifier of the only cluster.
-pub(crate) const SYSTEM: SystemId = SystemId(7_000_000_000_000_000_001);
+/// So many runs of a hundred have more than one cluster.
+const NEIGHBOURS: u64 = 8;
+
+/// In so many coordinators come and go.
+const TURNOVER: u64 = 10;
 
 /// No plan has more.
 const MOST_MACHINES: usize = 8;
@@ -37,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) instances: usize,
     pub(crate) zones: usize,
     pub(crate) coordinators: usize,
+    /// So many of them, the last, do not belong to the group when the world begins.
+    pub(crate) outside: usize,
     pub(crate) spec: Spec,
     /// An instance that is never to be promoted.
     pub(crate) never: Option<usize>,
@@ -70,6 +76,10 @@ pub(crate) struct Plan {
     /// Some machine is never mended.
     pub(crate) leaves_dead: bool,
     pub(crate) strikes: Vec<Planned>,
+    /// Other clusters of the same group of coordinators.
+    pub(crate) neighbours: Vec<Neighbour>,
+    /// Coordinators take the words of all clusters for those of the first: for the test that this is noticed.
+    pub(crate) mixes_reports: bool,
 }
 
 /// What a run may be made of.
@@ -81,6 +91,8 @@ pub(crate) struct Shape {
     pub(crate) theme: Option<Theme>,
     /// The first machine's clock is off by far more than leases allow for.
     pub(crate) beyond_margin: bool,
+    /// There is more than one cluster, and coordinators take one for the other.
+    pub(crate) mixes_reports: bool,
 }
 
 pub(crate) fn name(n: usize) -> InstanceName {
@@ -93,9 +105,11 @@ pub(crate) fn machine_name(i: usize) -> MachineName {
     format!("n{}", i + 1).parse().expect("a letter and a digit are a name")
 }
 
-pub(crate) fn cluster() -> ClusterName {
+/// The name of a cluster, by its number.
+pub(crate) fn cluster(number: usize) -> ClusterName {
+    let name = ["orders", "billing", "stock"][number % 3];
     #[expect(clippy::expect_used, reason = "letters are a name")]
-    "orders".parse().expect("letters are a name")
+    name.parse().expect("letters are a name")
 }
 
 /// The number of an instance, from 0, by its name.
@@ -111,6 +125,7 @@ impl Plan {
         let mut plan = Self::base(seed, &mut rng);
         if shape.calm {
             plan.calm_down(&mut rng);
+            plan.may_have_neighbours(NEIGHBOURS, 0);
             return plan;
         }
         let theme = match shape.theme {
@@ -135,8 +150,14 @@ impl Plan {
             // Half as fast as it should be: what it takes for three seconds are six.
             plan.drift[0] = -500_000;
         }
-        if shape.theme.is_none() && rng.percent(6) {
+        if shape.mixes_reports {
+            plan.mixes_reports = true;
+            plan.may_have_neighbours(100, at);
+        } else if shape.theme.is_none() && rng.percent(6) {
             plan.let_clocks_run_wild(&mut rng);
+        } else if shape.theme.is_none() {
+            plan.may_have_neighbours(NEIGHBOURS, at);
+            plan.may_change_the_group(TURNOVER, at);
         }
         plan.faults_ms = at + rng.range(500, 4_000);
         plan
@@ -167,6 +188,7 @@ impl Plan {
             instances,
             zones,
             coordinators,
+            outside: 0,
             spec: spec(instances, rng),
             never: (instances > 2 && rng.percent(10)).then(|| 1 + rng.index(instances - 1)),
             start,
@@ -191,6 +213,8 @@ impl Plan {
             calm: false,
             leaves_dead: false,
             strikes: Vec::new(),
+            neighbours: Vec::new(),
+            mixes_reports: false,
         }
     }
 
@@ -287,8 +311,12 @@ impl Plan {
     pub(crate) fn lines(&self) -> Vec<String> {
         let spec = self.spec.changes_since(&Spec::default()).join(" ");
         let existing = self.existing.as_ref().map(|existing| format!(" {existing:?}")).unwrap_or_default();
+        let outside = match self.outside {
+            0 => String::new(),
+            outside => format!(" ({outside} not of the group yet)"),
+        };
         let head = format!(
-            "seed {}: {} instances, {} coordinators, {} zones, begins {:?}{existing}; {spec}",
+            "seed {}: {} instances, {} coordinators{outside}, {} zones, begins {:?}{existing}; {spec}",
             self.seed, self.instances, self.coordinators, self.zones, self.start
         );
         let world = format!(
@@ -308,19 +336,21 @@ impl Plan {
             self.faults_ms,
             self.leaves_dead
         );
-        let strikes = self.strikes.iter().enumerate();
-        let strikes =
-            strikes.map(|(n, planned)| format!("strike {n}: {:?}: {:?}", planned.when, planned.strike));
-        [head, world].into_iter().chain(strikes).collect()
-    }
-
-    /// Promotion preference of an instance; absent: never.
-    pub(crate) fn priority(&self, i: usize) -> Option<u8> {
-        (self.never != Some(i)).then_some(1)
+        let neighbours = self.neighbours.iter().zip(1..).map(|(neighbour, n)| {
+            let spec = neighbour.spec.changes_since(&Spec::default()).join(" ");
+            let (instances, first) = (neighbour.instances, neighbour.first + 1);
+            format!("{}: {instances} instances, n{first} is primary; {spec}", cluster(n))
+        });
+        let strikes = self.strikes.iter().zip(0..).map(|(planned, n)| {
+            let of = if planned.of == 0 { String::new() } else { format!("{}: ", cluster(planned.of)) };
+            format!("strike {n}: {of}{:?}: {:?}", planned.when, planned.strike)
+        });
+        [head, world].into_iter().chain(neighbours).chain(strikes).collect()
     }
 
     pub(crate) fn machines(&self) -> usize {
-        self.instances.max(self.coordinators)
+        let others = self.neighbours.iter().map(|neighbour| neighbour.instances);
+        others.fold(self.instances.max(self.coordinators), usize::max)
     }
 
     pub(crate) fn zone(&self, machine: usize) -> usize {

@@ -108,6 +108,14 @@ dangers! {
     StartedBehind = "a service started a server whose adoption was decided",
     /// A change of primary began while another was not finished.
     FailoverInFailover = "a failover began before the last one was open",
+    /// Who was to leave acknowledged until others could.
+    NeededYet = "an instance that was to leave acknowledged until others could",
+    /// A coordinator joined a group that was well.
+    CoordinatorAdded = "a coordinator was added to a group that was well",
+    /// A coordinator was removed from such a group.
+    CoordinatorRemoved = "a coordinator was removed from a group that was well",
+    /// Two clusters of one group were without a primary.
+    FailoversAtOnce = "two clusters of one group of coordinators were without a primary at once",
 }
 
 /// What was reached.
@@ -140,6 +148,7 @@ impl Reach {
         match wait {
             Wait::SealsMissing { .. } => self.note(Danger::SealsMissing),
             Wait::LeaseRunning { .. } | Wait::LossUnbounded { .. } => self.note(Danger::LossRefused),
+            Wait::NeededYet { .. } => self.note(Danger::NeededYet),
             _ => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::coordinator::Wish;
 use crate::event::Event;
-use crate::faults::{Mend, Moment, Strike, Target, When};
+use crate::faults::{Mend, Moment, Planned, Strike, Target, When};
 use crate::world::{MS, S, Time, World};
 use interrex_cluster::ids::Epoch;
 
@@ -22,10 +22,12 @@ impl World {
             return;
         }
         let at = moment as usize;
-        self.faults.seen[at] += 1;
-        let count = self.faults.seen[at];
+        self.moments[at] += 1;
+        let count = self.moments[at];
         for number in 0..self.plan.strikes.len() {
-            if let When::On { moment: on, nth, after_ms } = self.plan.strikes[number].when
+            let planned = self.plan.strikes[number];
+            if let When::On { moment: on, nth, after_ms } = planned.when
+                && planned.of == self.turn
                 && on == moment
                 && nth == count
             {
@@ -56,7 +58,8 @@ impl World {
         if self.faults.over || std::mem::replace(&mut self.faults.fallen[number], true) {
             return;
         }
-        let strike = self.plan.strikes[number].strike;
+        let Planned { of, strike, .. } = self.plan.strikes[number];
+        self.turn_to(of);
         self.say(|| format!("STRIKE {number}: {strike:?}"));
         let machines = self.machines.len();
         let n = self.names.len();
@@ -139,6 +142,14 @@ impl World {
             Strike::Recover { target, back, ms } => {
                 let c = self.aim(target) % self.coordinators.len();
                 self.recover_group(c, back, ms);
+            }
+            Strike::Admit { target, ms } => {
+                let c = self.aim(target) % self.coordinators.len();
+                self.admit(c, ms);
+            }
+            Strike::Dismiss { target } => {
+                let c = self.aim(target) % self.coordinators.len();
+                self.dismiss(c);
             }
             Strike::Dispute => self.elect_anybody(),
             Strike::SlowDisk { target, times, ms } => {
@@ -236,10 +247,12 @@ impl World {
         }
         self.say(|| format!("machine {} is off", machine + 1));
         self.machines[machine].on = false;
-        if machine < self.names.len() {
-            self.cut_power(machine);
-            self.kill_agent(machine);
-        }
+        self.in_each(|world| {
+            if machine < world.names.len() {
+                world.cut_power(machine);
+                world.kill_agent(machine);
+            }
+        });
         if machine < self.coordinators.len() {
             self.kill_coordinator(machine);
         }

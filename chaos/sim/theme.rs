@@ -59,7 +59,7 @@ impl Theme {
 
 impl Plan {
     pub(crate) fn add(&mut self, when: When, strike: Strike) {
-        self.strikes.push(Planned { when, strike });
+        self.strikes.push(Planned { of: 0, when, strike });
     }
 
     /// A cluster that runs, of so many, with one who acknowledges.

@@ -2,17 +2,20 @@
 //! it, or as a hash when two runs are to be compared.
 
 use crate::world::Time;
+use interrex_cluster::ids::ClusterName;
 
 /// Where the play goes.
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
     lines: Option<Vec<String>>,
+    /// Which cluster the lines are about; empty where there is one.
+    about: String,
 }
 
 impl Trace {
     /// A play that is kept.
     pub(crate) fn kept() -> Self {
-        Self { lines: Some(Vec::new()) }
+        Self { lines: Some(Vec::new()), about: String::new() }
     }
 
     pub(crate) fn on(&self) -> bool {
@@ -21,7 +24,15 @@ impl Trace {
 
     pub(crate) fn say(&mut self, now: Time, line: impl FnOnce() -> String) {
         if let Some(lines) = &mut self.lines {
-            lines.push(format!("{:>4}.{:06} {}", now / 1_000_000, now % 1_000_000, line()));
+            let (s, us, about) = (now / 1_000_000, now % 1_000_000, &self.about);
+            lines.push(format!("{s:>4}.{us:06} {about}{}", line()));
+        }
+    }
+
+    /// From here on the lines are about this cluster.
+    pub(crate) fn is_about(&mut self, cluster: &ClusterName) {
+        if self.on() {
+            self.about = format!("[{cluster}] ");
         }
     }
 

@@ -6,11 +6,12 @@
 
 use crate::agent::Agent;
 use crate::client::Client;
-use crate::coordinator::{Coordinator, Log};
+use crate::coordinator::{Coordinator, Desk, Log};
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::faults::Faults;
 use crate::network::Network;
+use crate::own::{Own, Wants};
 use crate::plan::{Plan, Start};
 use crate::postgres::Postgres;
 use crate::queue::Queue;
@@ -60,16 +61,28 @@ pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) policy: Policy,
     pub(crate) rng: Rng,
-    pub(crate) cluster: ClusterName,
-    pub(crate) names: Vec<InstanceName>,
     pub(crate) machines: Vec<Machine>,
     pub(crate) network: Network,
     pub(crate) log: Log,
     pub(crate) coordinators: Vec<Coordinator>,
+    pub(crate) faults: Faults,
+    pub(crate) reach: Reach,
+    pub(crate) trace: Trace,
+    pub(crate) figures: Figures,
+    pub(crate) over: bool,
+    queue: Queue,
+    /// The cluster at hand: of all that it has to itself, see [`Own`].
+    pub(crate) turn: usize,
+    /// What the others have to themselves.
+    pub(crate) aside: Vec<Option<Own>>,
+    pub(crate) cluster: ClusterName,
+    pub(crate) wants: Wants,
+    pub(crate) names: Vec<InstanceName>,
     pub(crate) agents: Vec<Agent>,
     pub(crate) servers: Vec<Postgres>,
     pub(crate) clients: Vec<Client>,
     pub(crate) endpoint: Endpoint,
+    pub(crate) desks: Vec<Desk>,
     pub(crate) archive: Archive,
     /// Where each commit lies.
     pub(crate) commits: Vec<Place>,
@@ -77,20 +90,14 @@ pub(crate) struct World {
     pub(crate) roles: Option<Place>,
     /// The first commit that was acknowledged on the newest timeline that acknowledged any.
     pub(crate) newest: Option<Place>,
-    pub(crate) faults: Faults,
+    pub(crate) moments: Vec<u32>,
     pub(crate) checks: Checks,
-    pub(crate) reach: Reach,
-    pub(crate) trace: Trace,
-    pub(crate) figures: Figures,
-    pub(crate) over: bool,
-    queue: Queue,
 }
 
 impl World {
     /// A world as its plan has it, at its first moment.
     pub(crate) fn new(plan: Plan, trace: Trace) -> Self {
         let rng = Rng::new(plan.seed, 1);
-        let names: Vec<InstanceName> = (1..=plan.instances).map(crate::plan::name).collect();
         let machine = |m: usize| Machine {
             on: true,
             paused_until: 0,
@@ -99,59 +106,77 @@ impl World {
             slow: Slowness::default(),
         };
         let count = plan.machines();
+        let mut aside: Vec<Option<Own>> = Own::of(&plan).into_iter().map(Some).collect();
+        #[expect(clippy::expect_used, reason = "a plan has a cluster")]
+        let own = aside[0].take().expect("a plan has a cluster");
         let mut world = Self {
             now: 10 * S,
             policy: Policy::default(),
-            cluster: crate::plan::cluster(),
             machines: (0..count).map(machine).collect(),
             network: Network::new(&plan),
             log: Log::default(),
-            coordinators: (0..plan.coordinators).map(|_| Coordinator::default()).collect(),
-            agents: names.iter().map(|name| Agent::new(name.clone(), plan.coordinators)).collect(),
-            servers: names.iter().map(|_| Postgres::default()).collect(),
-            clients: (0..plan.clients).map(|_| Client::default()).collect(),
-            endpoint: Endpoint::default(),
-            archive: Archive::default(),
-            commits: Vec::new(),
-            roles: None,
-            newest: None,
+            coordinators: (0..plan.coordinators)
+                .map(|c| Coordinator {
+                    outside: c + plan.outside >= plan.coordinators,
+                    ..Coordinator::default()
+                })
+                .collect(),
             faults: Faults::new(plan.strikes.len(), count),
-            checks: Checks::default(),
             reach: Reach::default(),
             figures: Figures::default(),
             over: false,
             queue: Queue::default(),
+            turn: 0,
+            aside,
+            cluster: own.cluster,
+            wants: own.wants,
+            names: own.names,
+            agents: own.agents,
+            servers: own.servers,
+            clients: own.clients,
+            endpoint: own.endpoint,
+            desks: own.desks,
+            archive: own.archive,
+            commits: own.commits,
+            roles: own.roles,
+            newest: own.newest,
+            moments: own.moments,
+            checks: own.checks,
             rng,
-            names,
             trace,
             plan,
         };
+        if world.has_neighbours() {
+            world.trace.is_about(&world.cluster);
+        }
         world.begin();
         world
     }
 
     fn begin(&mut self) {
-        match self.plan.start {
-            Start::Empty => self.created(),
-            Start::Steady | Start::Stopped => self.steady(),
+        self.in_each(|world| match world.wants.start {
+            Start::Empty => world.created(),
+            Start::Steady | Start::Stopped => world.steady(),
             Start::Existing => {
-                if let Some(existing) = self.plan.existing.clone() {
-                    self.found_existing(&existing);
+                if let Some(existing) = world.wants.existing.clone() {
+                    world.found_existing(&existing);
                 }
             }
-        }
+        });
         for c in 0..self.coordinators.len() {
             self.start_coordinator(c);
         }
         self.after(0, Event::RaftTick);
-        for i in 0..self.agents.len() {
-            self.start_agent(i);
-        }
-        for client in 0..self.clients.len() {
-            let wait = self.rng.below(500 * MS);
-            self.after(wait, Event::Client { client });
-        }
-        self.after(S, Event::Read);
+        self.in_each(|world| {
+            for i in 0..world.agents.len() {
+                world.start_agent(i);
+            }
+            for client in 0..world.clients.len() {
+                let wait = world.rng.below(500 * MS);
+                world.after(wait, Event::Client { client });
+            }
+            world.after(S, Event::Read);
+        });
         self.plan_strikes();
         if self.plan.calm {
             // What was started a moment ago has to find itself first.
@@ -164,8 +189,9 @@ impl World {
     /// Lets time pass until the run is over.
     pub(crate) fn run(&mut self) {
         while !self.over {
-            let Some((at, event)) = self.queue.pop() else { return };
+            let Some((at, of, event)) = self.queue.pop() else { return };
             self.now = self.now.max(at);
+            self.turn_to(of);
             if let Some(until) = self.held_until(&event) {
                 self.at(until, event);
                 continue;
@@ -176,7 +202,7 @@ impl World {
     }
 
     pub(crate) fn at(&mut self, at: Time, event: Event) {
-        self.queue.push(at, event);
+        self.queue.push(at, self.turn, event);
     }
 
     pub(crate) fn after(&mut self, span: Time, event: Event) {

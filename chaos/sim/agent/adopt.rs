@@ -40,7 +40,7 @@ impl World {
         let used = memory.incarnation != Incarnation(0) || memory.sentinel.is_some();
         let known = dir.histories.keys().copied().chain([self.archive.timeline(dir.end.branch)]);
         Some(Found {
-            system: crate::plan::SYSTEM,
+            system: self.system(),
             standby: dir.signal,
             running: running.then_some(server.life),
             end: (!running).then(|| (self.archive.position(dir.end), self.archive.history(dir.end))),
@@ -70,7 +70,7 @@ impl World {
         let memory = &self.agents[i].memory;
         let begun = |offered: &Offered| copy == Incarnation(0) || copy == offered.incarnation;
         if memory.incarnation == Incarnation(0) && memory.offered.as_ref().is_some_and(begun) {
-            return Some(Data::Offered(crate::plan::SYSTEM));
+            return Some(Data::Offered(self.system()));
         }
         let strange = || Data::Strange { why: "it was not made by this agent".to_owned() };
         (copy == Incarnation(0)).then(strange)

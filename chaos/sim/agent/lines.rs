@@ -15,7 +15,8 @@ impl World {
     /// Something is to be told.
     pub(super) fn send(&mut self, i: usize, report: Report, wants: Option<Epoch>) {
         let seen = self.clock(i);
-        self.agents[i].outgoing = Some(Rc::new(Outgoing { report, wants, seen }));
+        let of = self.turn;
+        self.agents[i].outgoing = Some(Rc::new(Outgoing { of, report, wants, seen }));
         self.send_on_all(i);
     }
 
@@ -24,7 +25,8 @@ impl World {
         let Some(before) = self.agents[i].outgoing.clone() else { return };
         let mut report = before.report.clone();
         change(&mut report);
-        self.agents[i].outgoing = Some(Rc::new(Outgoing { report, wants: before.wants, seen: before.seen }));
+        let (of, wants, seen) = (before.of, before.wants, before.seen);
+        self.agents[i].outgoing = Some(Rc::new(Outgoing { of, report, wants, seen }));
         self.send_on_all(i);
     }
 

@@ -86,7 +86,7 @@ impl World {
         if let Some(sentinel) = memory.sentinel {
             return Data::Unfinished(sentinel);
         }
-        let system = crate::plan::SYSTEM;
+        let system = self.system();
         let foreign = self.servers[i].dir.as_ref().and_then(|dir| self.look_at_foreign(i, dir.incarnation));
         if let Some(foreign) = foreign {
             return foreign;

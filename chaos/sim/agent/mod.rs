@@ -29,6 +29,8 @@ use std::rc::Rc;
 /// What goes to every coordinator.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
+    /// The cluster of who says it.
+    pub(crate) of: usize,
     pub(crate) report: Report,
     /// The epoch to serve in.
     pub(crate) wants: Option<Epoch>,

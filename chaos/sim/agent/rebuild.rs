@@ -46,9 +46,10 @@ impl World {
                 Flow::Next(self.small(i))
             }
             _ => {
+                let system = self.system();
                 let Some(dir) = self.servers[i].dir.as_mut() else { return Flow::Overtaken };
                 dir.epoch = dir.epoch.max(deed.goal.stamp.epoch);
-                let created = (crate::plan::SYSTEM, self.archive.position(dir.end));
+                let created = (system, self.archive.position(dir.end));
                 let agent = &mut self.agents[i];
                 agent.memory.created = Some(created);
                 agent.memory.incarnation = Incarnation(1);

@@ -106,7 +106,7 @@ impl World {
         self.after(10 * MS, Event::Beat { i, run, token: 0 });
         for c in 0..self.coordinators.len() {
             let crun = self.coordinators[c].run;
-            self.coordinators[c].told[i] = None;
+            self.desks[c].told[i] = None;
             self.after(MS, Event::WatchOpen { c, run: crun, i });
         }
     }
@@ -139,9 +139,12 @@ impl World {
             // What was meant for an earlier run: its stream is gone, and the present one opens its own.
             return;
         }
+        let Some(goal) = goal else { return };
+        if self.has_neighbours() {
+            self.reached("a goal", self.whose_goal(&goal.goal));
+        }
         let agent = &mut self.agents[i];
         let known = agent.told.as_ref().map(|known| known.stamp);
-        let Some(goal) = goal else { return };
         let older = match known {
             Some(known) if mutants::on(Mutant::GoalOrder) => goal.stamp.epoch < known.epoch,
             known => Some(goal.stamp) < known,

@@ -20,13 +20,13 @@ const CALM: Time = 250 * MS;
 impl World {
     /// The driver is to look, not later than in `wait`.
     pub(super) fn look_soon(&mut self, c: usize, wait: Time) {
-        let coordinator = &mut self.coordinators[c];
-        if coordinator.proposing.is_some() {
-            coordinator.changed = true;
+        let desk = &mut self.desks[c];
+        if desk.proposing.is_some() {
+            desk.changed = true;
             return;
         }
-        coordinator.token += 1;
-        let (run, token) = (coordinator.run, coordinator.token);
+        desk.token += 1;
+        let (run, token) = (self.coordinators[c].run, desk.token);
         self.after(wait, Event::Look { c, run, token });
     }
 
@@ -35,20 +35,16 @@ impl World {
         let now = self.clock(c);
         let coordinator = &mut self.coordinators[c];
         if std::mem::take(&mut coordinator.away) {
-            coordinator.heard.clear();
             coordinator.listening_since = now;
+            self.in_each(|world| world.desks[c].heard.clear());
         }
         now
     }
 
     /// One look of the driver.
     pub(crate) fn look(&mut self, c: usize, run: u32, token: u32) {
-        let coordinator = &self.coordinators[c];
-        if !coordinator.up
-            || coordinator.run != run
-            || coordinator.token != token
-            || coordinator.proposing.is_some()
-        {
+        let (coordinator, desk) = (&self.coordinators[c], &self.desks[c]);
+        if !coordinator.up || coordinator.run != run || desk.token != token || desk.proposing.is_some() {
             return;
         }
         if coordinator.leads.is_none() {
@@ -70,19 +66,18 @@ impl World {
             let wait = if self.suspicious(c, record, &decision, now) { BRISK } else { CALM };
             return self.look_soon(c, wait);
         }
-        self.coordinators[c].queue = decision.commands.into();
-        self.coordinators[c].changed = false;
+        self.desks[c].queue = decision.commands.into();
+        self.desks[c].changed = false;
         self.next_proposal(c);
     }
 
     fn decide(&mut self, c: usize, record: &Cluster, now: Instant) -> Decision {
-        let coordinator = &mut self.coordinators[c];
-        let mut memory = std::mem::take(&mut coordinator.memory);
+        let mut memory = std::mem::take(&mut self.desks[c].memory);
         let policy = self.policy.of(&record.spec);
-        let view = coordinator.view(record, &policy, now);
+        let view = self.desks[c].view(&self.coordinators[c], record, &policy, now);
         memory.look(&view);
         let mut decision = decide(&view, &memory);
-        coordinator.memory = memory;
+        self.desks[c].memory = memory;
         self.settle(c);
         if let Some(wait) = self.awaits(c, record) {
             decision.commands.clear();
@@ -100,7 +95,7 @@ impl World {
         }
         let silent = |kind: &ProblemKind| matches!(kind, ProblemKind::AgentSilent { .. });
         let names_it = decision.problems.iter().any(|problem| silent(&problem.kind));
-        self.coordinators[c].says_so = names_it || !decision.waits.is_empty();
+        self.desks[c].says_so = names_it || !decision.waits.is_empty();
         if !decision.waits.is_empty() {
             self.fact(&Fact::Refused { record, waits: &decision.waits });
         }
@@ -108,8 +103,8 @@ impl World {
     }
 
     fn suspicious(&self, c: usize, record: &Cluster, decision: &Decision, now: Instant) -> bool {
-        let coordinator = &self.coordinators[c];
-        let heard = |name| coordinator.heard.get(name).map_or(coordinator.listening_since, |heard| heard.at);
+        let since = self.coordinators[c].listening_since;
+        let heard = |name| self.desks[c].heard.get(name).map_or(since, |heard| heard.at);
         matches!(
             record.operation,
             Operation::Failover(_)
@@ -125,17 +120,17 @@ impl World {
 
     /// Proposes the next of what was decided; what would change nothing now is not even written.
     fn next_proposal(&mut self, c: usize) {
-        while let Some(command) = self.coordinators[c].queue.pop_front() {
+        while let Some(command) = self.desks[c].queue.pop_front() {
             match self.trial(c, &command) {
                 Some(true) => {
-                    self.coordinators[c].proposing = self.propose(c, command, Waits::Driver);
+                    self.desks[c].proposing = self.propose(c, command, Waits::Driver);
                     return;
                 }
                 Some(false) => {}
-                None => self.coordinators[c].queue.clear(),
+                None => self.desks[c].queue.clear(),
             }
         }
-        let again = std::mem::take(&mut self.coordinators[c].changed);
+        let again = std::mem::take(&mut self.desks[c].changed);
         self.look_soon(c, if again { MS / 5 } else { BRISK });
     }
 
@@ -153,18 +148,18 @@ impl World {
     pub(super) fn proposed(&mut self, c: usize, id: u64, waits: Waits, done: Option<bool>) {
         match waits {
             Waits::Driver => {
-                let coordinator = &mut self.coordinators[c];
-                if coordinator.proposing != Some(id) {
+                let desk = &mut self.desks[c];
+                if desk.proposing != Some(id) {
                     return;
                 }
-                coordinator.proposing = None;
+                desk.proposing = None;
                 match done {
                     Some(changed) => {
-                        coordinator.changed |= changed;
+                        desk.changed |= changed;
                         self.next_proposal(c);
                     }
                     None => {
-                        coordinator.queue.clear();
+                        desk.queue.clear();
                         self.look_soon(c, BRISK);
                     }
                 }

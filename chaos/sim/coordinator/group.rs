@@ -13,17 +13,16 @@ use crate::world::{MS, World};
 impl World {
     /// Whether a coordinator and more than half of all who vote hear each other.
     pub(crate) fn has_quorum(&self, c: usize) -> bool {
-        let votes = |j: &usize| !self.coordinators[*j].learns;
-        let awake = |j: usize| {
-            let other = &self.coordinators[j];
-            other.up && other.paused_until <= self.now && self.machines[j].paused_until <= self.now
-        };
-        let all = (0..self.coordinators.len()).filter(votes).count();
-        let heard = (0..self.coordinators.len())
-            .filter(votes)
-            .filter(|j| *j == c || (awake(*j) && self.network.talk(c, *j)))
-            .count();
-        votes(&c) && awake(c) && 2 * heard > all
+        let all = self.voters().count();
+        let heard =
+            self.voters().filter(|j| *j == c || (self.is_awake(*j) && self.network.talk(c, *j))).count();
+        self.votes(c) && self.is_awake(c) && 2 * heard > all
+    }
+
+    /// Whether a coordinator runs and is not stopped.
+    pub(super) fn is_awake(&self, c: usize) -> bool {
+        let it = &self.coordinators[c];
+        it.up && it.paused_until <= self.now && self.machines[c].paused_until <= self.now
     }
 
     /// A coordinator's disk is lost, if the others can take it out of the group.
@@ -32,7 +31,7 @@ impl World {
             (0..world.coordinators.len())
                 .any(|j| j != c && world.coordinators[j].leads == Some(world.log.term))
         };
-        if !self.coordinators[c].up || self.coordinators[c].learns || !others(self) {
+        if !self.coordinators[c].up || !self.votes(c) || !others(self) {
             return;
         }
         self.kill_coordinator(c);

@@ -2,18 +2,20 @@
 
 use super::log::State;
 use crate::faults::Moment;
+use crate::reach::Danger;
 use crate::world::World;
 use interrex_check::Fact;
 use interrex_cluster::command::Command;
-use interrex_cluster::ids::{Epoch, InstanceName};
+use interrex_cluster::ids::{ClusterName, Epoch, InstanceName};
 use interrex_cluster::record::{Cluster, Operation};
 use interrex_cluster::wal::Position;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 impl World {
     /// What an entry means to the properties, to reachability, and to strikes that wait for its moment.
     pub(super) fn judge(&mut self, before: Option<&State>, command: &Command) {
-        let Some(state) = self.log.states.last().map(Rc::clone) else { return };
+        let Some(state) = self.newest_state().map(Rc::clone) else { return };
         let Some(after) = &state.record else { return };
         let before = before.and_then(|state| state.record.as_ref());
         crate::world::see(
@@ -58,6 +60,26 @@ impl World {
         };
         if let Some(moment) = moment {
             self.phase(moment);
+        }
+    }
+
+    /// An entry of one cluster leaves all others as they were. Two of them change their primaries at once.
+    pub(super) fn judge_the_others(&mut self, before: &[Rc<State>], after: &BTreeMap<ClusterName, Cluster>) {
+        let changed = |(number, state): &(usize, &Rc<State>)| {
+            let record = state.record.as_ref();
+            *number != self.turn && record != record.and_then(|record| after.get(&record.name))
+        };
+        let touched: Vec<usize> =
+            before.iter().enumerate().filter(changed).map(|(number, _)| number).collect();
+        let of = self.turn;
+        for number in touched {
+            self.turn_to(number);
+            self.reached("an entry", of);
+            self.turn_to(of);
+        }
+        let without = |record: &&Cluster| record.primary.is_none() && record.failover().is_some();
+        if before.iter().filter_map(|state| state.record.as_ref()).filter(without).count() > 1 {
+            self.reach.note(Danger::FailoversAtOnce);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The log: what is committed, who leads, and what became of proposals whose leader was deposed.
 
 use super::recovery::Recovered;
-use super::{Ask, Coordinator};
+use super::{Ask, Coordinator, Desk};
 use crate::event::{Elected, Event};
 use crate::reach::Danger;
 use crate::world::{MS, S, Time, World};
@@ -40,6 +40,8 @@ pub(crate) enum Waits {
 #[derive(Debug)]
 pub(crate) struct Pending {
     id: u64,
+    /// The cluster that it is about.
+    of: usize,
     c: usize,
     term: u64,
     command: Command,
@@ -50,7 +52,8 @@ pub(crate) struct Pending {
 /// The log of the group.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    pub(crate) states: Vec<Rc<State>>,
+    /// After each entry, the state of every cluster; all but one are those of the entry before.
+    pub(crate) states: Vec<Vec<Rc<State>>>,
     pub(crate) term: u64,
     pub(crate) leader: Option<usize>,
     pending: Vec<Pending>,
@@ -75,17 +78,30 @@ impl Log {
 impl World {
     /// The committed record.
     pub(crate) fn record(&self) -> Option<&Cluster> {
-        self.log.states.last().and_then(|state| state.record.as_ref())
+        self.newest_state().and_then(|state| state.record.as_ref())
+    }
+
+    /// What is committed.
+    pub(crate) fn newest_state(&self) -> Option<&Rc<State>> {
+        self.log.states.last()?.get(self.turn)
+    }
+
+    /// What was committed with that entry.
+    pub(super) fn state_at(&self, index: usize) -> &Rc<State> {
+        &self.log.states[index][self.turn]
     }
 
     pub(super) fn state_of(&self, c: usize) -> Rc<State> {
-        self.log.states[self.coordinators[c].applied].clone()
+        self.state_at(self.coordinators[c].applied).clone()
     }
 
-    /// Puts a record in place from which the world begins.
+    /// Puts a record in place from which the world begins. The clusters do so in their order.
     pub(crate) fn found(&mut self, record: Option<Cluster>) {
-        let state = self.state(record);
-        self.log.states = vec![Rc::new(state)];
+        let state = Rc::new(self.state(record));
+        match self.log.states.first_mut() {
+            Some(first) => first.push(state),
+            None => self.log.states.push(vec![state]),
+        }
     }
 
     fn state(&self, record: Option<Cluster>) -> State {
@@ -154,7 +170,10 @@ impl World {
         for pending in old.into_iter().filter(|pending| pending.term == before) {
             if self.rng.percent(50) {
                 self.reach.note(Danger::OrphanEntry);
+                let turn = self.turn;
+                self.turn_to(pending.of);
                 self.append(&pending.command);
+                self.turn_to(turn);
             }
         }
         // Whoever leads has the whole log; it may be a while behind in applying it.
@@ -162,15 +181,17 @@ impl World {
         let coordinator = &mut self.coordinators[winner];
         coordinator.leads = Some(term);
         coordinator.since = clock;
-        coordinator.last_grant = clock;
-        coordinator.memory = Default::default();
-        coordinator.queue.clear();
-        coordinator.proposing = None;
         coordinator.lonely_since = None;
+        self.in_each(|world| {
+            let desk = &mut world.desks[winner];
+            desk.last_grant = clock;
+            desk.memory = Default::default();
+            desk.clear();
+        });
         let lag = self.rng.tail(0, 200 * MS);
         let (run, upto) = (self.coordinators[winner].run, self.log.states.len() - 1);
         self.after(lag, Event::Apply { c: winner, run, upto });
-        self.look_soon(winner, MS);
+        self.in_each(|world| world.look_soon(winner, MS));
     }
 
     fn depose(&mut self) {
@@ -180,7 +201,9 @@ impl World {
                 continue;
             }
             let superseded = self.log.term > term;
-            let told = superseded && self.log.leader.is_some_and(|leader| self.network.reaches(leader, c));
+            let told = superseded
+                && !self.coordinators[c].outside
+                && self.log.leader.is_some_and(|leader| self.network.reaches(leader, c));
             let lonely = !self.has_quorum(c);
             let coordinator = &mut self.coordinators[c];
             coordinator.lonely_since = match (lonely, coordinator.lonely_since) {
@@ -191,8 +214,7 @@ impl World {
                 coordinator.lonely_since.is_some_and(|since| self.now - since > self.plan.belief_ms * MS);
             if (told && self.rng.percent(40)) || alone {
                 self.coordinators[c].leads = None;
-                self.coordinators[c].queue.clear();
-                self.coordinators[c].proposing = None;
+                self.in_each(|world| world.desks[c].clear());
                 self.say(|| format!("coordinator {} no longer believes that it leads", c + 1));
             }
         }
@@ -204,7 +226,8 @@ impl World {
         self.log.next += 1;
         let id = self.log.next;
         let run = self.coordinators[c].run;
-        self.log.pending.push(Pending { id, c, term, command, waits, since: self.now });
+        let (of, since) = (self.turn, self.now);
+        self.log.pending.push(Pending { id, of, c, term, command, waits, since });
         let slow = self.rng.percent(2);
         let write = self.takes(c, MS, if slow { 600 * MS } else { 8 * MS });
         self.after(write, Event::Commit { c, run, id });
@@ -240,10 +263,10 @@ impl World {
 
     /// The entry is committed: the record changes. True when it did.
     fn append(&mut self, command: &Command) -> bool {
-        let before = self.log.states.last().map(Rc::clone);
-        let known = before.as_ref().and_then(|state| state.record.clone());
-        let mut clusters: BTreeMap<_, _> =
-            known.map(|record| (self.cluster.clone(), record)).into_iter().collect();
+        let all = self.log.states.last().cloned().unwrap_or_default();
+        let before = all.get(self.turn).cloned();
+        let records = all.iter().filter_map(|state| state.record.clone());
+        let mut clusters: BTreeMap<_, _> = records.map(|record| (record.name.clone(), record)).collect();
         let entry =
             Entry { cluster: self.cluster.clone(), command: command.clone(), at: WallMs(self.now / MS) };
         let index = self.log.states.len() as u64;
@@ -259,8 +282,10 @@ impl World {
         }
         let after = clusters.remove(&self.cluster);
         let changed = !events.is_empty();
-        let state = self.state(after);
-        self.log.states.push(Rc::new(state));
+        self.judge_the_others(&all, &clusters);
+        let mut now = all;
+        now[self.turn] = Rc::new(self.state(after));
+        self.log.states.push(now);
         self.judge(before.as_deref(), command);
         let lagging: Vec<usize> = (0..self.coordinators.len()).collect();
         let upto = self.log.states.len() - 1;
@@ -283,7 +308,7 @@ impl World {
     /// What was committed reaches a coordinator, unless nothing of the leader does.
     pub(crate) fn replicated(&mut self, c: usize, run: u32, upto: usize) {
         let coordinator = &self.coordinators[c];
-        if !coordinator.up || coordinator.run != run || coordinator.applied >= upto {
+        if !coordinator.up || coordinator.run != run || coordinator.applied >= upto || coordinator.outside {
             return;
         }
         let reached = self.log.leader.is_some_and(|leader| self.network.talk(leader, c));
@@ -299,43 +324,55 @@ impl World {
         if !self.coordinators[c].up || self.coordinators[c].applied >= upto {
             return;
         }
-        self.coordinators[c].applied = upto;
-        self.tell_watchers(c);
-        self.tell_endpoint(c);
-        if self.coordinators[c].leads.is_some() {
-            self.look_soon(c, MS / 5);
-        }
+        let before = std::mem::replace(&mut self.coordinators[c].applied, upto);
+        self.in_each(|world| {
+            if Rc::ptr_eq(world.state_at(before), world.state_at(upto)) {
+                return;
+            }
+            world.tell_watchers(c);
+            world.tell_endpoint(c);
+            if world.coordinators[c].leads.is_some() {
+                world.look_soon(c, MS / 5);
+            }
+        });
     }
 
     /// Starts a coordinator: it has its log, and has applied some of it.
     pub(crate) fn start_coordinator(&mut self, c: usize) {
         let clock = self.clock(c);
-        let agents = self.names.len();
         let last = self.log.states.len() - 1;
         let behind = self.rng.index(4);
         let coordinator = &mut self.coordinators[c];
-        let (learns, doubts) = (coordinator.learns, coordinator.doubts);
-        let (run, token) = (coordinator.run + 1, coordinator.token + 1);
+        let (learns, outside, doubts) = (coordinator.learns, coordinator.outside, coordinator.doubts);
+        let run = coordinator.run + 1;
         *coordinator = Coordinator {
             up: true,
             run,
-            token,
-            // Who lost its log begins where everything began.
-            applied: if learns { 0 } else { last.saturating_sub(behind) },
+            // Who lost its log begins where everything began; who was removed is told nothing new.
+            applied: match (learns, outside) {
+                (true, _) => 0,
+                (false, true) => coordinator.applied,
+                (false, false) => last.saturating_sub(behind),
+            },
             learns,
+            outside,
             doubts,
             listening_since: clock,
-            voices: vec![(0, 0); agents],
-            told: vec![None; agents],
             ..Coordinator::default()
         };
         let catch_up =
             if learns { self.rng.range(200 * MS, 5_000 * MS) } else { self.rng.range(MS, 200 * MS) };
         self.after(catch_up, Event::Apply { c, run, upto: last });
-        for i in 0..agents {
-            let wait = self.rng.range(MS, 200 * MS);
-            self.after(wait, Event::WatchOpen { c, run, i });
-        }
+        self.in_each(|world| {
+            let agents = world.names.len();
+            let token = world.desks[c].token + 1;
+            let (voices, told) = (vec![(0, 0); agents], vec![None; agents]);
+            world.desks[c] = Desk { token, voices, told, ..Desk::default() };
+            for i in 0..agents {
+                let wait = world.rng.range(MS, 200 * MS);
+                world.after(wait, Event::WatchOpen { c, run, i });
+            }
+        });
     }
 
     /// A coordinator's process ends.
@@ -344,8 +381,7 @@ impl World {
         coordinator.up = false;
         coordinator.run += 1;
         coordinator.leads = None;
-        coordinator.queue.clear();
-        coordinator.proposing = None;
+        self.in_each(|world| world.desks[c].clear());
     }
 
     pub(crate) fn ask(&mut self, c: usize, ask: Ask) {

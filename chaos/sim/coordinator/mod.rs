@@ -11,6 +11,7 @@ mod judge;
 mod log;
 mod operator;
 mod recovery;
+mod seats;
 mod serve;
 
 pub(crate) use log::Log;
@@ -29,8 +30,8 @@ use std::collections::{BTreeMap, VecDeque};
 /// What an agent asked that needs a confirmed leadership.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Ask {
-    /// To serve in an epoch: whose agent, in which run, and when it asked by its own clock.
-    Lease { i: usize, run: u32, epoch: Epoch, sent: Instant },
+    /// To serve in an epoch: of which cluster, whose agent, in which run, and when it asked by its own clock.
+    Lease { of: usize, i: usize, run: u32, epoch: Epoch, sent: Instant },
     /// To be registered.
     Register { i: usize, run: u32 },
 }
@@ -45,18 +46,27 @@ pub(crate) struct Coordinator {
     pub(crate) applied: usize,
     /// It is new in the group, and has no vote before it has the whole log.
     pub(crate) learns: bool,
+    /// It does not belong to the group, or not any more.
+    pub(crate) outside: bool,
     /// Its log was made the group's, and may lack entries that agents obeyed.
     pub(crate) doubts: bool,
     /// The term in which it believes to lead.
     pub(crate) leads: Option<u64>,
     /// When it first saw itself lead in that term, by its own clock.
     pub(crate) since: Instant,
-    pub(crate) last_grant: Instant,
-    pub(crate) memory: Memory,
-    pub(crate) heard: BTreeMap<InstanceName, Heard>,
     pub(crate) listening_since: Instant,
     /// It was stopped for longer than it trusts its own silence.
     pub(crate) away: bool,
+    /// When it lost its quorum, as far as it knows itself to lead.
+    pub(crate) lonely_since: Option<u64>,
+}
+
+/// What a coordinator keeps for one cluster: what it heard, and how far its driver of that cluster has come.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    pub(crate) last_grant: Instant,
+    pub(crate) memory: Memory,
+    pub(crate) heard: BTreeMap<InstanceName, Heard>,
     /// The newest word of each agent: which run, which number.
     pub(crate) voices: Vec<(u32, u64)>,
     /// What was last told to each agent that watches; none where nobody does.
@@ -68,20 +78,30 @@ pub(crate) struct Coordinator {
     pub(crate) changed: bool,
     /// Its last decision said what it waits for: by name, or as a primary that is silent and that nobody could succeed.
     pub(crate) says_so: bool,
-    /// When it lost its quorum, as far as it knows itself to lead.
-    pub(crate) lonely_since: Option<u64>,
 }
 
-impl Coordinator {
-    /// All that it may know of a cluster at `now`, by its own clock.
-    fn view<'a>(&'a self, record: &'a Cluster, policy: &'a Policy, now: Instant) -> View<'a> {
+impl Desk {
+    /// All that its coordinator may know of the cluster at `now`, by its own clock.
+    fn view<'a>(
+        &'a self,
+        coordinator: &Coordinator,
+        record: &'a Cluster,
+        policy: &'a Policy,
+        now: Instant,
+    ) -> View<'a> {
         View {
             record,
             heard: &self.heard,
-            listening_since: self.listening_since,
-            last_grant: self.last_grant.max(self.since),
+            listening_since: coordinator.listening_since,
+            last_grant: self.last_grant.max(coordinator.since),
             policy,
             now,
         }
+    }
+
+    /// What was decided is no longer proposed.
+    fn clear(&mut self) {
+        self.queue.clear();
+        self.proposing = None;
     }
 }

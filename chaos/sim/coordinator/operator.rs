@@ -74,9 +74,8 @@ impl World {
         let now = self.awake(c);
         let state = self.state_of(c);
         let record = state.record.as_ref()?;
-        let coordinator = &self.coordinators[c];
         let policy = self.policy.of(&record.spec);
-        let view = coordinator.view(record, &policy, now);
+        let view = self.desks[c].view(&self.coordinators[c], record, &policy, now);
         let epoch = record.epoch;
         match wish {
             Wish::Switchover { to } => {

@@ -28,24 +28,26 @@ impl World {
     /// The logs of all coordinators but one are gone, and of that one's the last `back` entries; an operator makes a group
     /// out of it.
     pub(crate) fn recover_group(&mut self, c: usize, back: usize, ms: u64) {
-        if self.log.recovered.is_some() {
+        if self.log.recovered.is_some() || self.coordinators[c].outside {
             return;
         }
         (0..self.coordinators.len()).for_each(|c| self.kill_coordinator(c));
         self.log.cut_off(back);
         let runs = self.coordinators.iter().map(|it| it.run).collect();
         self.log.recovered = Some(Recovered { at: self.now, runs });
-        self.endpoint.begins_anew();
-        if let Some(record) = self.record().cloned() {
-            self.fact(&Fact::LogCut { record: &record });
-        }
+        self.in_each(|world| {
+            world.endpoint.begins_anew();
+            if let Some(record) = world.record().cloned() {
+                world.fact(&Fact::LogCut { record: &record });
+            }
+        });
         self.say(|| {
             format!("a group is made anew out of the log of coordinator {}; {back} entries are lost", c + 1)
         });
         self.reach.note(Danger::LogRecovered);
         for new in 0..self.coordinators.len() {
             let it = &mut self.coordinators[new];
-            (it.learns, it.doubts, it.applied) = (new != c, new == c, 0);
+            (it.learns, it.doubts, it.applied) = (new != c && !it.outside, new == c, 0);
             let (run, wait) = (it.run, if new == c { ms } else { ms + self.rng.range(500, 4_000) });
             self.after(wait * MS, Event::Mend(Mend::Coordinator { c: new, run }));
         }
@@ -61,12 +63,12 @@ impl World {
 
     /// Who has still to be heard before a record that was made anew is believed.
     pub(super) fn awaits(&self, c: usize, record: &Cluster) -> Option<Wait> {
-        let coordinator = &self.coordinators[c];
-        if !coordinator.doubts {
+        if !self.coordinators[c].doubts {
             return None;
         }
+        let heard = &self.desks[c].heard;
         let testifies = |name: &InstanceName, member: &Instance| {
-            registered(record, &coordinator.heard, name).is_some_and(|heard| testifies(member, &heard.report))
+            registered(record, heard, name).is_some_and(|heard| testifies(member, &heard.report))
         };
         let silent = record.instances.iter().filter(|(name, member)| !testifies(name, member));
         let silent: Vec<InstanceName> = silent.map(|(name, _)| name.clone()).collect();
@@ -79,13 +81,17 @@ impl World {
         let Some(record) = state.record.as_ref().filter(|_| !mutants::on(Mutant::RecordBehind)) else {
             return false;
         };
-        diagnose::record::ask(record, &self.coordinators[c].heard).is_some()
-            || self.awaits(c, record).is_some()
+        diagnose::record::ask(record, &self.desks[c].heard).is_some() || self.awaits(c, record).is_some()
     }
 
-    /// Everybody was heard: the record is the newest there is, and the group may grow.
+    /// Everybody of every cluster was heard: the records are the newest there are, and the group may grow.
     pub(super) fn settle(&mut self, c: usize) {
-        if self.coordinators[c].doubts && !self.distrusts(c) {
+        if !self.coordinators[c].doubts {
+            return;
+        }
+        let mut distrusts = false;
+        self.in_each(|world| distrusts |= world.distrusts(c));
+        if !distrusts {
             self.coordinators[c].doubts = false;
             self.say(|| format!("coordinator {} trusts its record", c + 1));
         }

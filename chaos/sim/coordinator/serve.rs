@@ -30,7 +30,14 @@ impl World {
         }
         let at = self.awake(c);
         // Old words are known by their number.
-        let newest = &mut self.coordinators[c].voices[i];
+        if self.plan.mixes_reports {
+            self.turn_to(0);
+            if i >= self.names.len() {
+                return;
+            }
+        }
+        self.reached("a report", said.of);
+        let newest = &mut self.desks[c].voices[i];
         if serial <= *newest {
             self.reach.note(Danger::OldWord);
             return;
@@ -40,7 +47,7 @@ impl World {
         let stale = if age > self.policy.fresh { age } else { Duration::ZERO };
         let seen = Instant(at.0.saturating_sub(u64::try_from(stale.as_millis()).unwrap_or(u64::MAX)));
         let name = &self.names[i];
-        let heard = &mut self.coordinators[c].heard;
+        let heard = &mut self.desks[c].heard;
         let news = match heard.get_mut(name) {
             Some(known) => {
                 let news = differs(&known.report, &said.report);
@@ -59,14 +66,15 @@ impl World {
         if let Some(epoch) = said.wants
             && self.due(c, i, epoch)
         {
-            self.ask(c, Ask::Lease { i, run: serial.0, epoch, sent });
+            self.ask(c, Ask::Lease { of: said.of, i, run: serial.0, epoch, sent });
         }
     }
 
     /// Whether the record, as this coordinator has it, names the asker primary of the epoch asked for.
     fn due(&self, c: usize, i: usize, epoch: interrex_cluster::ids::Epoch) -> bool {
-        let state = &self.log.states[self.coordinators[c].applied];
-        state.place == Some((i, epoch)) && self.coordinators[c].leads.is_some() && !self.distrusts(c)
+        self.state_at(self.coordinators[c].applied).place == Some((i, epoch))
+            && self.coordinators[c].leads.is_some()
+            && !self.distrusts(c)
     }
 
     /// A quorum was asked whether this coordinator still leads.
@@ -98,14 +106,15 @@ impl World {
             return;
         }
         match ask {
-            Ask::Lease { i, run, epoch, sent } => {
+            Ask::Lease { of, i, run, epoch, sent } => {
                 if !self.due(c, i, epoch) {
                     return;
                 }
+                self.reached("a lease", of);
                 if self.log.term > term {
                     self.reach.note(Danger::GrantedAfterDeposed);
                 }
-                self.coordinators[c].last_grant = self.clock(c);
+                self.desks[c].last_grant = self.clock(c);
                 let delay = self.network.delay(&mut self.rng, c, i);
                 if self.network.reaches(c, i) {
                     self.after(delay, Event::Granted { i, run, epoch, sent });
@@ -134,9 +143,9 @@ impl World {
             zone: self.plan.zone_name(i),
             directory: agent.directory.clone(),
             address: address(i),
-            priority: self.plan.priority(i),
+            priority: self.priority(i),
             major: 15,
-            system: self.servers[i].dir.as_ref().filter(|_| !silent).map(|_| crate::plan::SYSTEM),
+            system: self.servers[i].dir.as_ref().filter(|_| !silent).map(|_| self.system()),
             replaces: None,
         }
     }
@@ -154,7 +163,7 @@ impl World {
     /// A watch is opened, or opened again after it broke.
     pub(crate) fn watch_open(&mut self, c: usize, run: u32, i: usize) {
         let coordinator = &self.coordinators[c];
-        if !coordinator.up || coordinator.run != run || coordinator.told[i].is_some() {
+        if !coordinator.up || coordinator.run != run || self.desks[c].told[i].is_some() {
             return;
         }
         if !self.network.talk(c, i) || !self.agents[i].up || self.agents[i].floor.is_none() {
@@ -167,8 +176,8 @@ impl World {
     pub(super) fn tell_watchers(&mut self, c: usize) {
         for i in 0..self.names.len() {
             let now = self.coordinators[c].applied;
-            let Some(told) = self.coordinators[c].told[i] else { continue };
-            let (before, after) = (&self.log.states[told], &self.log.states[now]);
+            let Some(told) = self.desks[c].told[i] else { continue };
+            let (before, after) = (self.state_at(told), self.state_at(now));
             if before.goals[i] != after.goals[i] || before.place != after.place {
                 self.tell(c, i);
             }
@@ -177,8 +186,8 @@ impl World {
 
     fn tell(&mut self, c: usize, i: usize) {
         let now = self.coordinators[c].applied;
-        self.coordinators[c].told[i] = Some(now);
-        let state = self.log.states[now].clone();
+        self.desks[c].told[i] = Some(now);
+        let state = self.state_at(now).clone();
         let (run, crun) = (self.agents[i].run, self.coordinators[c].run);
         let (goal, place) = (state.goals[i].clone(), state.place);
         let delay = self.network.delay(&mut self.rng, c, i);
@@ -194,8 +203,9 @@ impl World {
     pub(crate) fn echo(&mut self, i: usize) {
         let Some(c) = self.log.leader else { return };
         let goal = |state: &super::log::State| state.goals[i].clone();
-        let Some(now) = self.log.states.last().and_then(|state| goal(state)) else { return };
-        let old = self.log.states.iter().rev().find(|state| goal(state).is_some_and(|g| g.goal != now.goal));
+        let Some(now) = self.newest_state().and_then(|state| goal(state)) else { return };
+        let states = self.log.states.iter().rev().map(|all| &all[self.turn]);
+        let old = states.into_iter().find(|state| goal(state).is_some_and(|g| g.goal != now.goal));
         let Some((old, place)) = old.and_then(|state| Some((goal(state)?, state.place))) else { return };
         if old.stamp.epoch == now.stamp.epoch {
             let (run, crun) = (self.agents[i].run, self.coordinators[c].run);
@@ -205,7 +215,7 @@ impl World {
 
     /// A stream broke: it is opened again.
     pub(crate) fn watch_broke(&mut self, c: usize, crun: u32, i: usize) {
-        if self.coordinators[c].run == crun && self.coordinators[c].told[i].take().is_some() {
+        if self.coordinators[c].run == crun && self.desks[c].told[i].take().is_some() {
             self.after(200 * MS, Event::WatchOpen { c, run: crun, i });
         }
     }

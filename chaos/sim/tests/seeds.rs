@@ -58,6 +58,15 @@ fn three_plays_are_what_they_were_on_every_machine_that_ever_ran_them() {
 }
 
 #[test]
+fn coordinators_that_take_one_cluster_for_another_are_noticed() {
+    for seed in 0..20 {
+        let violations = interrex_sim::run_with_mixed_reports(seed).violations;
+        let broken = violations.first().map(|broken| broken.property);
+        assert_eq!(broken, Some("clusters-are-apart"), "seed {seed}");
+    }
+}
+
+#[test]
 fn a_clock_beyond_the_margin_lets_two_leases_run_at_once() {
     let broken = (0..20).filter(|seed| {
         let violations = interrex_sim::run_beyond_the_margin(*seed).violations;

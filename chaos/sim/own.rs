@@ -1,0 +1,182 @@
+//! What a cluster has to itself in a world of several: its name and wishes, its agents, servers, clients and endpoint, its
+//! WAL, what each coordinator keeps for it, and properties that judge it alone. Machines, their clocks, the network, the
+//! log and the coordinators are everybody's.
+//!
+//! One cluster at a time is at hand: its own lies in the world's fields, that of the others is put aside. An event bears
+//! the number of the cluster that made it, and that cluster is at hand while it happens. Whatever goes from one cluster
+//! to another, though nothing should, is told to the properties ([`World::reached`]).
+
+use crate::agent::Agent;
+use crate::client::Client;
+use crate::coordinator::Desk;
+use crate::endpoint::Endpoint;
+use crate::existing::Existing;
+use crate::faults::Moment;
+use crate::neighbour::Neighbour;
+use crate::plan::{Plan, Start};
+use crate::postgres::Postgres;
+use crate::wal::{Archive, Place};
+use crate::world::World;
+use interrex_check::{Checks, Fact};
+use interrex_cluster::goal::Goal;
+use interrex_cluster::ids::{ClusterId, ClusterName, InstanceName, SystemId};
+use interrex_cluster::spec::Spec;
+use std::mem::swap;
+
+/// What a plan says of one cluster.
+#[derive(Debug, Clone)]
+pub(crate) struct Wants {
+    pub(crate) spec: Spec,
+    /// An instance that is never to be promoted.
+    pub(crate) never: Option<usize>,
+    pub(crate) start: Start,
+    /// What is there before Interrex; absent: nothing of anybody else's.
+    pub(crate) existing: Option<Existing>,
+    /// Who is primary when a world begins in which its servers run.
+    pub(crate) first: usize,
+}
+
+/// What a cluster has to itself.
+pub(crate) struct Own {
+    pub(crate) cluster: ClusterName,
+    pub(crate) wants: Wants,
+    pub(crate) names: Vec<InstanceName>,
+    pub(crate) agents: Vec<Agent>,
+    pub(crate) servers: Vec<Postgres>,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) endpoint: Endpoint,
+    /// What each coordinator keeps for it.
+    pub(crate) desks: Vec<Desk>,
+    pub(crate) archive: Archive,
+    pub(crate) commits: Vec<Place>,
+    pub(crate) roles: Option<Place>,
+    pub(crate) newest: Option<Place>,
+    /// How often each moment came.
+    pub(crate) moments: Vec<u32>,
+    pub(crate) checks: Checks,
+}
+
+impl Own {
+    /// All that the clusters of a plan have to themselves, at the first moment.
+    pub(crate) fn of(plan: &Plan) -> Vec<Own> {
+        let first = Wants {
+            spec: plan.spec.clone(),
+            never: plan.never,
+            start: plan.start,
+            existing: plan.existing.clone(),
+            first: 0,
+        };
+        let mut all = vec![Self::new(plan, 0, plan.instances, plan.clients, first)];
+        for neighbour in &plan.neighbours {
+            let Neighbour { spec, never, first, .. } = neighbour.clone();
+            let wants = Wants { spec, never, start: Start::Steady, existing: None, first };
+            all.push(Self::new(plan, all.len(), neighbour.instances, neighbour.clients, wants));
+        }
+        all
+    }
+
+    fn new(plan: &Plan, number: usize, instances: usize, clients: usize, wants: Wants) -> Self {
+        let names: Vec<InstanceName> = (1..=instances).map(crate::plan::name).collect();
+        Self {
+            cluster: crate::plan::cluster(number),
+            wants,
+            agents: names.iter().map(|name| Agent::new(name.clone(), plan.coordinators)).collect(),
+            servers: names.iter().map(|_| Postgres::default()).collect(),
+            clients: (0..clients).map(|_| Client::default()).collect(),
+            endpoint: Endpoint::default(),
+            desks: (0..plan.coordinators).map(|_| Desk::default()).collect(),
+            archive: Archive::default(),
+            commits: Vec::new(),
+            roles: None,
+            newest: None,
+            moments: vec![0; Moment::ALL.len()],
+            checks: Checks::default(),
+            names,
+        }
+    }
+}
+
+impl World {
+    /// Another cluster is at hand from here on.
+    pub(crate) fn turn_to(&mut self, cluster: usize) {
+        let Some(mut own) = self.aside.get_mut(cluster).and_then(Option::take) else { return };
+        swap(&mut self.cluster, &mut own.cluster);
+        swap(&mut self.wants, &mut own.wants);
+        swap(&mut self.names, &mut own.names);
+        swap(&mut self.agents, &mut own.agents);
+        swap(&mut self.servers, &mut own.servers);
+        swap(&mut self.clients, &mut own.clients);
+        swap(&mut self.endpoint, &mut own.endpoint);
+        swap(&mut self.desks, &mut own.desks);
+        swap(&mut self.archive, &mut own.archive);
+        swap(&mut self.commits, &mut own.commits);
+        swap(&mut self.roles, &mut own.roles);
+        swap(&mut self.newest, &mut own.newest);
+        swap(&mut self.moments, &mut own.moments);
+        swap(&mut self.checks, &mut own.checks);
+        self.aside[self.turn] = Some(own);
+        self.turn = cluster;
+        self.trace.is_about(&self.cluster);
+    }
+
+    /// Does something to each cluster, one after the other.
+    pub(crate) fn in_each(&mut self, mut act: impl FnMut(&mut Self)) {
+        let turn = self.turn;
+        for cluster in 0..self.aside.len() {
+            self.turn_to(cluster);
+            act(self);
+        }
+        self.turn_to(turn);
+    }
+
+    /// Whether there is more than one cluster.
+    pub(crate) fn has_neighbours(&self) -> bool {
+        self.aside.len() > 1
+    }
+
+    /// The identity of the cluster at hand.
+    pub(crate) fn id(&self) -> ClusterId {
+        ClusterId(0xC0_FFEE + self.turn as u32)
+    }
+
+    /// PostgreSQL's identifier of the cluster at hand.
+    pub(crate) fn system(&self) -> SystemId {
+        SystemId(SYSTEM + self.turn as u64)
+    }
+
+    /// Promotion preference of an instance; absent: never.
+    pub(crate) fn priority(&self, i: usize) -> Option<u8> {
+        (self.wants.never != Some(i)).then_some(1)
+    }
+
+    /// Something that a cluster said, or that was decided about it, does something to the one at hand.
+    pub(crate) fn reached(&mut self, what: &str, of: usize) {
+        if self.has_neighbours() {
+            let (of, on) = (crate::plan::cluster(of), crate::plan::cluster(self.turn));
+            self.fact(&Fact::Reached { what, of: &of, on: &on });
+        }
+    }
+
+    /// Whose a goal is, by what it says itself.
+    pub(crate) fn whose_goal(&self, goal: &Goal) -> usize {
+        match goal {
+            Goal::Standby(goal) => goal.system.0.wrapping_sub(SYSTEM) as usize,
+            Goal::Primary(goal) if goal.standbys.is_empty() => self.turn,
+            Goal::Primary(goal) => {
+                let bears = |cluster: &usize| {
+                    let prefix = format!("ix{}_", ClusterId(0xC0_FFEE + *cluster as u32));
+                    goal.standbys.iter().all(|(_, _, name)| name.starts_with(&prefix))
+                };
+                (0..self.aside.len()).find(bears).unwrap_or(usize::MAX)
+            }
+            Goal::Await { .. }
+            | Goal::Bootstrap
+            | Goal::Sealed { .. }
+            | Goal::Stopped { .. }
+            | Goal::Adopt { .. } => self.turn,
+        }
+    }
+}
+
+/// The system identifier of the first cluster; those of the others follow it.
+const SYSTEM: u64 = 7_000_000_000_000_000_001;
