@@ -52,6 +52,7 @@ impl World {
             let run = self.coordinators[c].run;
             self.mend(Mend::Coordinator { c, run });
         }
+        self.let_go();
         self.after(250 * MS, Event::Healed);
     }
 

@@ -193,7 +193,7 @@ impl World {
             self.now = self.now.max(at);
             self.turn_to(of);
             if let Some(until) = self.held_until(&event) {
-                self.at(until, event);
+                self.queue.hold(until, of, event);
                 continue;
             }
             self.figures.events += 1;
@@ -203,6 +203,11 @@ impl World {
 
     pub(crate) fn at(&mut self, at: Time, event: Event) {
         self.queue.push(at, self.turn, event);
+    }
+
+    /// Nobody is stopped any more.
+    pub(crate) fn let_go(&mut self) {
+        self.queue.release(self.now);
     }
 
     pub(crate) fn after(&mut self, span: Time, event: Event) {
