@@ -12,10 +12,13 @@ use std::time::Duration;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::process::Pid;
 
 /// How long a predecessor's processes may take to vanish once killed.
 const EMPTYING: Duration = Duration::from_secs(5);
+/// How often a group that vanishes under our hands is made anew: whoever saw the predecessor die clears up once.
+const TRIES: usize = 3;
 
 /// An empty group, ready to take PostgreSQL.
 pub(crate) struct Cgroup {
@@ -27,19 +30,26 @@ impl Cgroup {
     /// Makes the group below our own. `Ok(None)`: not possible here. An error: a predecessor's processes do not die.
     pub(crate) fn create(socket: &Path) -> Result<Option<Self>, String> {
         let Some(dir) = group_of(socket) else { return Ok(None) };
-        match fs::create_dir(&dir) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => empty(&dir)?,
-            Err(_) => return Ok(None),
-        }
-        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-        match rustix::fs::open(dir.join("cgroup.kill"), flags, Mode::empty()) {
-            Ok(kill) => Ok(Some(Self { dir, kill })),
-            Err(_) => {
-                let _ = fs::remove_dir(&dir);
-                Ok(None)
+        for _ in 0..TRIES {
+            match fs::create_dir(&dir) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match empty(&dir)? {
+                    Left::Empty => {}
+                    Left::Removed => continue,
+                },
+                Err(_) => return Ok(None),
+            }
+            let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+            match rustix::fs::open(dir.join("cgroup.kill"), flags, Mode::empty()) {
+                Ok(kill) => return Ok(Some(Self { dir, kill })),
+                Err(error) if is_removed(error) && !dir.exists() => {}
+                Err(_) => {
+                    let _ = fs::remove_dir(&dir);
+                    return Ok(None);
+                }
             }
         }
+        Ok(None)
     }
 
     /// Takes a process in; false when the kernel does not allow it.
@@ -70,20 +80,32 @@ fn group_of(socket: &Path) -> Option<PathBuf> {
     Some(own_group()?.join(format!("interrex-{:016x}", fnv1a(socket.as_os_str().as_bytes()))))
 }
 
+/// What became of a predecessor's group.
+enum Left {
+    /// It is there, and nothing is in it.
+    Empty,
+    /// Somebody who saw the predecessor die removed it, which only an empty one can be.
+    Removed,
+}
+
 /// Kills what a predecessor left in this group and waits until it is gone. The group's events file tells each change.
-fn empty(dir: &Path) -> Result<(), String> {
+fn empty(dir: &Path) -> Result<Left, String> {
     let events = dir.join("cgroup.events");
-    let open =
-        || fs::File::open(&events).map_err(|error| format!("cannot read {}: {error}", events.display()));
-    let mut file = open()?;
     let until = std::time::Instant::now() + EMPTYING;
     let mut kill = fs::OpenOptions::new().write(true).open(dir.join("cgroup.kill")).ok();
     loop {
         let mut text = String::new();
-        file.read_to_string(&mut text)
-            .map_err(|error| format!("cannot read {}: {error}", events.display()))?;
+        let read = fs::File::open(&events).and_then(|mut file| {
+            file.read_to_string(&mut text)?;
+            Ok(file)
+        });
+        let file = match read {
+            Ok(file) => file,
+            Err(error) if Errno::from_io_error(&error).is_some_and(is_removed) => return Ok(Left::Removed),
+            Err(error) => return Err(format!("cannot read {}: {error}", events.display())),
+        };
         if text.lines().any(|line| line == "populated 0") {
-            return Ok(());
+            return Ok(Left::Empty);
         }
         if let Some(kill) = &mut kill {
             let _ = kill.write_all(b"1");
@@ -96,8 +118,12 @@ fn empty(dir: &Path) -> Result<(), String> {
             ));
         }
         wait_for_change(&file, left);
-        file = open()?;
     }
+}
+
+/// What the kernel says of a file whose group was removed: before it is opened, and once it is.
+fn is_removed(error: Errno) -> bool {
+    matches!(error, Errno::NOENT | Errno::NODEV)
 }
 
 fn wait_for_change(file: &fs::File, at_most: Duration) {
@@ -136,6 +162,8 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::Ordering::Relaxed;
 
     const UNIFIED: &str = "29 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n\
                            30 23 0:27 / /sys rw - sysfs sysfs rw\n";
@@ -161,5 +189,25 @@ mod tests {
         let mounts = "29 23 0:26 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n";
         assert_eq!(directory("2:cpu:/\n", mounts), None);
         assert_eq!(directory("0::/\n", mounts), None);
+    }
+
+    /// On a machine without version 2 of control groups there is nothing to race for.
+    #[test]
+    fn a_group_that_is_removed_and_made_all_the_time_stands_in_the_way_of_no_start() {
+        let socket = PathBuf::from(format!("/nowhere/raced-for-{}", std::process::id()));
+        let Some(dir) = group_of(&socket) else { return };
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Relaxed) {
+                    let _ = fs::create_dir(&dir);
+                    let _ = fs::remove_dir(&dir);
+                }
+            });
+            let refused = (0..2_000).find_map(|_| Cgroup::create(&socket).err());
+            over.store(true, Relaxed);
+            assert_eq!(refused, None);
+        });
+        let _ = fs::remove_dir(&dir);
     }
 }
