@@ -35,6 +35,9 @@ pub enum Refused {
     /// This machine is no member of the group of coordinators that it would have to answer for; others are
     /// (FAILED_PRECONDITION).
     NotMember(String),
+    /// There is no group of coordinators yet, and none comes about before somebody does something
+    /// (FAILED_PRECONDITION).
+    NotFormed(String),
     /// Who asks may not (PERMISSION_DENIED).
     Forbidden(String),
     /// A fault of the coordinator itself (INTERNAL).
@@ -52,6 +55,7 @@ impl Refused {
             Self::Unavailable(_) => "unavailable",
             Self::OutcomeUnknown(_) => "outcome-unknown",
             Self::NotMember(_) => "not-member",
+            Self::NotFormed(_) => "not-formed",
             Self::Forbidden(_) => "forbidden",
             Self::Internal(_) => "internal",
         }
@@ -59,7 +63,9 @@ impl Refused {
 
     fn code(&self) -> Code {
         match self {
-            Self::NotLeader(_) | Self::Rejected(_) | Self::NotMember(_) => Code::FailedPrecondition,
+            Self::NotLeader(_) | Self::Rejected(_) | Self::NotMember(_) | Self::NotFormed(_) => {
+                Code::FailedPrecondition
+            }
             Self::Invalid(_) => Code::InvalidArgument,
             Self::NotFound(_) => Code::NotFound,
             Self::Exists(_) => Code::AlreadyExists,
@@ -82,6 +88,7 @@ impl Refused {
             "unavailable" => Self::Unavailable(text()),
             "outcome-unknown" => Self::OutcomeUnknown(text()),
             "not-member" => Self::NotMember(text()),
+            "not-formed" => Self::NotFormed(text()),
             "forbidden" => Self::Forbidden(text()),
             "internal" => Self::Internal(text()),
             _ => return None,
@@ -111,6 +118,7 @@ impl fmt::Display for Refused {
             | Self::Unavailable(text)
             | Self::OutcomeUnknown(text)
             | Self::NotMember(text)
+            | Self::NotFormed(text)
             | Self::Forbidden(text)
             | Self::Internal(text) => f.write_str(text),
         }
@@ -155,6 +163,7 @@ mod tests {
             Refused::Unavailable(text()),
             Refused::OutcomeUnknown(text()),
             Refused::NotMember(text()),
+            Refused::NotFormed(text()),
             Refused::Forbidden(text()),
             Refused::Internal(text()),
         ] {

@@ -1,7 +1,7 @@
 //! A node among others: one on its directory already, one that never comes, and a directory that somebody else made. It
 //! says so and waits or refuses, and touches nothing.
 
-use crate::support::{CLUSTER, Machine, Town, bin_dir, free, initdb, run, tree, unchanged};
+use crate::support::{Answer, CLUSTER, Machine, Town, bin_dir, free, initdb, run, tree, unchanged};
 use std::fs;
 
 #[tokio::test]
@@ -39,10 +39,20 @@ async fn a_member_that_does_not_answer_is_named_until_it_does() {
         town.machines[0].log().contains(&missing).then_some(())
     })
     .await;
-    let answer = town.ctl(&["list"]).await;
-    assert_eq!((answer.code, answer.out.as_str()), (1, ""));
-    assert!(answer.err.starts_with("interrex: no coordinator can do this at the moment: "), "{answer:?}");
-    assert_eq!(answer.err.lines().count(), 1, "{answer:?}");
+    for asked in [&["list"][..], &["events"], &["coordinator", "list"]] {
+        let forming = |a: &Answer| a.err.starts_with("interrex: no coordinator can do this at the moment: ");
+        let answer = town.ctl_until(asked, forming).await;
+        assert_eq!((answer.code, answer.out.as_str()), (1, ""), "{asked:?}");
+        assert!(
+            answer.err.starts_with("interrex: the group of coordinators is not formed yet: "),
+            "{answer:?}"
+        );
+        assert!(
+            answer.err.contains(&missing) && answer.err.contains("; start them, or correct "),
+            "{answer:?}"
+        );
+        assert_eq!(answer.err.lines().count(), 1, "{answer:?}");
+    }
     assert!(!town.machines[0].pgdata().exists(), "nothing is made before the group is there");
 }
 

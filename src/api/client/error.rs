@@ -41,6 +41,12 @@ pub enum ClientError {
         /// Every address, in the order tried.
         tried: Vec<Tried>,
     },
+    /// Whoever is there waits for others, to form the group of coordinators with them.
+    #[error("the group of coordinators is not formed yet: {}", list(tried))]
+    NotFormed {
+        /// Every address, in the order tried.
+        tried: Vec<Tried>,
+    },
     /// They are there, and none of them can do it now: an election is under way, or a majority is missing.
     #[error("no coordinator can do this at the moment: {}", list(tried))]
     NotNow {

@@ -186,6 +186,24 @@ async fn who_is_no_member_is_passed_over_and_only_read_where_nobody_is() {
     assert_eq!((removed.calls(), other.calls()), (3, 1), "waiting would not have helped");
 }
 
+#[tokio::test]
+async fn a_group_that_is_not_formed_is_said_so_at_once_and_whoever_is_of_one_is_asked_all_the_same() {
+    let waits = "the group forms once all its machines answer; missing: n2";
+    let alone = play(move |_, _| Err(Refused::NotFormed(waits.to_owned())));
+    let (_held, closed) = nobody();
+    let error = client(&[&alone.address, &closed]).list_clusters().await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the group of coordinators is not formed yet: {}: {waits}; {closed}: connection refused",
+            alone.address
+        )
+    );
+    assert_eq!(alone.calls(), 1, "waiting would not have helped");
+    let member = play(|_, _| Ok(()));
+    assert!(client(&[&alone.address, &member.address]).list_clusters().await.is_ok());
+}
+
 /// Callers spawn these.
 #[tokio::test]
 async fn calls_can_be_spawned() {

@@ -51,8 +51,23 @@ struct Round {
     insecure: bool,
     /// Somebody is no member of the group, and so cannot help however long it is waited for.
     outside: bool,
+    /// Somebody has no group yet, and waits for others than the one who asks.
+    unformed: bool,
     /// Somebody was asked; where time was up before that, a round says nothing.
     asked: bool,
+}
+
+impl Round {
+    /// Nobody was alive in it, and no other round would help: why, by what says most.
+    fn in_vain(self) -> ClientError {
+        let tried = self.tried;
+        match () {
+            () if self.insecure => ClientError::Insecure { tried },
+            () if self.outside => ClientError::NotMember { tried },
+            () if self.unformed => ClientError::NotFormed { tried },
+            () => ClientError::NoAnswer { tried },
+        }
+    }
 }
 
 impl Client {
@@ -121,14 +136,8 @@ impl Client {
                 }
                 Err(round) => round,
             };
-            if !round.alive && round.insecure {
-                return Err(ClientError::Insecure { tried: round.tried });
-            }
-            if !round.alive && round.outside {
-                return Err(ClientError::NotMember { tried: round.tried });
-            }
             if !round.alive {
-                return Err(ClientError::NoAnswer { tried: round.tried });
+                return Err(round.in_vain());
             }
             if self.options.relayed || Instant::now() + BETWEEN_ROUNDS >= deadline {
                 return Err(ClientError::NotNow { tried: round.tried });
@@ -193,6 +202,10 @@ impl Client {
                 }
                 Failure::Refused(Refused::NotMember(why)) => {
                     round.outside = true;
+                    round.tried.push(tried(why));
+                }
+                Failure::Refused(Refused::NotFormed(why)) => {
+                    round.unformed = true;
                     round.tried.push(tried(why));
                 }
                 Failure::Refused(refused) => return Err(ClientError::Refused { address, refused }),

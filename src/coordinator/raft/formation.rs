@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use interrex_api::pb;
 use openraft::async_runtime::watch::WatchReceiver as _;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::RaftNode;
 use super::machine::Machine;
@@ -24,6 +24,8 @@ use super::wire;
 
 /// Between two rounds of questions while something is missing.
 const PAUSE: Duration = Duration::from_millis(200);
+/// Machines that are started together hear of one another within this; until then nobody is said to be missing.
+const TOGETHER: Duration = Duration::from_secs(1);
 /// The leader answers once this machine votes.
 const JOIN: Duration = Duration::from_secs(60);
 
@@ -41,6 +43,8 @@ enum Next {
     Join(Peer),
     /// Not yet, or not at all, in words.
     Wait(String),
+    /// There is no group, and somebody has to do something about it, in words.
+    Unformed(String),
     /// This machine has to be added to the group that there is first, in words.
     Outside(String),
 }
@@ -115,17 +119,20 @@ impl<M: Machine> RaftNode<M> {
 
 /// Works until this node votes.
 async fn come_to_vote<M: Machine>(node: &RaftNode<M>) {
-    let me = node.raft_id();
+    let (me, since) = (node.raft_id(), Instant::now());
     let mut asked = None;
     loop {
         if node.membership().voter_ids().any(|id| id == me) {
             node.inner.outside.store(false, Relaxed);
+            node.inner.unformed.store(false, Relaxed);
             node.inner.waiting.send_replace(None);
             return;
         }
         let answers = ask(node).await;
         let next = judge(node, &answers);
         node.inner.outside.store(matches!(next, Next::Outside(_)), Relaxed);
+        let unformed = matches!(next, Next::Unformed(_)) && since.elapsed() >= TOGETHER;
+        node.inner.unformed.store(unformed, Relaxed);
         let outcome = match next {
             Next::Initialise => initialise(node, &answers).await,
             Next::Join(leader) => {
@@ -140,7 +147,7 @@ async fn come_to_vote<M: Machine>(node: &RaftNode<M>) {
                 }
                 outcome
             }
-            Next::Wait(line) | Next::Outside(line) => Err(line),
+            Next::Wait(line) | Next::Unformed(line) | Next::Outside(line) => Err(line),
         };
         if let Err(line) = outcome {
             say(node, line);
@@ -207,8 +214,8 @@ fn judge<M: Machine>(node: &RaftNode<M>, answers: &Answers) -> Next {
     }
     let missing: Vec<&str> = answers.values().filter_map(|a| Some(a.as_ref().err()?.as_str())).collect();
     if !missing.is_empty() {
-        return Next::Wait(format!(
-            "the group forms once all its machines answer; missing: {}",
+        return Next::Unformed(format!(
+            "the group forms once all its machines answer; missing: {}; start them, or correct coordinator.members",
             missing.join("; ")
         ));
     }
@@ -216,7 +223,7 @@ fn judge<M: Machine>(node: &RaftNode<M>, answers: &Answers) -> Next {
     if let Some((other, found)) =
         heard.iter().find(|(_, a)| !a.configured.iter().eq(configured.iter().copied()))
     {
-        return Next::Wait(format!(
+        return Next::Unformed(format!(
             "coordinator.members lists {configured:?} here and {:?} on {other}: make them equal",
             found.configured
         ));
@@ -227,7 +234,7 @@ fn judge<M: Machine>(node: &RaftNode<M>, answers: &Answers) -> Next {
     match configured.first() {
         Some(first) if *first == me => Next::Initialise,
         Some(first) => Next::Wait(format!("every machine answers; waiting for {first} to form the group")),
-        None => Next::Wait("coordinator.members lists no machine".to_owned()),
+        None => Next::Unformed("coordinator.members lists no machine".to_owned()),
     }
 }
 

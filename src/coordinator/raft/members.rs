@@ -91,6 +91,14 @@ impl<M: Machine> RaftNode<M> {
         self.inner.waiting.borrow().clone().filter(|_| outside)
     }
 
+    /// Why there is no group yet, in words, where nothing but a person's doing will change that. `None`: there is one, or
+    /// it forms in a moment.
+    #[must_use]
+    pub fn unformed(&self) -> Option<String> {
+        let unformed = self.inner.unformed.load(std::sync::atomic::Ordering::Relaxed);
+        self.inner.waiting.borrow().clone().filter(|_| unformed)
+    }
+
     /// The address of each machine of the group as of the newest entry applied, and where that list stands in the log:
     /// what may still be cut off the log is not told.
     #[must_use]

@@ -73,6 +73,8 @@ pub(crate) struct Inner<M: Machine> {
     pub(crate) vouched: Mutex<BTreeSet<String>>,
     /// There is a group, and this node does not belong to it; `waiting` says so in words.
     pub(crate) outside: AtomicBool,
+    /// There is no group, and who is to form it with this node is missing; `waiting` says so in words.
+    pub(crate) unformed: AtomicBool,
     machine: MachineStore<M>,
     leadership: watch::Receiver<Leadership>,
     confirmations: Arc<Confirmations>,
@@ -129,6 +131,7 @@ impl<M: Machine> RaftNode<M> {
             called: watch::Sender::new(None),
             vouched: Mutex::default(),
             outside: AtomicBool::new(false),
+            unformed: AtomicBool::new(false),
             machine: store,
             leadership,
             confirmations,

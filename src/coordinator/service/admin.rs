@@ -2,7 +2,7 @@
 //! do.
 
 use super::relay::{Answerer, Relays, refused};
-use super::{create, events, failover, group, switchover, unchanged, wishes};
+use super::{belongs, create, events, failover, group, switchover, unchanged, wishes};
 use crate::core::{Core, Look};
 use crate::yielding::best_successor;
 use interrex_api::admin::{
@@ -76,8 +76,9 @@ impl AdminHandler for Admin {
     }
 
     async fn events(&self, _: Caller, request: EventsRequest) -> Result<Answers<Event>, Refused> {
-        if let Some(line) = self.core.node.outside() {
-            return Err(Refused::NotMember(line));
+        belongs(&self.core)?;
+        if self.core.node.members().is_empty() {
+            return Err(group::forming(&self.core));
         }
         if let Some(name) = &request.cluster
             && self.core.node.read(|records| records.cluster(name).is_none())
@@ -159,7 +160,7 @@ impl AdminHandler for Admin {
                 Ok(told) => Ok(told),
                 Err(_) => group::list(&self.core).await,
             },
-            Err(outside @ Refused::NotMember(_)) => Err(outside),
+            Err(apart @ (Refused::NotMember(_) | Refused::NotFormed(_))) => Err(apart),
             Ok(Answerer::Here) | Err(_) => group::list(&self.core).await,
         }
     }

@@ -35,11 +35,16 @@ pub(super) async fn list(core: &Core) -> Result<Vec<Coordinator>, Refused> {
         })
     };
     let members: Vec<Coordinator> = core.node.members().into_iter().filter_map(coordinator).collect();
-    if members.is_empty() {
-        let waits = core.node.waiting().borrow().clone();
-        return Err(Refused::Unavailable(waits.unwrap_or_else(|| "the group is being formed".to_owned())));
+    match members.is_empty() {
+        true => Err(forming(core)),
+        false => Ok(members),
     }
-    Ok(members)
+}
+
+/// There is no member yet, and there will be in a moment.
+pub(super) fn forming(core: &Core) -> Refused {
+    let waits = core.node.waiting().borrow().clone();
+    Refused::Unavailable(waits.unwrap_or_else(|| "the group is being formed".to_owned()))
 }
 
 /// Changes the group, or tells how far that is.

@@ -19,13 +19,24 @@ mod wishes;
 pub(crate) use accept::{AT_ONCE, connections};
 pub(crate) use server::{bind, serve};
 
-use crate::core::hint;
+use crate::core::{Core, hint};
 use crate::raft::{ConfirmError, MemberError};
 use interrex_api::refused::Refused;
 use std::time::Duration;
 
 /// For a quorum to confirm that this coordinator leads.
 pub(crate) const CONFIRMATION: Duration = Duration::from_secs(1);
+
+/// Whether this machine could answer for a group of coordinators.
+///
+/// # Errors
+/// It belongs to none, and waiting would not help; the way out is in the text.
+fn belongs(core: &Core) -> Result<(), Refused> {
+    if let Some(line) = core.node.outside() {
+        return Err(Refused::NotMember(line));
+    }
+    core.node.unformed().map_or(Ok(()), |line| Err(Refused::NotFormed(line)))
+}
 
 /// A confirmation that did not come, as a refusal.
 fn unconfirmed(why: ConfirmError) -> Refused {

@@ -2,6 +2,7 @@
 //! works. The call is marked, and whoever gets a marked one answers it or refuses. It goes out under this coordinator's
 //! own certificate or token, after its own gate let the operator in.
 
+use super::belongs;
 use crate::core::Core;
 use interrex_api::client::{Client, ClientError, ClientOptions};
 use interrex_api::refused::Refused;
@@ -55,14 +56,12 @@ impl Relays {
     /// Who answers.
     ///
     /// # Errors
-    /// This machine is no member of the group, nobody is known to lead, or the call was passed on already.
+    /// This machine is no member of a group, nobody is known to lead, or the call was passed on already.
     pub(crate) fn answerer(&self, core: &Core, caller: &Caller) -> Result<Answerer, Refused> {
         if core.reign().is_some() {
             return Ok(Answerer::Here);
         }
-        if let Some(line) = core.node.outside() {
-            return Err(Refused::NotMember(line));
-        }
+        belongs(core)?;
         match core.leader().filter(|leader| leader.machine != core.machine) {
             Some(leader) if !caller.relayed => self.to(&leader).map(Answerer::There),
             hint => Err(Refused::NotLeader(hint)),
@@ -77,6 +76,7 @@ pub(crate) fn refused(why: ClientError) -> Refused {
         ClientError::NoAnswer { .. }
         | ClientError::NotNow { .. }
         | ClientError::NotMember { .. }
+        | ClientError::NotFormed { .. }
         | ClientError::Insecure { .. } => Refused::Unavailable(why.to_string()),
         ClientError::OutcomeUnknown { .. } => Refused::OutcomeUnknown(why.to_string()),
         ClientError::NoAddress | ClientError::BadAddress { .. } | ClientError::BadReply { .. } => {
