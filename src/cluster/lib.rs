@@ -26,6 +26,7 @@ pub mod problem;
 pub mod quorum;
 pub mod receipt;
 pub mod record;
+pub mod reinit;
 pub mod report;
 pub mod route;
 pub mod spec;

@@ -42,7 +42,8 @@ pub struct Policy {
     pub fetch_patience: Duration,
     /// A hung server (no answer to probes) for so long is a failure of the primary.
     pub hung_after: Duration,
-    /// With `on_crash = "restart"`: a primary that crashes again so soon is failed over all the same.
+    /// With `on_crash = "restart"`: a primary that crashes again so soon is failed over all the same. And an elected server
+    /// that does not start gets a new epoch no more often.
     pub restarts_again_after: Duration,
     /// How long the primary may take to judge proposed parameters.
     pub judged_within: Duration,

@@ -8,7 +8,8 @@ use interrex_cluster::command::Asking;
 use interrex_cluster::event::Event;
 use interrex_cluster::ids::{ClusterName, InstanceName};
 
-/// Give an instance's copy up and clone it anew.
+/// Give an instance's copy up and clone it anew. It acknowledges nothing meanwhile: what that means for writes is told,
+/// and where they would wait until the new copy streams it is refused.
 #[derive(Debug, Clone, Args)]
 pub struct Reinit {
     /// The cluster.

@@ -5,6 +5,7 @@ use super::{Done, Rejected};
 use crate::command::Asking;
 use crate::ids::{Epoch, InstanceName, Revision};
 use crate::record::{Asked, Cluster, Copy, Removed};
+use crate::reinit;
 
 /// Paused or not. What an operation has begun goes on either way.
 pub(super) fn set_paused(cluster: &mut Cluster, paused: bool) -> Done {
@@ -58,7 +59,11 @@ pub(super) fn ask(cluster: &mut Cluster, instance: &InstanceName, what: Asking) 
     }
     let told = match &asked {
         Some(Asked::Restart { .. }) => ("restart-asked", format!("{instance} is to be restarted")),
-        Some(Asked::Reinit { .. }) => ("reinit-asked", format!("{instance} is to be cloned anew")),
+        Some(Asked::Reinit { .. }) => {
+            let cost = reinit::cost(cluster, instance);
+            let cost = cost.map_or(String::new(), |cost| format!("; {cost}"));
+            ("reinit-asked", format!("{instance} is to be cloned anew{cost}"))
+        }
         Some(Asked::Leave) => ("removal-asked", format!("{instance} is to leave the cluster")),
         None => ("taken-back", format!("nothing is asked of {instance} any more")),
     };

@@ -28,6 +28,11 @@ pub fn begin(view: &View<'_>, memory: &Memory, problem: &Problem) -> Advance {
     if !first_hand && let Some(wait) = hopeless(view) {
         return Advance::wait(wait);
     }
+    if let ProblemKind::PromotionStuck { instance } = &problem.kind
+        && starts_again(view, memory, instance)
+    {
+        return Advance::wait(Wait::Promotion { instance: instance.clone() });
+    }
     let reason = match problem.evidence.as_slice() {
         [] => problem.kind.to_string(),
         evidence => format!("{}: {}", problem.kind, evidence.join("; ")),
@@ -45,6 +50,16 @@ fn restarts(view: &View<'_>, memory: &Memory, problem: &Problem) -> Option<Insta
     let lasted = memory.in_phase_for(view.now) >= view.policy.restarts_again_after;
     let wished = view.record.spec.on_crash == OnCrash::Restart;
     (wished && crashed && lasted).then(|| instance.clone())
+}
+
+/// The elected server ended before it answered anything, so it was not promoted, and nobody else could be elected: there is
+/// nobody, or another election has chosen it again. Its agent starts it anew in this very epoch; an epoch for each start
+/// that fails would use up timeline numbers without end. One that ended in the moment of its promotion does take a new
+/// epoch, and gets it after a while.
+fn starts_again(view: &View<'_>, memory: &Memory, instance: &InstanceName) -> bool {
+    let Some(failing) = view.fresh(instance).and_then(|report| report.failing.as_ref()) else { return false };
+    let alone = !view.whole_and_fresh().any(|other| other != instance);
+    (alone || failing.times > 1) && memory.in_phase_for(view.now) < view.policy.restarts_again_after
 }
 
 /// The wait that names who is missing, when sealing everybody within reach would satisfy too little.

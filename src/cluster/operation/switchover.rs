@@ -62,14 +62,10 @@ pub fn preview_restart(view: &View<'_>) -> Preview {
 /// follow it.
 fn alone(view: &View<'_>) -> Option<String> {
     let record = view.record;
-    let standbys = || record.instances.iter().filter(|(name, _)| !is_primary(view, name));
-    let low = |name: &InstanceName| {
-        let report = view.fresh(name)?;
-        report.pending_restart.iter().find(|p| REPLAY_CHECKS.contains(&p.as_str())).cloned()
-    };
-    if let Some((name, parameter)) = standbys().find_map(|(name, _)| Some((name, low(name)?))) {
+    if let Some((name, parameter)) = left_behind(view) {
         return Some(format!(
-            "{name} has yet to be restarted for {parameter}, which replay checks; first: interrex restart {} {name}",
+            "{name} has yet to be restarted for {parameter}, which the primary would take up and replay checks; first: \
+             interrex restart {} {name}",
             record.name
         ));
     }
@@ -80,8 +76,15 @@ fn alone(view: &View<'_>) -> Option<String> {
     })
 }
 
-fn is_primary(view: &View<'_>, name: &InstanceName) -> bool {
-    view.record.primary.as_ref().is_some_and(|reign| reign.instance == *name)
+/// Who has yet to take up a parameter of those that replay checks, which the primary would take up with its restart. One
+/// that the primary runs with already is another matter: whoever has yet to be lowered to it follows with more.
+fn left_behind<'a>(view: &View<'a>) -> Option<(&'a InstanceName, String)> {
+    let primary = &view.record.primary.as_ref()?.instance;
+    let taken_up = &view.fresh(primary)?.pending_restart;
+    let checked = |p: &&String| REPLAY_CHECKS.contains(&p.as_str()) && taken_up.contains(*p);
+    let lacks = |name| view.fresh(name)?.pending_restart.iter().find(checked).cloned();
+    let others = view.record.instances.keys().filter(|name| *name != primary);
+    others.filter_map(|name| Some((name, lacks(name)?))).next()
 }
 
 /// What stands in the way of any planned change.

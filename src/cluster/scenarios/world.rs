@@ -14,6 +14,7 @@ use crate::operation::switchover;
 use crate::policy::Policy;
 use crate::receipt::Receipt;
 use crate::record::{Address, Asked, Cluster, Copy, Fork, Operation, Reign, Secrets, SyncTarget};
+use crate::reinit;
 use crate::report::{
     Failing, Found, Knock, Need, Primary, Promotion, Rebuild, Receiver, Report, Seal, Sender, Server,
     Standby, Unfit,
@@ -98,6 +99,10 @@ impl World {
                     parameter => Unfit::ParameterTooLow { name: parameter.to_owned() },
                 }];
             }),
+            ["pending", who, parameters] => {
+                let pending = parameters.split(',').map(str::to_owned).collect();
+                self.edit(&name(who), |report| report.pending_restart = pending);
+            }
             ["obeyed", who, stamp] => {
                 let (epoch, revision) = stamp.split_once('.').unwrap();
                 let obeyed = Stamp {
@@ -199,6 +204,10 @@ impl World {
                 self.edit(&name(who), |report| report.proofs.checkpoint = Some(number));
             }
             ["preview", "switchover", rest @ ..] => return self.preview(rest.first().map(|to| name(to))),
+            ["preview", "reinit", who] => {
+                let objection = reinit::objection(self.cluster(), &name(who));
+                return format!("{}\n", objection.unwrap_or_else(|| "nothing speaks against it".to_owned()));
+            }
             ["decide"] => return explain_lines(&self.decide()),
             ["step"] => return self.step().0,
             ["run"] => return self.run(),

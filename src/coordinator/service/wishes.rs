@@ -8,6 +8,7 @@ use interrex_api::refused::Refused;
 use interrex_cluster::command::{Asking, Command};
 use interrex_cluster::ids::{ClusterName, Epoch, InstanceName};
 use interrex_cluster::operation::switchover;
+use interrex_cluster::reinit;
 
 /// Changes what is wanted, whole or not at all.
 pub(crate) async fn set(core: &Core, request: SetSpecRequest) -> Result<SetSpecReply, Refused> {
@@ -57,6 +58,11 @@ pub(crate) async fn ask(
         return Err(Refused::Rejected(format!(
             "{instance} is the primary; first: interrex switchover {name}"
         )));
+    }
+    if matches!(what, Asking::Reinit { .. })
+        && let Some(why) = reinit::objection(&seen.record, &instance)
+    {
+        return Err(Refused::Rejected(why));
     }
     core.propose(name, Command::Ask { instance, what }).await?;
     Ok(None)
