@@ -296,6 +296,22 @@ mod tests {
     }
 
     #[test]
+    fn a_receipt_of_an_older_build_is_read_which_had_numbers_for_positions() {
+        let room = tempfile::tempdir().unwrap();
+        let receipts = Receipts::in_room(room.path());
+        let kept = receipts.keep(whole(8, 1), &[]).unwrap();
+        let file = Path::new(&kept.kept).join("receipt.json");
+        let mut json: serde_json::Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        for (end, text, number) in [("from", "0/5000060", 0x500_0060), ("to", "0/5000090", 0x500_0090)] {
+            let lsn = &mut json["summary"][end]["lsn"];
+            assert_eq!(*lsn, text);
+            *lsn = number.into();
+        }
+        fs::write(&file, json.to_string()).unwrap();
+        assert_eq!(receipts.newest(), Some(kept));
+    }
+
+    #[test]
     fn only_so_many_are_kept() {
         let room = tempfile::tempdir().unwrap();
         let receipts = Receipts::in_room(room.path());

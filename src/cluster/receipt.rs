@@ -7,6 +7,7 @@
 
 use crate::ids::{Epoch, Incarnation, InstanceName};
 use crate::report::Rebuild;
+use crate::shown;
 use crate::time::WallMs;
 use crate::wal::Position;
 use serde::{Deserialize, Serialize};
@@ -25,8 +26,10 @@ pub struct Receipt {
     /// How it was to be brought back.
     pub how: Rebuild,
     /// Where it left the line; absent: it has nothing in common with it, or that could not be told.
+    #[serde(with = "shown::position")]
     pub from: Option<Position>,
     /// Where it ended; absent: its WAL did not tell.
+    #[serde(with = "shown::position")]
     pub to: Option<Position>,
     /// Bytes of WAL between the two.
     pub bytes: u64,

@@ -3,20 +3,23 @@
 use crate::ids::{ClusterId, ClusterName, Epoch, Incarnation, InstanceName, MachineName, Revision, SystemId};
 use crate::problem::Severity;
 use crate::record::Address;
+use crate::shown;
 use crate::spec::Spec;
 use crate::wal::{Lsn, TimelineId};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// The state of a cluster as its coordinator leader sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ClusterStatus {
     /// Its name.
     pub name: ClusterName,
     /// Its random identity.
+    #[serde(serialize_with = "shown::text")]
     pub id: ClusterId,
     /// What is wanted.
     pub spec: Spec,
     /// PostgreSQL's identifier.
+    #[serde(serialize_with = "shown::text_if_known")]
     pub system: Option<SystemId>,
     /// The reign.
     pub epoch: Epoch,
@@ -43,7 +46,7 @@ pub struct ClusterStatus {
 }
 
 /// One member.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InstanceStatus {
     /// Its name.
     pub name: InstanceName,
@@ -62,6 +65,7 @@ pub struct InstanceStatus {
     /// Timeline it writes or receives.
     pub timeline: Option<TimelineId>,
     /// End of WAL that it told.
+    #[serde(serialize_with = "shown::text_if_known")]
     pub lsn: Option<Lsn>,
     /// Bytes behind the primary; absent when unknown, and for the primary itself.
     pub lag_bytes: Option<u64>,
@@ -82,7 +86,7 @@ pub struct InstanceStatus {
 }
 
 /// A problem, ready to print.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProblemLine {
     /// Stable code.
     pub code: String,

@@ -4,8 +4,8 @@ use crate::{CtlError, Output, Session};
 use clap::{Args, ValueEnum};
 use interrex_api::admin::{Adopting, CreateCluster, NewOwner};
 use interrex_cluster::ids::ClusterName;
+use interrex_cluster::role;
 use interrex_cluster::spec::{Spec, WhenAlone};
-
 use std::path::{Path, PathBuf};
 
 /// Make a cluster.
@@ -26,7 +26,7 @@ pub struct Create {
     #[arg(long, value_enum, default_value_t = Alone::Continue)]
     when_alone: Alone,
     /// An application role to make with the cluster, like the master user of RDS; owns a database of the cluster's name.
-    #[arg(long)]
+    #[arg(long, value_parser = role_name)]
     user: Option<String>,
     /// A file that holds the role's password; without it one is drawn and printed once.
     #[arg(long, requires = "user")]
@@ -110,6 +110,11 @@ impl Create {
         let adopt = self.adopt.then_some(Adopting { take_over: self.take_over });
         Ok(CreateCluster { name: self.cluster.clone(), spec, owner, adopt })
     }
+}
+
+/// `--user`.
+fn role_name(text: &str) -> Result<String, String> {
+    role::check(text).map(|()| text.to_owned()).map_err(|why| format!("it {why}; name another role"))
 }
 
 /// The password in a file. A pipe or a device is not opened: reading it could wait for ever.

@@ -2,6 +2,7 @@
 //! as JSON for programs, with the exit codes that scripts go by.
 
 use crate::support::{self, CLUSTER, Town, healthy, instance, run_unread};
+use interrex_cluster::wal::Lsn;
 use serde_json::Value;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -103,6 +104,11 @@ async fn json_says_the_same(town: &Town, primary: &str) {
         assert_eq!((&cluster["epoch"], &cluster["open"]), (&2.into(), &true.into()));
         assert_eq!(cluster["instances"].as_array().map(Vec::len), Some(3));
         assert_eq!(cluster["problems"], Value::Array(Vec::new()));
+        // What a reader of JSON would round is text.
+        let (id, system) = (cluster["id"].as_str(), cluster["system"].as_str());
+        assert!(id.is_some_and(|id| id.len() == 8) && system.is_some_and(|system| system.len() > 16));
+        let lsn = cluster["instances"][0]["lsn"].as_str();
+        assert!(lsn.is_some_and(|lsn| lsn.parse::<Lsn>().is_ok()), "{cluster:#}");
     };
     is_ours(&json(&["list"]).await[0]);
     let show = json(&["show", CLUSTER]).await;

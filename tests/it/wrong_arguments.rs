@@ -39,6 +39,10 @@ async fn wrong_arguments_are_refused_with_exit_2_and_one_line_that_says_which() 
             "error: the argument '--adopt' cannot be used with '--user <USER>'",
         ),
         (
+            &["create", "orders", "--user", "postgres"],
+            "error: invalid value 'postgres' for '--user <USER>': it belongs to PostgreSQL; name another role",
+        ),
+        (
             &["events", "--after", "x"],
             "error: invalid value 'x' for '--after <AFTER>': invalid digit found in string",
         ),

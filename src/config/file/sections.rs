@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+use interrex_cluster::role;
 use interrex_tls::Files;
 
 use super::section::{Field, Section};
@@ -165,7 +166,9 @@ fn clusters(root: &Section<'_, '_>) -> BTreeMap<ClusterName, Cluster> {
 
 fn cluster(section: &Section<'_, '_>) -> Option<Cluster> {
     let words = [("continue", WhenAlone::Continue), ("block", WhenAlone::Block)];
-    let user = section.get("user").and_then(|f| f.parsed("\"app\"", role));
+    let user = section
+        .get("user")
+        .and_then(|f| f.parsed("\"app\"", |text| role::check(text).map(|()| text.to_owned())));
     let password_file = section.get("password_file").and_then(|f| f.path("\"/etc/interrex/app.password\""));
     if user.is_some() && section.get("password_file").is_none() {
         section.need("password_file", "\"/etc/interrex/app.password\"");
@@ -178,23 +181,6 @@ fn cluster(section: &Section<'_, '_>) -> Option<Cluster> {
     let instances = section.need("instances", "3").and_then(|f| f.integer(1..=9, "a number of instances"))?;
     let login = user.zip(password_file).map(|(user, password_file)| Login { user, password_file });
     Some(Cluster { instances, acks, when_alone, login })
-}
-
-fn role(text: &str) -> Result<String, &'static str> {
-    let start = |b: u8| b.is_ascii_lowercase() || b == b'_';
-    let fits = (1..=63).contains(&text.len())
-        && text.bytes().next().is_some_and(start)
-        && text.bytes().all(|b| start(b) || b.is_ascii_digit());
-    if !fits {
-        return Err("not of the form [a-z_][a-z0-9_]{0,62}");
-    }
-    if text == "postgres" || text == "public" || text == "none" || text.starts_with("pg_") {
-        return Err("belongs to PostgreSQL");
-    }
-    if text == "interrex" || text == "interrex_repl" {
-        return Err("is a role of Interrex itself");
-    }
-    Ok(text.into())
 }
 
 /// A section `[tls]`, or `tls = "off"`: somebody's written will that everything goes in plain text.

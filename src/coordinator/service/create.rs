@@ -5,6 +5,7 @@ use crate::secrets;
 use interrex_api::admin::{CreateCluster, Created, NewOwner};
 use interrex_api::refused::Refused;
 use interrex_cluster::command::Command;
+use interrex_cluster::role;
 use std::io;
 
 /// Makes the cluster.
@@ -23,7 +24,8 @@ pub(crate) async fn create(core: &Core, wanted: CreateCluster) -> Result<Created
         return Err(taken());
     }
     if let Some(owner) = &wanted.owner {
-        check_role(&owner.name)?;
+        let unfit = |why| Refused::Invalid(format!("role '{}' {why}; name another one", owner.name));
+        role::check(&owner.name).map_err(unfit)?;
     }
     let drawn = |e: io::Error| Refused::Internal(format!("draw passwords: {e}"));
     let owner = |NewOwner { name, password }: NewOwner| {
@@ -48,34 +50,5 @@ pub(crate) async fn create(core: &Core, wanted: CreateCluster) -> Result<Created
             })
         }
         Err(why) => Err(why.into()),
-    }
-}
-
-/// An application's role: a plain PostgreSQL name, and none of PostgreSQL's or ours.
-fn check_role(role: &str) -> Result<(), Refused> {
-    let first = |c: char| c.is_ascii_lowercase() || c == '_';
-    let plain =
-        role.len() <= 63 && role.starts_with(first) && role.chars().all(|c| first(c) || c.is_ascii_digit());
-    let reserved = role.starts_with("pg_")
-        || matches!(role, "postgres" | "public" | "none" | "interrex" | "interrex_repl");
-    if plain && !reserved {
-        return Ok(());
-    }
-    let why = if reserved { "is taken by PostgreSQL or Interrex" } else { "is no plain role name" };
-    Err(Refused::Invalid(format!(
-        "role '{role}' {why}: use 1 to 63 of a-z, 0-9 and '_', beginning with a letter or '_'"
-    )))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::check_role;
-
-    #[test]
-    fn an_owner_is_a_plain_role_and_none_of_postgresql_s_or_ours() {
-        assert!(check_role("app_1").is_ok());
-        for bad in ["", "App", "a b", "1a", "pg_x", "interrex", "postgres", "a\"b"] {
-            assert!(check_role(bad).is_err(), "{bad}");
-        }
     }
 }

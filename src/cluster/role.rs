@@ -1,0 +1,33 @@
+//! The name of an application's role, judged alike wherever it enters: the node file, the command line, a request. It is
+//! a name that needs no quotes, and none of PostgreSQL's own or of Interrex's.
+
+/// Judges a name.
+///
+/// # Errors
+/// Why it cannot be an application's, as the rest of a sentence that names it.
+pub fn check(name: &str) -> Result<(), &'static str> {
+    let first = |c: char| c.is_ascii_lowercase() || c == '_';
+    let plain = |c: char| first(c) || c.is_ascii_digit();
+    match name {
+        "postgres" | "public" | "none" => Err("belongs to PostgreSQL"),
+        "interrex" | "interrex_repl" => Err("is a role of Interrex itself"),
+        _ if name.starts_with("pg_") => Err("belongs to PostgreSQL"),
+        // PostgreSQL cuts longer ones off (NAMEDATALEN), and two could become one.
+        _ if name.len() <= 63 && name.starts_with(first) && name.chars().all(plain) => Ok(()),
+        _ => Err("is not of the form [a-z_][a-z0-9_]{0,62}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    #[test]
+    fn an_application_s_role_has_a_plain_name_and_none_of_postgresql_s_or_ours() {
+        assert_eq!(check("app_1"), Ok(()));
+        assert_eq!(check(&"a".repeat(63)), Ok(()));
+        for bad in ["", "App", "a b", "1a", "pg_x", "interrex", "postgres", "a\"b", &"a".repeat(64)] {
+            assert!(check(bad).is_err(), "{bad}");
+        }
+    }
+}
