@@ -8,7 +8,7 @@ const TWO_LEASES_MS: u64 = 6_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_only_coordinator_is_away_for_two_leases_and_the_primary_writes_on() {
-    let mut town = Town::of_two_agents_and_a_coordinator().await;
+    let mut town = Town::of_agents_and_coordinators(&["n1", "n2"], &["n3"]).await;
     town.machines.iter_mut().for_each(Machine::start);
     let before = town.healthy("a cluster of two").await;
     let writer = Writer::start(&town).await;

@@ -34,4 +34,5 @@ mod support;
 mod switchover;
 mod two_clusters;
 mod two_machines;
+mod unit_file;
 mod wrong_arguments;

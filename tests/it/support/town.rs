@@ -92,13 +92,14 @@ impl Town {
         .await
     }
 
-    /// Two machines with PostgreSQL and an agent, and n3, the only coordinator; nothing runs.
-    pub(crate) async fn of_two_agents_and_a_coordinator() -> Self {
-        Self::with(&["n1", "n2", "n3"], |machine, all, password| {
-            let [.., leads] = all else { unreachable!("three machines") };
-            match machine.name == leads.name {
-                true => coordinator_file(machine, [machine]) + &cluster_block(2, password),
-                false => agent_file(machine, [leads]) + &instance_block(machine),
+    /// Machines with PostgreSQL and an agent, and others, which are the coordinators; nothing runs.
+    pub(crate) async fn of_agents_and_coordinators(agents: &[&str], coordinators: &[&str]) -> Self {
+        let names: Vec<&str> = agents.iter().chain(coordinators).copied().collect();
+        Self::with(&names, |machine, all, password| {
+            let (with_agent, leads) = all.split_at(agents.len());
+            match leads.iter().any(|one| one.name == machine.name) {
+                true => coordinator_file(machine, leads) + &cluster_block(with_agent.len(), password),
+                false => agent_file(machine, leads) + &instance_block(machine),
             }
         })
         .await
