@@ -3,14 +3,19 @@
 //!
 //! What was told is kept in `coordinators` beside the agent's other files, and holds after a restart. What the operator
 //! wrote is never dropped, only added to; where the two differ, the operator is told.
+//!
+//! A group that was made anew out of one log (`coordinator recover`) takes the place of the one that it came from, for good:
+//! a majority that starts with the old logs leads that one again, and its goals bear the same stamps as the new ones.
 
+use crate::instance::lock;
 use crate::state::replace;
 use interrex_api::dial::Target;
 use interrex_api::session::{Roster, RosterId};
 use interrex_cluster::ids::MachineName;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::{fs, io};
 use tokio::sync::watch;
 
@@ -25,6 +30,9 @@ struct Kept {
     group: String,
     index: u64,
     coordinators: BTreeMap<MachineName, String>,
+    /// Groups that were replaced. The first builds knew none.
+    #[serde(default)]
+    left: BTreeSet<String>,
 }
 
 /// The coordinators of one agent, shared by all of its instances.
@@ -33,18 +41,21 @@ pub(crate) struct Coordinators {
     written: Vec<String>,
     path: PathBuf,
     told: watch::Sender<Option<Roster>>,
+    /// Groups that were replaced: nothing that they say counts any more.
+    left: Mutex<BTreeSet<u64>>,
 }
 
 impl Coordinators {
     /// Those of the node file, and those that were told before.
     pub(crate) fn begin(data_dir: &Path, written: Vec<String>) -> Self {
         let path = data_dir.join(FILE);
-        let told = read(&path).unwrap_or_else(|why| {
+        let read = read(&path).unwrap_or_else(|why| {
             // It comes again with the first answer.
             tracing::warn!("{}: {why}; only the coordinators of the node file are asked", path.display());
             None
         });
-        Self { written, path, told: watch::Sender::new(told) }
+        let (told, left) = read.unzip();
+        Self { written, path, told: watch::Sender::new(told), left: Mutex::new(left.unwrap_or_default()) }
     }
 
     /// Whom to speak to, as a client takes it.
@@ -67,18 +78,33 @@ impl Coordinators {
         self.told.borrow().as_ref().map(|roster| roster.id)
     }
 
-    /// Takes note of a list: a newer one of the same group, or another group's, whose leader tells it.
+    /// Whether the word of a coordinator of that group counts: of the group whose list is known. One that names none is of
+    /// an older build, and is believed.
+    pub(crate) fn counts(&self, group: Option<u64>) -> bool {
+        group.zip(self.knows()).is_none_or(|(group, known)| group == known.group)
+    }
+
+    /// Whether that group was replaced by another one.
+    pub(crate) fn left(&self, group: Option<u64>) -> bool {
+        group.is_some_and(|group| lock(&self.left).contains(&group))
+    }
+
+    /// Takes note of a list: a newer one of the same group, or that of another one, whose leader tells it: the group
+    /// known so far is left for good.
     pub(crate) fn take(&self, roster: Roster) {
         self.told.send_if_modified(|told| {
-            let newer = told
-                .as_ref()
-                .is_none_or(|known| known.id.group != roster.id.group || known.id.index < roster.id.index);
-            if !newer {
-                return false;
+            let known = told.as_ref().map(|known| known.id);
+            let mut left = lock(&self.left);
+            match known {
+                _ if left.contains(&roster.id.group) => return false,
+                Some(known) if known.group != roster.id.group => drop(left.insert(known.group)),
+                Some(known) if known.index >= roster.id.index => return false,
+                Some(_) | None => {}
             }
-            if let Err(error) = self.keep(&roster) {
+            if let Err(error) = self.keep(&roster, &left) {
                 tracing::warn!("the list of coordinators is not kept over a restart: {error}");
             }
+            drop(left);
             let names = roster.coordinators.keys().map(MachineName::as_str).collect::<Vec<_>>().join(", ");
             tracing::info!("the coordinators are {names}");
             *told = Some(roster);
@@ -89,12 +115,13 @@ impl Coordinators {
         });
     }
 
-    fn keep(&self, roster: &Roster) -> io::Result<()> {
+    fn keep(&self, roster: &Roster, left: &BTreeSet<u64>) -> io::Result<()> {
         let kept = Kept {
             format: FORMAT,
-            group: format!("{:016x}", roster.id.group),
+            group: hex(roster.id.group),
             index: roster.id.index,
             coordinators: roster.coordinators.clone(),
+            left: left.iter().map(|group| hex(*group)).collect(),
         };
         let mut text = serde_json::to_vec_pretty(&kept)?;
         text.push(b'\n');
@@ -123,7 +150,15 @@ fn names(targets: &[String], address: &str) -> bool {
     targets.iter().any(at)
 }
 
-fn read(path: &Path) -> Result<Option<Roster>, String> {
+fn hex(group: u64) -> String {
+    format!("{group:016x}")
+}
+
+fn group(hex: &str) -> Result<u64, String> {
+    u64::from_str_radix(hex, 16).map_err(|why| format!("group '{hex}': {why}"))
+}
+
+fn read(path: &Path) -> Result<Option<(Roster, BTreeSet<u64>)>, String> {
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -133,12 +168,14 @@ fn read(path: &Path) -> Result<Option<Roster>, String> {
     if kept.format > FORMAT {
         return Err(format!("has format {}, this version knows up to {FORMAT}", kept.format));
     }
-    let group = u64::from_str_radix(&kept.group, 16).map_err(|why| format!("group: {why}"))?;
+    let left = kept.left.iter().map(|left| group(left)).collect::<Result<_, _>>()?;
+    let group = group(&kept.group)?;
     let bad = kept.coordinators.iter().find(|(name, at)| Target::of(at, Some(name.as_str())).is_err());
     if let Some((name, at)) = bad {
         return Err(format!("'{at}' of {name} is no host:port"));
     }
-    Ok(Some(Roster { id: RosterId { group, index: kept.index }, coordinators: kept.coordinators }))
+    let id = RosterId { group, index: kept.index };
+    Ok(Some((Roster { id, coordinators: kept.coordinators }, left)))
 }
 
 #[cfg(test)]
@@ -178,6 +215,35 @@ mod tests {
         assert!(coordinators.addresses().contains(&"n4=10.0.0.4:7400".to_owned()));
         coordinators.take(roster(8, 12, &[("n3", "10.0.0.3:7400")]));
         assert_eq!(coordinators.addresses().last().map(String::as_str), Some("n3=10.0.0.3:7400"));
+    }
+
+    #[test]
+    fn the_group_that_was_replaced_counts_for_nothing_any_more_not_even_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let coordinators = Coordinators::begin(dir.path(), written());
+        assert!(coordinators.counts(Some(7)) && coordinators.counts(None), "nothing is known yet");
+        coordinators.take(roster(7, 30, &[("n2", "10.0.0.2:7400")]));
+        assert!(coordinators.counts(Some(7)) && !coordinators.counts(Some(8)) && coordinators.counts(None));
+        assert!(!coordinators.left(Some(8)), "its leader has yet to tell of it");
+        coordinators.take(roster(8, 2, &[("n2", "10.0.0.2:7400")]));
+        // Whoever has the old logs leads again.
+        coordinators.take(roster(7, 31, &[("n3", "10.0.0.3:7400")]));
+        for coordinators in [coordinators, Coordinators::begin(dir.path(), written())] {
+            assert_eq!(coordinators.knows(), Some(RosterId { group: 8, index: 2 }));
+            assert!(
+                coordinators.left(Some(7)) && !coordinators.counts(Some(7)) && coordinators.counts(Some(8))
+            );
+        }
+    }
+
+    #[test]
+    fn the_list_of_an_older_build_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let text =
+            r#"{"format":1,"group":"0000000000000007","index":3,"coordinators":{"n2":"10.0.0.2:7400"}}"#;
+        fs::write(dir.path().join(FILE), text).unwrap();
+        let coordinators = Coordinators::begin(dir.path(), written());
+        assert_eq!(coordinators.knows(), Some(RosterId { group: 7, index: 3 }));
     }
 
     #[test]

@@ -25,6 +25,8 @@ use tokio::time::{sleep, timeout};
 const REPORT_WITHIN: Duration = Duration::from_millis(600);
 /// Between attempts at a line that broke.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// Between looks at what a coordinator of another group says, while nothing is told of that group.
+const OTHERS_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Between registrations that are told to wait.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
@@ -91,6 +93,10 @@ impl Lines {
                 let serial = self.serials.next();
                 let request = RegisterRequest { cluster, registration, serial, obeyed };
                 match client.register(&request).await {
+                    Ok(Registered::Welcome(welcome)) if self.coordinators.left(welcome.group) => {
+                        problem =
+                            Some(format!("{address} answers for a group of coordinators that was replaced"));
+                    }
                     Ok(Registered::Welcome(welcome)) => {
                         let floor = welcome.floor;
                         tracing::info!(cluster = %self.cluster, %floor, "registered");
@@ -186,7 +192,8 @@ impl Lines {
                         if let Some(roster) = reported.roster {
                             self.coordinators.take(roster);
                         }
-                        if let Some(lease) = reported.lease {
+                        let counts = self.coordinators.counts(reported.group);
+                        if let Some(lease) = reported.lease.filter(|_| counts) {
                             let _ = self.grants.send(Granted { lease, sent }).await;
                         }
                     }
@@ -205,15 +212,37 @@ impl Lines {
     }
 
     async fn watch_on(self, client: SessionClient, request: WatchRequest) {
+        let mut changes = self.coordinators.follow();
+        let mut replaced = None;
         loop {
+            changes.mark_unchanged();
             // The report's line logs what is wrong with this coordinator; one voice is enough.
-            if let Ok(mut updates) = client.watch(&request).await {
-                while let Ok(Some(update)) = updates.next().await {
-                    self.told.send_if_modified(|told| told.take(update));
+            if let Some(group) = self.goals_of(&client, &request).await {
+                if self.coordinators.left(Some(group)) && replaced.replace(group) != Some(group) {
+                    tracing::warn!(
+                        coordinator = client.address(),
+                        "group {group:016x} was replaced: its goals and leases count for nothing; empty the directory 'raft' \
+                         of that coordinator, and add it to the present group (docs/coordinators.md)"
+                    );
                 }
+                // Its leader's list is news to the report's line; then what it says is asked for once more.
+                let _ = timeout(OTHERS_AGAIN_AFTER, changes.changed()).await;
             }
             sleep(AGAIN_AFTER).await;
         }
+    }
+
+    /// Takes a coordinator's goals for as long as they come; gives the group that they came from, where it is not the one
+    /// that this agent knows.
+    async fn goals_of(&self, client: &SessionClient, request: &WatchRequest) -> Option<u64> {
+        let mut updates = client.watch(request).await.ok()?;
+        while let Ok(Some(update)) = updates.next().await {
+            if !self.coordinators.counts(update.group) {
+                return update.group;
+            }
+            self.told.send_if_modified(|told| told.take(update));
+        }
+        None
     }
 }
 

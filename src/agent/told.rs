@@ -83,7 +83,7 @@ mod tests {
         let stamp = Stamp { epoch: Epoch(epoch), revision: Revision(revision) };
         let goal = Goal::Sealed { epoch: Epoch(epoch), line: None, ended: None };
         let goal = Some(StampedGoal { stamp, goal });
-        GoalUpdate { goal, peers: BTreeMap::new(), primary: None, whole: false }
+        GoalUpdate { goal, peers: BTreeMap::new(), primary: None, whole: false, group: None }
     }
 
     #[test]

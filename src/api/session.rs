@@ -64,6 +64,8 @@ pub struct Welcome {
     /// Highest end of WAL that this leader heard of the copy of that incarnation, as far as it lies on the cluster's
     /// line; it may be in the middle of a record. A copy that ends below it was rolled back. Absent: nothing is known.
     pub told: Option<(Incarnation, Position)>,
+    /// Which group of coordinators says so; absent: one that does not tell.
+    pub group: Option<u64>,
 }
 
 /// An agent tells how its instance is.
@@ -110,6 +112,8 @@ pub struct Reported {
     pub lease: Option<LeaseGrant>,
     /// A newer list of coordinators than the agent's, or that of another group, from its leader; absent: no news.
     pub roster: Option<Roster>,
+    /// Which group of coordinators says so; absent: one that does not tell.
+    pub group: Option<u64>,
 }
 
 /// Leave to serve.
@@ -154,6 +158,8 @@ pub struct GoalUpdate {
     /// As of this goal every copy is whole and the primary open: what was moved aside may go. False: not so, or not
     /// known.
     pub whole: bool,
+    /// Of which group of coordinators the log is that says so; absent: one that does not tell, or is of none.
+    pub group: Option<u64>,
 }
 
 /// Where to knock.

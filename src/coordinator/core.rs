@@ -157,6 +157,12 @@ impl Core {
         self.node.leadership().borrow().leader.as_ref().and_then(hint)
     }
 
+    /// The group of coordinators that this one belongs to; `None`: none yet.
+    pub(crate) fn group(&self) -> Option<u64> {
+        let group = self.node.group_id();
+        (group != 0).then_some(group)
+    }
+
     /// Which coordinators there are, for an agent that knows such a list; `None` when that is as good. Any member tells
     /// its own group's newer list, for a newcomer may come to lead before any agent reports to it; the list of another
     /// group than the agent's is a leader's to tell.

@@ -2,6 +2,7 @@
 //! older than what agents obeyed decides nothing.
 
 use crate::support::{Answer, CLUSTER, Machine, Town, free, instance, primary, run, tree, unchanged};
+use interrex_api::client::{Client, ClientOptions};
 use rustix::process::Signal;
 use std::fs;
 
@@ -124,6 +125,53 @@ async fn an_instance_that_moved_while_the_logs_were_lost_is_heard_and_taken_in_w
     town.until("n2 to serve or to follow where it is now", |s| {
         let n2 = instance(s, "n2");
         s.open && n2.address.port == now && ["open", "streaming"].contains(&n2.server.as_str())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_majority_with_the_logs_of_a_group_that_was_replaced_leads_again_and_nobody_obeys_it() {
+    let (agents, coordinators) = (["n1", "n2", "n3"], ["c1", "c2", "c3"]);
+    let mut town = Town::of_agents_and_coordinators(&agents, &coordinators).await;
+    town.machines.iter_mut().for_each(Machine::start);
+    let before = town.healthy("a cluster of the first group").await;
+    for name in coordinators {
+        town.machine(name).kill();
+    }
+    let made = recover(town.machine("c1"), &["--accept-loss"]).await;
+    assert_eq!(made.code, 0, "{made:?}");
+    let of_the_new = vec![town.machine("c1").coordinator()];
+    town.client = Client::new(of_the_new, ClientOptions::default()).unwrap();
+    town.machine("c1").start();
+    town.eventually("every agent to know the new group", async || {
+        let told = |name: &str| {
+            town.machines.iter().any(|m| {
+                m.name == name && m.log().lines().any(|line| line.ends_with("the coordinators are c1"))
+            })
+        };
+        agents.iter().all(|name| told(name)).then_some(())
+    })
+    .await;
+
+    // An operator who forgot to empty their directories: two of three are a majority, of the first group.
+    ["c2", "c3"].iter().for_each(|name| town.machine(name).start());
+    let replaced = "was replaced: its goals and leases count for nothing";
+    for name in agents {
+        let machine = town.machines.iter().find(|machine| machine.name == name).expect("it is one");
+        town.eventually(&format!("{name} to say that the first group is not obeyed"), async || {
+            machine.log().contains(replaced).then_some(())
+        })
+        .await;
+    }
+    let old = primary(&before);
+    town.machine(&old).postmaster().expect("PostgreSQL runs").signal(Signal::KILL);
+    let after =
+        town.until("another epoch of the new group is open", |s| s.open && s.epoch > before.epoch).await;
+    assert_ne!(primary(&after), old);
+    // The files still name those who are none any more, which is said.
+    town.until("the others to follow and to acknowledge", |s| {
+        let expected = s.problems.iter().all(|problem| problem.code == "stale-coordinators");
+        expected && s.rules.len() == 1 && s.instances.iter().filter(|one| one.in_sync_set).count() == 2
     })
     .await;
 }

@@ -243,6 +243,7 @@ impl SessionHandler for Script {
         Ok(Reported {
             leader: None,
             roster: None,
+            group: None,
             lease: request.wants_lease.map(|epoch| LeaseGrant { epoch, ttl }),
         })
     }
@@ -255,6 +256,7 @@ impl SessionHandler for Script {
             peers: BTreeMap::new(),
             primary: None,
             whole: false,
+            group: None,
         });
         Ok(Box::pin(tokio_stream::once(first).chain(tokio_stream::pending())))
     }

@@ -70,6 +70,7 @@ fn what_agents_and_coordinators_say_comes_back_as_it_went() {
         secrets: samples::secrets(),
         peers: peers.clone(),
         told: Some((Incarnation(2), Position { timeline: TimelineId(7), lsn: Lsn(9) })),
+        group: Some(u64::MAX),
     };
     let waiting = Registered::Waiting { why: "unknown cluster: interrex create orders".to_owned() };
     comes_back([waiting, Registered::Welcome(Box::new(welcome))]);
@@ -87,7 +88,7 @@ fn what_agents_and_coordinators_say_comes_back_as_it_went() {
     let leader = LeaderHint { machine: "host-1".parse().unwrap(), address: "10.0.0.1:7400".to_owned() };
     let lease = LeaseGrant { epoch: Epoch(8), ttl: Duration::from_millis(3_000) };
     comes_back([
-        Reported { leader: Some(leader), lease: Some(lease), roster: Some(roster) },
+        Reported { leader: Some(leader), lease: Some(lease), roster: Some(roster), group: Some(7) },
         Reported::default(),
     ]);
     let machine = || "n4".parse().unwrap();
@@ -104,8 +105,14 @@ fn what_agents_and_coordinators_say_comes_back_as_it_went() {
     }]);
     let primary = PrimaryPlace { instance: instance("n1"), epoch: Epoch(8), address: address() };
     comes_back([
-        GoalUpdate { goal: Some(samples::goals().remove(4)), peers, primary: Some(primary), whole: true },
-        GoalUpdate { goal: None, peers: BTreeMap::new(), primary: None, whole: false },
+        GoalUpdate {
+            goal: Some(samples::goals().remove(4)),
+            peers,
+            primary: Some(primary),
+            whole: true,
+            group: Some(7),
+        },
+        GoalUpdate { goal: None, peers: BTreeMap::new(), primary: None, whole: false, group: None },
     ]);
 }
 

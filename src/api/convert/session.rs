@@ -86,6 +86,7 @@ impl Wire for Welcome {
                 incarnation: incarnation.0,
                 position: Some(position.to_pb()),
             }),
+            group: self.group.unwrap_or_default(),
         }
     }
 
@@ -100,8 +101,14 @@ impl Wire for Welcome {
             goal: need(pb.goal, "goal")?,
             secrets: need(pb.secrets, "secrets")?,
             peers: peers_from_pb(pb.peers)?,
+            group: group(pb.group),
         })
     }
+}
+
+/// No group has the number 0.
+fn group(pb: u64) -> Option<u64> {
+    (pb != 0).then_some(pb)
 }
 
 fn peers_to_pb(peers: &BTreeMap<InstanceName, Address>) -> Vec<pb::Peer> {
@@ -155,6 +162,7 @@ impl Wire for Reported {
             leader: self.leader.as_ref().map(Wire::to_pb),
             lease: self.lease.as_ref().map(Wire::to_pb),
             roster: self.roster.as_ref().map(Wire::to_pb),
+            group: self.group.unwrap_or_default(),
         }
     }
 
@@ -163,6 +171,7 @@ impl Wire for Reported {
             leader: maybe(pb.leader, "leader")?,
             lease: maybe(pb.lease, "lease")?,
             roster: maybe(pb.roster, "roster")?,
+            group: group(pb.group),
         })
     }
 }
@@ -253,6 +262,7 @@ impl Wire for GoalUpdate {
             peers: peers_to_pb(&self.peers),
             primary: self.primary.as_ref().map(Wire::to_pb),
             whole: self.whole,
+            group: self.group.unwrap_or_default(),
         }
     }
 
@@ -262,6 +272,7 @@ impl Wire for GoalUpdate {
             peers: peers_from_pb(pb.peers)?,
             primary: maybe(pb.primary, "primary")?,
             whole: pb.whole,
+            group: group(pb.group),
         })
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! Of the group is who leads it, or was called by its leader a moment ago. One that starts applies its log before it
 //! hears from anybody, and the log may be that of a group which an operator has made anew since without it
-//! ([`crate::raft::recover`]): goals of the same stamps as the new ones, and others.
+//! ([`crate::raft::recover`]): goals of the same stamps as the new ones, and others. Where a majority of that group starts
+//! with its old logs, it has a leader again: so each update names its group, and agents know which one they left.
 
 use crate::core::Core;
 use crate::raft::Leadership;
@@ -65,7 +66,8 @@ impl Following {
             if told.is_some_and(|(known, _)| *known == version) {
                 return None;
             }
-            Some((version, update(records.cluster(&self.request.cluster), &self.request)))
+            let update = update(records.cluster(&self.request.cluster), &self.request);
+            Some((version, GoalUpdate { group: self.core.group(), ..update }))
         })?;
         let new = told.is_none_or(|(_, known)| *known != update);
         self.told = Some((version, update.clone()));
@@ -76,7 +78,7 @@ impl Following {
 /// What the record says to one instance. A directory that is not the registered one is told nothing to be.
 fn update(record: Option<&Cluster>, request: &WatchRequest) -> GoalUpdate {
     let Some(record) = record else {
-        return GoalUpdate { goal: None, peers: BTreeMap::new(), primary: None, whole: false };
+        return GoalUpdate { goal: None, peers: BTreeMap::new(), primary: None, whole: false, group: None };
     };
     let member = record.instances.get(&request.instance);
     let registered = member.is_some_and(|member| member.directory == request.directory);
@@ -88,6 +90,7 @@ fn update(record: Option<&Cluster>, request: &WatchRequest) -> GoalUpdate {
             Some(PrimaryPlace { instance: reign.instance.clone(), epoch: record.epoch, address })
         }),
         whole: registered && record.is_whole(),
+        group: None,
     }
 }
 

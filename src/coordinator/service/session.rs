@@ -7,7 +7,7 @@ use crate::reports::Came;
 use interrex_api::refused::Refused;
 use interrex_api::serve::{Answers, Caller, SessionHandler};
 use interrex_api::session::{
-    GoalUpdate, RegisterRequest, Registered, ReportRequest, Reported, WatchRequest, Welcome,
+    GoalUpdate, RegisterRequest, Registered, ReportRequest, Reported, Roster, WatchRequest, Welcome,
 };
 use interrex_cluster::command::{Command, Registration};
 use interrex_cluster::goal::goal;
@@ -94,7 +94,7 @@ impl SessionHandler for Session {
             Err(why) => return Err(why.into()),
         }
         let told = core.reports.highest(cluster, &instance);
-        let welcome = |record: &Cluster| welcome(record, &instance, &directory, told);
+        let welcome = |record: &Cluster| welcome(record, &instance, &directory, told, core.group());
         match core.node.read(|records| welcome(records.cluster(cluster)?)) {
             Some(welcome) => Ok(Registered::Welcome(Box::new(welcome))),
             None => {
@@ -112,10 +112,11 @@ impl SessionHandler for Session {
         let stale = if request.age > core.policy.fresh { request.age } else { Duration::ZERO };
         let came = Came { serial: request.serial, stale, at };
         // Who is no member has nothing to testify; and memory is kept for members alone.
-        if let Some((registered, machine)) = registered(core, cluster, &instance) {
-            self.is(&caller, &machine)?;
+        let member = registered(core, cluster, &instance);
+        if let Some((registered, machine)) = &member {
+            self.is(&caller, machine)?;
             let patience = core.takeover_after();
-            if !core.reports.take(cluster, report, &registered, patience, came) {
+            if !core.reports.take(cluster, report, registered, patience, came) {
                 return Err(overtaken(&instance));
             }
         }
@@ -126,8 +127,11 @@ impl SessionHandler for Session {
             }
             None => None,
         };
-        let roster = core.roster(request.knows);
-        Ok(Reported { leader: core.leader(), lease, roster })
+        // Whoever takes another group's list leaves its own for good: that is for those whom the record knows.
+        let known = member.is_some_and(|(registered, _)| registered == directory);
+        let same = |roster: &Roster| request.knows.is_none_or(|knows| knows.group == roster.id.group);
+        let roster = core.roster(request.knows).filter(|roster| known || same(roster));
+        Ok(Reported { leader: core.leader(), lease, roster, group: core.group() })
     }
 
     async fn watch(&self, caller: Caller, request: WatchRequest) -> Result<Answers<GoalUpdate>, Refused> {
@@ -171,6 +175,7 @@ fn welcome(
     instance: &InstanceName,
     directory: &DirectoryId,
     told: Option<(Incarnation, Position)>,
+    group: Option<u64>,
 ) -> Option<Welcome> {
     let member = record.instances.get(instance).filter(|member| member.directory == *directory)?;
     let told = told.filter(|(incarnation, _)| *incarnation == member.incarnation);
@@ -181,5 +186,6 @@ fn welcome(
         goal: goal(record, instance)?,
         secrets: record.secrets.clone(),
         peers: goals::peers(record),
+        group,
     })
 }
