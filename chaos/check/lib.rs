@@ -14,12 +14,14 @@ mod epochs;
 mod goals;
 mod healing;
 mod leases;
+mod log;
 mod losses;
 mod promotions;
 mod reads;
 mod refusals;
 mod routes;
 mod rules;
+mod running;
 mod serving;
 mod timelines;
 
@@ -57,6 +59,22 @@ pub enum Fact<'a> {
         after: &'a Cluster,
         /// The entry.
         command: &'a Command,
+    },
+    /// A coordinator applied an entry. Told once for each that did.
+    Applied {
+        /// Its place in the log.
+        index: u64,
+        /// The entry.
+        command: &'a Command,
+        /// False when another coordinator applied something else there, or nothing, and what follows already.
+        same: bool,
+    },
+    /// A coordinator's process ended, and nobody had ended it.
+    CoordinatorEnded {
+        /// Which one, from 1.
+        number: usize,
+        /// Its last words.
+        why: &'a str,
     },
     /// A seal entered the record.
     SealCounted {
@@ -239,6 +257,8 @@ impl Default for Checks {
                 Box::new(calm::NoNeedlessChange::default()),
                 Box::new(healing::Heals),
                 Box::new(apart::ClustersAreApart),
+                Box::new(log::OneLog),
+                Box::new(running::CoordinatorsRun),
             ],
             violations: Vec::new(),
         }

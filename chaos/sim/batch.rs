@@ -79,11 +79,16 @@ impl Batch {
     }
 }
 
-pub(crate) fn plan(seed: u64) -> Plan {
-    Plan::of(seed, Shape { calm: seed % CALM_EVERY == CALM_EVERY - 1, ..Shape::default() })
+/// Whether nothing of a seed calls for another primary.
+pub(crate) fn is_calm(seed: u64) -> bool {
+    seed % CALM_EVERY == CALM_EVERY - 1
 }
 
-fn outcome(world: &mut World) -> Outcome {
+pub(crate) fn plan(seed: u64) -> Plan {
+    Plan::of(seed, Shape { calm: is_calm(seed), ..Shape::default() })
+}
+
+pub(crate) fn outcome(world: &mut World) -> Outcome {
     let mut violations = Vec::new();
     world.in_each(|world| violations.extend_from_slice(world.checks.violations()));
     Outcome {

@@ -1,7 +1,7 @@
 //! The shipped rules under a million bad days: the very code of `src/cluster` in a simulated world in which one seed
 //! decides everything. Virtual time, a network that delays, loses, repeats and cuts, coordinators with a modelled log,
 //! agents that die between any two phases of a deed, clocks that drift, guards, clients, and a model of PostgreSQL with
-//! the traps that matter. `chaos/check` judges what happens.
+//! the traps that matter. `chaos/check` judges what happens. [`Stage`] is the same world for coordinators that are real.
 //!
 //! Whatever a run does follows from its seed: no wall clock, no hash map, no thread inside a run. Two runs of one seed
 //! are the same play, byte for byte, on any machine.
@@ -20,6 +20,7 @@ mod faults;
 mod found;
 mod happen;
 mod heal;
+mod many;
 mod mend;
 mod mutants;
 mod neighbour;
@@ -35,6 +36,7 @@ mod rng;
 mod rounds;
 mod shrink;
 mod slowness;
+mod stage;
 mod strike;
 mod theme;
 mod trace;
@@ -46,7 +48,11 @@ pub use batch::{
     Batch, Outcome, batch, play, play_hash, run, run_beyond_the_margin, run_with_mixed_reports, shorten,
 };
 pub use interrex_check::Violation;
+pub use many::{many, tell};
 pub use pinned::{PINNED, Pinned};
+pub use rng::Rng;
+pub use stage::{Order, Stage};
+pub use trace::hash;
 
 #[cfg(feature = "mutants")]
 pub use interrex_cluster::mutants::Mutant;

@@ -5,15 +5,12 @@
 
 use clap::{Parser, ValueEnum};
 use interrex_sim::{Batch, Outcome};
-use serde_json::json;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
 /// Fewer runs than this need not reach every dangerous state.
 const EXPECT_ALL_FROM: u64 = 1_000;
-/// So many broken seeds are told one by one.
-const TOLD: usize = 20;
 
 /// Runs the rules of Interrex in a simulated world, one world a seed.
 #[derive(Parser)]
@@ -57,7 +54,7 @@ fn main() -> ExitCode {
     let done = match args.seed {
         Some(seed) => one(&mut out, seed, &args, begun),
         None => {
-            let batch = many(&args);
+            let batch = interrex_sim::many(args.from, args.seeds, args.threads, interrex_sim::batch);
             tell(&mut out, &batch, &args, begun)
         }
     };
@@ -88,61 +85,8 @@ fn one(out: &mut impl Write, seed: u64, args: &Args, begun: Instant) -> io::Resu
     tell(out, &batch, args, begun)
 }
 
-/// All seeds, shared among the threads.
-fn many(args: &Args) -> Batch {
-    let threads = args.threads.clamp(1, 64);
-    let share = args.seeds.div_ceil(threads);
-    let parts = (0..threads)
-        .map(|n| (args.from.saturating_add(n * share), share.min(args.seeds.saturating_sub(n * share))));
-    let mut all = Batch::default();
-    std::thread::scope(|scope| {
-        let running: Vec<_> =
-            parts.map(|(from, count)| scope.spawn(move || interrex_sim::batch(from, count))).collect();
-        for thread in running {
-            match thread.join() {
-                Ok(batch) => all.join(batch),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-    });
-    all
-}
-
 fn tell(out: &mut impl Write, batch: &Batch, args: &Args, begun: Instant) -> io::Result<bool> {
-    let seconds = begun.elapsed().as_secs_f64().max(0.001);
     let unreached = if batch.runs >= EXPECT_ALL_FROM { batch.unreached() } else { Vec::new() };
-    let good = batch.violations.is_empty() && unreached.is_empty();
-    if args.output == Output::Json {
-        let broken = |(seed, violation): &(u64, interrex_sim::Violation)| json!({ "seed": seed, "property": violation.property, "story": violation.story });
-        let result = json!({
-            "runs": batch.runs,
-            "failovers": batch.failovers,
-            "acknowledged": batch.acknowledged,
-            "simulated_s": batch.simulated_ms / 1_000,
-            "violations": batch.violations.iter().map(broken).collect::<Vec<_>>(),
-            "unreached": unreached,
-            "seeds_per_s": (batch.runs as f64 / seconds * 10.0).round() / 10.0,
-            "failovers_per_s": (batch.failovers as f64 / seconds * 10.0).round() / 10.0,
-        });
-        writeln!(out, "{result}")?;
-        return Ok(good);
-    }
-    for (seed, violation) in batch.violations.iter().take(TOLD) {
-        writeln!(out, "seed {seed}: {violation}")?;
-    }
-    for state in &unreached {
-        writeln!(out, "never reached: {state}")?;
-    }
-    writeln!(
-        out,
-        "{} runs, {} failovers, {} acknowledged commits, {} simulated hours; {} violations; {:.1} seeds/s, {:.0} failovers/s",
-        batch.runs,
-        batch.failovers,
-        batch.acknowledged,
-        batch.simulated_ms / 3_600_000,
-        batch.violations.len(),
-        batch.runs as f64 / seconds,
-        batch.failovers as f64 / seconds
-    )?;
-    Ok(good)
+    let as_json = args.output == Output::Json;
+    interrex_sim::tell(out, batch, &unreached, as_json, begun.elapsed().as_secs_f64())
 }

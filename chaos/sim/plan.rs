@@ -163,6 +163,34 @@ impl Plan {
         plan
     }
 
+    /// The run of a seed in which coordinators are elsewhere: what they are is not drawn, and so is nothing that happens
+    /// inside them.
+    pub(crate) fn staged(seed: u64, calm: bool) -> Self {
+        let mut rng = Rng::new(seed, 0);
+        let mut plan = Self::base(seed, &mut rng);
+        (plan.start, plan.existing, plan.begin_ms) = (Start::Empty, None, 30_000);
+        if calm {
+            plan.calm_down(&mut rng);
+        } else {
+            let at = plan.strikes_from(plan.begin_ms, &mut rng);
+            plan.faults_ms = at + rng.range(500, 4_000);
+        }
+        plan.strikes.retain(|planned| {
+            !matches!(
+                planned.strike,
+                Strike::LoseLog { .. }
+                    | Strike::Recover { .. }
+                    | Strike::Dispute
+                    | Strike::Lead { .. }
+                    | Strike::Echo { .. }
+                    | Strike::Coup { .. }
+                    | Strike::PromoteByHand { .. }
+                    | Strike::Asks(_)
+            )
+        });
+        plan
+    }
+
     /// Topology, wishes, clocks and load.
     fn base(seed: u64, rng: &mut Rng) -> Self {
         let instances = [2, 3, 3, 3, 3, 3, 4, 5, 5, 7][rng.index(10)];

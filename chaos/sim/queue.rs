@@ -59,8 +59,9 @@ impl Queue {
         self.keys.push(Reverse((at, self.made, slot)));
     }
 
-    /// What comes next: when, of which cluster, and what.
-    pub(crate) fn pop(&mut self) -> Option<(Time, usize, Event)> {
+    /// What comes next, if it comes by then: when, of which cluster, and what.
+    pub(crate) fn pop_until(&mut self, to: Time) -> Option<(Time, usize, Event)> {
+        self.keys.peek().filter(|Reverse((at, _, _))| *at <= to)?;
         let Reverse((at, _, slot)) = self.keys.pop()?;
         self.free.push(slot);
         let Lying { of, event, .. } = self.events[slot as usize].take()?;
@@ -79,18 +80,18 @@ mod tests {
         queue.push(8, 0, Event::Client { client: 2 });
         queue.hold(4, 0, Event::Client { client: 3 });
         queue.release(5);
-        let came: Vec<Time> = std::iter::from_fn(|| queue.pop()).map(|(at, ..)| at).collect();
+        let came: Vec<Time> = std::iter::from_fn(|| queue.pop_until(Time::MAX)).map(|(at, ..)| at).collect();
         assert_eq!(came, [4, 5, 8]);
     }
 
     #[test]
-    fn events_come_by_their_moments_and_of_one_moment_as_they_were_made() {
+    fn events_come_by_their_moments_of_one_moment_as_they_were_made_and_none_too_early() {
         let mut queue = Queue::default();
-        for (at, client) in [(5, 0), (3, 1), (5, 2), (3, 3), (4, 4)] {
+        for (at, client) in [(5, 0), (3, 1), (6, 5), (5, 2), (3, 3), (4, 4)] {
             queue.push(at, 0, Event::Client { client });
         }
         let mut came = Vec::new();
-        while let Some((at, 0, Event::Client { client })) = queue.pop() {
+        while let Some((at, 0, Event::Client { client })) = queue.pop_until(5) {
             came.push((at, client));
         }
         assert_eq!(came, [(3, 1), (3, 3), (4, 4), (5, 0), (5, 2)]);

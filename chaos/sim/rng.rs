@@ -3,11 +3,11 @@
 
 /// A generator. The same seed gives the same numbers.
 #[derive(Debug, Clone)]
-pub(crate) struct Rng([u64; 4]);
+pub struct Rng([u64; 4]);
 
 impl Rng {
     /// One stream of a seed; another `stream` gives numbers that have nothing to do with it.
-    pub(crate) fn new(seed: u64, stream: u64) -> Self {
+    pub fn new(seed: u64, stream: u64) -> Self {
         let mut state = seed ^ stream.wrapping_mul(0xD1B5_4A32_D192_ED03);
         let mut next = || {
             state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -33,28 +33,28 @@ impl Rng {
     }
 
     /// A number below `n`; 0 when `n` is 0.
-    pub(crate) fn below(&mut self, n: u64) -> u64 {
+    pub fn below(&mut self, n: u64) -> u64 {
         // The high bits of the product: no division, and a bias far below anything that matters here.
         ((u128::from(self.next()) * u128::from(n)) >> 64) as u64
     }
 
     /// A number from `low` to `high`, both included.
-    pub(crate) fn range(&mut self, low: u64, high: u64) -> u64 {
+    pub fn range(&mut self, low: u64, high: u64) -> u64 {
         low + self.below(high.saturating_sub(low) + 1)
     }
 
     /// True in `percent` of a hundred cases.
-    pub(crate) fn percent(&mut self, percent: u64) -> bool {
+    pub fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
 
     /// An index into something that has `n` places.
-    pub(crate) fn index(&mut self, n: usize) -> usize {
+    pub fn index(&mut self, n: usize) -> usize {
         self.below(n as u64) as usize
     }
 
     /// A short span with a long tail: mostly near `low`, now and then up to `high`.
-    pub(crate) fn tail(&mut self, low: u64, high: u64) -> u64 {
+    pub fn tail(&mut self, low: u64, high: u64) -> u64 {
         let span = high.saturating_sub(low);
         let shrink = self.below(8);
         low + self.below((span >> shrink) + 1)

@@ -42,7 +42,7 @@ impl Trace {
 }
 
 /// FNV-1a over the lines: what two plays have in common exactly when they are the same.
-pub(crate) fn hash(lines: &[String]) -> u64 {
+pub fn hash(lines: &[String]) -> u64 {
     let mut hash = 0xCBF2_9CE4_8422_2325_u64;
     for byte in lines.iter().flat_map(|line| line.bytes().chain([b'\n'])) {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);

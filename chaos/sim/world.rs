@@ -18,6 +18,7 @@ use crate::queue::Queue;
 use crate::reach::Reach;
 use crate::rng::Rng;
 use crate::slowness::Slowness;
+use crate::stage::Elsewhere;
 use crate::trace::Trace;
 use crate::wal::{Archive, Place};
 use interrex_check::{Checks, Fact};
@@ -70,6 +71,8 @@ pub(crate) struct World {
     pub(crate) trace: Trace,
     pub(crate) figures: Figures,
     pub(crate) over: bool,
+    /// The coordinators are elsewhere.
+    pub(crate) elsewhere: Option<Elsewhere>,
     queue: Queue,
     /// The cluster at hand: of all that it has to itself, see [`Own`].
     pub(crate) turn: usize,
@@ -97,6 +100,15 @@ pub(crate) struct World {
 impl World {
     /// A world as its plan has it, at its first moment.
     pub(crate) fn new(plan: Plan, trace: Trace) -> Self {
+        Self::with(plan, trace, None)
+    }
+
+    /// The same, without the coordinators.
+    pub(crate) fn staged(plan: Plan, trace: Trace) -> Self {
+        Self::with(plan, trace, Some(Elsewhere::default()))
+    }
+
+    fn with(plan: Plan, trace: Trace, elsewhere: Option<Elsewhere>) -> Self {
         let rng = Rng::new(plan.seed, 1);
         let machine = |m: usize| Machine {
             on: true,
@@ -125,6 +137,7 @@ impl World {
             reach: Reach::default(),
             figures: Figures::default(),
             over: false,
+            elsewhere,
             queue: Queue::default(),
             turn: 0,
             aside,
@@ -155,6 +168,7 @@ impl World {
 
     fn begin(&mut self) {
         self.in_each(|world| match world.wants.start {
+            Start::Empty if world.is_stage() => world.found(None),
             Start::Empty => world.created(),
             Start::Steady | Start::Stopped => world.steady(),
             Start::Existing => {
@@ -166,7 +180,9 @@ impl World {
         for c in 0..self.coordinators.len() {
             self.start_coordinator(c);
         }
-        self.after(0, Event::RaftTick);
+        if !self.is_stage() {
+            self.after(0, Event::RaftTick);
+        }
         self.in_each(|world| {
             for i in 0..world.agents.len() {
                 world.start_agent(i);
@@ -180,7 +196,8 @@ impl World {
         self.plan_strikes();
         if self.plan.calm {
             // What was started a moment ago has to find itself first.
-            self.after(12 * S, Event::Calm);
+            let found_itself = self.plan.begin_ms.saturating_sub(1_000) * MS;
+            self.at(if self.is_stage() { found_itself } else { self.now + 12 * S }, Event::Calm);
         }
         let until = self.plan.faults_ms * MS;
         self.after(until, Event::Heal);
@@ -188,8 +205,13 @@ impl World {
 
     /// Lets time pass until the run is over.
     pub(crate) fn run(&mut self) {
+        self.run_until(Time::MAX);
+    }
+
+    /// Lets all happen that happens until then, if the run is not over before.
+    pub(crate) fn run_until(&mut self, to: Time) {
         while !self.over {
-            let Some((at, of, event)) = self.queue.pop() else { return };
+            let Some((at, of, event)) = self.queue.pop_until(to) else { return };
             self.now = self.now.max(at);
             self.turn_to(of);
             if let Some(until) = self.held_until(&event) {

@@ -5,6 +5,7 @@
 //! words. Each new connection takes the certificate as it is then, so a renewed one needs no restart.
 
 use hyper_util::rt::TokioIo;
+use interrex_rt::{Dialer, Link};
 use interrex_tls::rustls::pki_types::ServerName;
 use interrex_tls::{Tls, in_words};
 use std::error::Error;
@@ -16,7 +17,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::AsyncBufReadExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -75,14 +75,15 @@ impl Target {
     }
 
     /// A channel to it, with `settings` of the caller's. Nothing is dialled before the first call, and a broken
-    /// connection is dialled anew by the next one. A TCP connection may take as long as `connect`, a handshake on it
-    /// a second more. Call it within a tokio runtime.
+    /// connection is dialled anew by the next one. `dialer` may take as long as `connect`, a handshake on its
+    /// connection a second more. Call it within a tokio runtime.
     ///
     /// # Errors
     /// The address is none, or with TLS: no certificate can bear its name.
     pub fn channel(
         &self,
         tls: Option<&Tls>,
+        dialer: &Dialer,
         connect: Duration,
         settings: impl FnOnce(Endpoint) -> Endpoint,
     ) -> Result<Channel, NoTarget> {
@@ -90,12 +91,21 @@ impl Target {
         let endpoint =
             Endpoint::from_shared(format!("{scheme}://{}", self.authority)).map_err(|_| NoTarget)?;
         let endpoint = settings(endpoint.tcp_nodelay(true).connect_timeout(connect));
-        let Some(tls) = tls else { return Ok(endpoint.connect_lazy()) };
+        let Some(tls) = tls else {
+            return Ok(match dialer.is_tcp() {
+                true => endpoint.connect_lazy(),
+                false => {
+                    let (target, dialer) = (Arc::new(self.clone()), dialer.clone());
+                    endpoint.connect_with_connector_lazy(Plain { target, dialer })
+                }
+            });
+        };
         let name = self.machine.as_ref().unwrap_or(&self.host).clone();
         let secure = Secure {
             name: ServerName::try_from(name).map_err(|_| NoTarget)?,
             target: Arc::new(self.clone()),
             tls: tls.clone(),
+            dialer: dialer.clone(),
             connect,
         };
         Ok(endpoint.connect_timeout(connect + HANDSHAKE).connect_with_connector_lazy(secure))
@@ -133,18 +143,41 @@ pub fn insecure(status: &Status) -> Option<String> {
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
+/// Makes connections without TLS to one coordinator, by another way than TCP.
+#[derive(Clone)]
+struct Plain {
+    target: Arc<Target>,
+    dialer: Dialer,
+}
+
+impl Service<Uri> for Plain {
+    type Response = TokioIo<Link>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let Self { target, dialer } = self.clone();
+        Box::pin(async move { dialer.dial(&target.host, target.port).await.map(TokioIo::new) })
+    }
+}
+
 /// Makes TLS connections to one coordinator.
 #[derive(Clone)]
 struct Secure {
     target: Arc<Target>,
     name: ServerName<'static>,
     tls: Tls,
-    /// For TCP alone.
+    dialer: Dialer,
+    /// For the connection below TLS alone.
     connect: Duration,
 }
 
 impl Service<Uri> for Secure {
-    type Response = TokioIo<TlsStream<TcpStream>>;
+    type Response = TokioIo<TlsStream<Link>>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
@@ -159,11 +192,10 @@ impl Service<Uri> for Secure {
 }
 
 impl Secure {
-    async fn connect(self) -> Result<TlsStream<TcpStream>, BoxError> {
-        let dialled = TcpStream::connect((self.target.host.as_str(), self.target.port));
+    async fn connect(self) -> Result<TlsStream<Link>, BoxError> {
+        let dialled = self.dialer.dial(&self.target.host, self.target.port);
         let stream =
             timeout(self.connect, dialled).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        stream.set_nodelay(true)?;
         let shaken = TlsConnector::from(self.tls.client()).connect(self.name, stream).await;
         let insecure = |error: io::Error| Insecure(in_words(&error, self.target.called()));
         let mut stream = shaken.map_err(insecure)?;

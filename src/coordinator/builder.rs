@@ -1,13 +1,13 @@
 //! How a coordinator is put together. Everything it needs comes in here; it reads no environment and no global.
 
-use crate::raft::Timing;
-use crate::{Coordinator, OpenError};
+use crate::raft::{LogDisk, Timing};
+use crate::{Coordinator, OpenError, Witness};
 use interrex_api::admin::{CreateCluster, NewOwner};
 use interrex_api::log::LEVEL;
 use interrex_cluster::ids::{ClusterName, MachineName};
 use interrex_cluster::policy::Policy;
 use interrex_cluster::spec::Spec;
-use interrex_rt::{Clock, Rng, Spawner, SystemClock, SystemRng, TokioSpawner};
+use interrex_rt::{Clock, Dialer, Listen, Rng, Spawner, SystemClock, SystemRng, TokioSpawner};
 use interrex_tls::{Tls, Token};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,6 +19,10 @@ pub struct Builder {
     pub(crate) machine: Option<MachineName>,
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) listener: Option<std::net::TcpListener>,
+    pub(crate) incoming: Option<Box<dyn Listen>>,
+    pub(crate) dialer: Dialer,
+    pub(crate) disk: Option<Arc<dyn LogDisk>>,
+    pub(crate) witness: Option<Arc<dyn Witness>>,
     pub(crate) advertise: Option<String>,
     pub(crate) members: BTreeMap<MachineName, String>,
     pub(crate) join: bool,
@@ -42,6 +46,10 @@ impl Default for Builder {
             machine: None,
             listen: None,
             listener: None,
+            incoming: None,
+            dialer: Dialer::default(),
+            disk: None,
+            witness: None,
             advertise: None,
             members: BTreeMap::new(),
             join: false,
@@ -79,6 +87,35 @@ impl Builder {
     #[must_use]
     pub fn listener(mut self, listener: std::net::TcpListener) -> Self {
         self.listener = Some(listener);
+        self
+    }
+
+    /// Where connections come from instead of a TCP port: a tunnel, a Unix socket, memory.
+    #[must_use]
+    pub fn incoming(mut self, incoming: Box<dyn Listen>) -> Self {
+        self.incoming = Some(incoming);
+        self
+    }
+
+    /// How connections to the other coordinators are made, instead of by TCP.
+    #[must_use]
+    pub fn dialer(mut self, dialer: Dialer) -> Self {
+        self.dialer = dialer;
+        self
+    }
+
+    /// Where the log goes instead of into `data_dir`, which then holds nothing of it. What this disk lost, the
+    /// coordinator has lost.
+    #[must_use]
+    pub fn disk(mut self, disk: Arc<dyn LogDisk>) -> Self {
+        self.disk = Some(disk);
+        self
+    }
+
+    /// Whom to tell of every entry that this coordinator applies.
+    #[must_use]
+    pub fn witness(mut self, witness: Arc<dyn Witness>) -> Self {
+        self.witness = Some(witness);
         self
     }
 

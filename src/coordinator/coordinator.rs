@@ -6,7 +6,7 @@ use crate::machine::Records;
 use crate::raft::{self, EndsTasks, RaftNode};
 use crate::service::gate::Gate;
 use crate::service::relay::Relays;
-use crate::service::{bind, serve};
+use crate::service::{Entrance, bind, serve};
 use crate::trust::Trust;
 use crate::yielding::best_successor;
 use crate::{clusters, driver, yielding};
@@ -65,7 +65,7 @@ pub struct Coordinator {
     relays: Arc<Relays>,
     gate: Arc<Gate>,
     tls: Option<Tls>,
-    listener: TcpListener,
+    entrance: Entrance,
     address: SocketAddr,
     clusters: Vec<CreateCluster>,
     yields: bool,
@@ -90,20 +90,23 @@ impl Coordinator {
                 "coordinator.members does not list this machine, {machine}"
             )));
         };
-        let listener = match (builder.listener, builder.listen) {
-            (Some(open), _) => {
+        let entrance = match (builder.incoming, builder.listener, builder.listen) {
+            (Some(other), _, _) => Entrance::Other(other),
+            (None, Some(open), _) => {
                 adopt(open).map_err(|e| OpenError::Config(format!("use the socket given: {e}")))?
             }
-            (None, Some(listen)) => bind(listen).await?,
-            (None, None) => return Err(missing("listen address")),
+            (None, None, Some(listen)) => bind(listen).await?,
+            (None, None, None) => return Err(missing("listen address")),
         };
-        let address =
-            listener.local_addr().map_err(|e| OpenError::Config(format!("name the socket: {e}")))?;
+        let address = entrance.address().map_err(|e| OpenError::Config(format!("name the socket: {e}")))?;
         let members = builder.members.iter().map(|(name, at)| (name.to_string(), at.clone())).collect();
         let mut config = raft::Config::new(machine.as_str(), members, data_dir.join("raft"), &advertise);
         config.timing = builder.timing;
         config.join = builder.join;
         config.reads_level = builder.reads_level;
+        config.dialer = builder.dialer.clone();
+        config.rng = builder.rng.clone();
+        config.disk = builder.disk;
         let (tls, token) = (builder.tls, builder.admin_token);
         if tls.as_ref().is_some_and(|tls| tls.server().is_none()) {
             return Err(missing("own certificate, not only those of others"));
@@ -111,16 +114,16 @@ impl Coordinator {
         config.tls = tls.clone();
         let gate = Gate { machine: machine.clone(), guarded: tls.is_some(), token: token.clone() };
         let trust = Trust::of(&config.dir);
-        let node = RaftNode::open(config, Records::default()).await?;
+        let node = RaftNode::open(config, Records::before(builder.witness)).await?;
         let ends = node.ends_with_this();
         let core =
             Core::new(machine, node, trust, builder.policy, builder.clock, builder.rng, builder.spawner);
         Ok(Self {
             core: Arc::new(core),
-            relays: Arc::new(Relays::new(tls.clone(), token)),
+            relays: Arc::new(Relays::new(tls.clone(), token, builder.dialer)),
             gate: Arc::new(gate),
             tls,
-            listener,
+            entrance,
             address,
             clusters: builder.clusters,
             yields: builder.yield_to_primary,
@@ -140,14 +143,14 @@ impl Coordinator {
     /// It ended by itself; its process should end too.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         // Whether this ends or is dropped halfway.
-        let Self { ends: _ends, core, relays, gate, tls, listener, clusters, yields, .. } = self;
+        let Self { ends: _ends, core, relays, gate, tls, entrance, clusters, yields, .. } = self;
         let mut tasks = background(&core, &relays, clusters, yields);
         if let Some(tls) = tls.clone() {
             tasks.push(core.spawner.spawn(Box::pin(tls.keep_fresh())));
         }
         // In a set, so that it ends with this future, however that ends.
         let mut server = JoinSet::new();
-        server.spawn(serve(core.clone(), relays, gate, tls, listener));
+        server.spawn(serve(core.clone(), relays, gate, tls, entrance));
         let mut stopped = core.node.stopped();
         let outcome = tokio::select! {
             () = shutdown => Ok(()),
@@ -176,9 +179,9 @@ impl Coordinator {
 }
 
 /// A socket that somebody else opened.
-fn adopt(listener: std::net::TcpListener) -> std::io::Result<TcpListener> {
+fn adopt(listener: std::net::TcpListener) -> std::io::Result<Entrance> {
     listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
+    TcpListener::from_std(listener).map(Entrance::Port)
 }
 
 /// Everything that goes on by itself.

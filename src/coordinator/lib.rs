@@ -42,3 +42,4 @@ mod tests;
 
 pub use builder::Builder;
 pub use coordinator::{Coordinator, Handle, OpenError, RunError};
+pub use machine::Witness;

@@ -11,6 +11,8 @@ use interrex_cluster::event::Event;
 use interrex_cluster::ids::ClusterName;
 use interrex_cluster::record::Cluster;
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Debug;
+use std::sync::Arc;
 
 /// Events that are kept, over all clusters: a few hundred failovers' worth.
 const EVENTS_KEPT: usize = 2_000;
@@ -19,6 +21,14 @@ const EVENTS_KEPT: usize = 2_000;
 const APPLIED: u8 = b'+';
 /// First byte of a reply: the rest is why nothing did.
 const REJECTED: u8 = b'-';
+
+/// Told of every entry that a coordinator takes over into a record, in the order of the log: for an audit trail, or for
+/// whoever compares what coordinators hold.
+pub trait Witness: Debug + Send + Sync + 'static {
+    /// The entry at `index` made its cluster's record what it is now. Told once by each process, and again after a
+    /// restart by the next one, from its newest snapshot on. To be short: the log waits for it.
+    fn applied(&self, index: u64, entry: &Entry, record: &Cluster);
+}
 
 /// What the log amounts to.
 #[derive(Debug, Default)]
@@ -30,9 +40,16 @@ pub(crate) struct Records {
     /// The newest entry that changed a cluster, so that whoever follows one need not look at all the others' entries.
     /// Not part of the state: it starts anew with each process.
     changed: BTreeMap<ClusterName, u64>,
+    /// Who is told; not part of the state either.
+    witness: Option<Arc<dyn Witness>>,
 }
 
 impl Records {
+    /// Nothing yet, and who is to be told of what comes.
+    pub(crate) fn before(witness: Option<Arc<dyn Witness>>) -> Self {
+        Self { witness, ..Self::default() }
+    }
+
     /// Every cluster's record.
     pub(crate) fn clusters(&self) -> &BTreeMap<ClusterName, Cluster> {
         &self.clusters
@@ -79,6 +96,9 @@ impl Machine for Records {
         };
         let story: Vec<&str> = events.iter().map(|event| event.text.as_str()).collect();
         let reply = reply(APPLIED, &story.join("\n"));
+        if let (Some(witness), Some(record)) = (&self.witness, self.clusters.get(&entry.cluster)) {
+            witness.applied(index, &entry, record);
+        }
         self.changed.insert(entry.cluster, index);
         self.events.extend(events);
         let surplus = self.events.len().saturating_sub(EVENTS_KEPT);

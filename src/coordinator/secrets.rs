@@ -30,6 +30,7 @@ mod tests {
     use super::*;
 
     /// 0, 1, 2, …
+    #[derive(Debug)]
     struct Counting;
 
     impl Rng for Counting {

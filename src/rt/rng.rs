@@ -1,14 +1,25 @@
-//! Randomness that nobody can guess: for passwords and identities.
+//! Randomness that nobody can guess: for passwords, identities, and whose election comes first.
 
+use std::fmt::Debug;
 use std::io;
 
 /// Draws random bytes.
-pub trait Rng: Send + Sync + 'static {
+pub trait Rng: Debug + Send + Sync + 'static {
     /// Fills the buffer.
     ///
     /// # Errors
     /// The system has no randomness to give; nothing of the buffer may be used then.
     fn fill(&self, bytes: &mut [u8]) -> io::Result<()>;
+
+    /// One number.
+    ///
+    /// # Errors
+    /// As [`Rng::fill`].
+    fn number(&self) -> io::Result<u64> {
+        let mut bytes = [0; 8];
+        self.fill(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
 }
 
 /// The kernel's generator (getrandom).

@@ -17,7 +17,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("authority", &["tls"]),
     ("ledger", &["notices"]),
     ("config", &["authority", "cluster", "tls"]),
-    ("api", &["cluster", "tls"]),
+    ("api", &["cluster", "rt", "tls"]),
     ("coordinator", &["api", "authority", "cluster", "rt", "tls"]),
     ("agent", &["api", "cluster", "guard", "notices", "rt", "tls"]),
     ("endpoint", &["api", "cluster", "rt", "tls"]),
@@ -25,7 +25,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("demo", &["api", "cluster", "ledger"]),
     ("check", &["cluster"]),
     ("sim", &["check", "cluster"]),
-    ("whole", &["check", "cluster", "rt", "api", "coordinator", "agent"]),
+    ("whole", &["sim", "cluster", "rt", "api", "coordinator"]),
     ("harness", &["check", "api", "cluster", "ledger"]),
 ];
 

@@ -3,6 +3,7 @@
 use super::Outgoing;
 use crate::coordinator::Ask;
 use crate::event::Event;
+use crate::stage::Order;
 use crate::world::{MS, Time, World};
 use interrex_cluster::ids::Epoch;
 use interrex_cluster::report::Report;
@@ -31,6 +32,12 @@ impl World {
     }
 
     pub(super) fn send_on_all(&mut self, i: usize) {
+        if self.is_stage() {
+            let Some(said) = self.agents[i].outgoing.clone() else { return };
+            let (report, wants, seen) = (Box::new(said.report.clone()), said.wants, said.seen);
+            self.order(Order::Report { i, report, wants, seen });
+            return;
+        }
         for c in 0..self.coordinators.len() {
             self.send_on(i, c);
         }

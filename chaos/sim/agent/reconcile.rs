@@ -5,6 +5,7 @@ use super::{Agent, Knocks};
 use crate::event::{Elected, Event};
 use crate::faults::Mend;
 use crate::mutants::{self, Mutant};
+use crate::stage::Order;
 use crate::world::{MS, Time, World};
 use interrex_cluster::goal::{Goal, StampedGoal};
 use interrex_cluster::ids::{Epoch, Stamp};
@@ -57,12 +58,16 @@ impl World {
         }
         let run = agent.run;
         self.agents[i] = agent;
+        self.order(Order::StartAgent { i });
         let wait = self.takes(i, 5 * MS, 300 * MS);
         self.after(wait, Event::Register { i, run });
     }
 
     /// The agent's process ends. Its guard, and the server, go on.
     pub(crate) fn kill_agent(&mut self, i: usize) {
+        if self.agents[i].up {
+            self.order(Order::EndAgent { i });
+        }
         let agent = &mut self.agents[i];
         agent.up = false;
         agent.run += 1;
@@ -75,6 +80,9 @@ impl World {
         let agent = &self.agents[i];
         if !agent.up || agent.run != run || agent.floor.is_some() {
             return;
+        }
+        if self.is_stage() {
+            return self.register_elsewhere(i, run);
         }
         for c in 0..self.coordinators.len() {
             if self.coordinators[c].up && self.coordinators[c].leads.is_some() && self.network.talk(i, c) {
@@ -104,6 +112,9 @@ impl World {
         self.phase(crate::faults::Moment::Registered);
         self.poke(i);
         self.after(10 * MS, Event::Beat { i, run, token: 0 });
+        if self.is_stage() {
+            return;
+        }
         for c in 0..self.coordinators.len() {
             let crun = self.coordinators[c].run;
             self.desks[c].told[i] = None;
@@ -139,10 +150,16 @@ impl World {
             // What was meant for an earlier run: its stream is gone, and the present one opens its own.
             return;
         }
-        let Some(goal) = goal else { return };
-        if self.has_neighbours() {
-            self.reached("a goal", self.whose_goal(&goal.goal));
+        if let Some(goal) = goal {
+            if self.has_neighbours() {
+                self.reached("a goal", self.whose_goal(&goal.goal));
+            }
+            self.take_goal(i, goal, place);
         }
+    }
+
+    /// A goal is told to an agent that runs: the newest counts.
+    pub(crate) fn take_goal(&mut self, i: usize, goal: Rc<StampedGoal>, place: Elected) {
         let agent = &mut self.agents[i];
         let known = agent.told.as_ref().map(|known| known.stamp);
         let older = match known {

@@ -4,6 +4,7 @@ use super::recovery::Recovered;
 use super::{Ask, Coordinator, Desk};
 use crate::event::{Elected, Event};
 use crate::reach::Danger;
+use crate::stage::Order;
 use crate::world::{MS, S, Time, World};
 use interrex_cluster::apply::apply;
 use interrex_cluster::command::{Command, Entry};
@@ -305,6 +306,16 @@ impl World {
         changed
     }
 
+    /// An entry of a log that is kept elsewhere changed the record.
+    pub(crate) fn committed(&mut self, command: &Command, after: &Cluster) {
+        self.say(|| format!("log: {command}"));
+        let mut now = self.log.states.last().cloned().unwrap_or_default();
+        let before = now.get(self.turn).cloned();
+        now[self.turn] = Rc::new(self.state(Some(after.clone())));
+        self.log.states.push(now);
+        self.judge(before.as_deref(), command);
+    }
+
     /// What was committed reaches a coordinator, unless nothing of the leader does.
     pub(crate) fn replicated(&mut self, c: usize, run: u32, upto: usize) {
         let coordinator = &self.coordinators[c];
@@ -360,6 +371,9 @@ impl World {
             listening_since: clock,
             ..Coordinator::default()
         };
+        if self.order(Order::StartCoordinator { c }) {
+            return;
+        }
         let catch_up =
             if learns { self.rng.range(200 * MS, 5_000 * MS) } else { self.rng.range(MS, 200 * MS) };
         self.after(catch_up, Event::Apply { c, run, upto: last });
@@ -377,6 +391,10 @@ impl World {
 
     /// A coordinator's process ends.
     pub(crate) fn kill_coordinator(&mut self, c: usize) {
+        if self.coordinators[c].up {
+            let power = !self.machines[c].on;
+            self.order(Order::EndCoordinator { c, power });
+        }
         let coordinator = &mut self.coordinators[c];
         coordinator.up = false;
         coordinator.run += 1;

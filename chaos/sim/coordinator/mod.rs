@@ -16,7 +16,7 @@ mod serve;
 
 pub(crate) use log::Log;
 pub(crate) use operator::Wish;
-pub(crate) use serve::address;
+pub(crate) use serve::{address, registration};
 
 use interrex_cluster::command::Command;
 use interrex_cluster::ids::{Epoch, InstanceName};

@@ -58,6 +58,10 @@ pub(crate) enum Wish {
 impl World {
     /// Asked of whoever leads; who finds no leader, or an obstacle, gives up.
     pub(crate) fn wish(&mut self, wish: Wish) {
+        if self.is_stage() {
+            // Operators speak to real coordinators in their own words.
+            return;
+        }
         let Some(c) = self.log.leader.filter(|c| self.coordinators[*c].leads == Some(self.log.term)) else {
             return;
         };

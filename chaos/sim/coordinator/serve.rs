@@ -121,7 +121,7 @@ impl World {
                 }
             }
             Ask::Register { i, run } => {
-                let registration = self.registration(i);
+                let registration = registration(self, i);
                 match self.trial(c, &Command::Register(registration.clone())) {
                     Some(true) if self.distrusts(c) => {}
                     Some(true) => {
@@ -131,22 +131,6 @@ impl World {
                     None => {}
                 }
             }
-        }
-    }
-
-    fn registration(&self, i: usize) -> Registration {
-        let agent = &self.agents[i];
-        let silent = agent.memory.created.is_some() || agent.memory.sentinel.is_some();
-        Registration {
-            instance: agent.name.clone(),
-            machine: crate::plan::machine_name(i),
-            zone: self.plan.zone_name(i),
-            directory: agent.directory.clone(),
-            address: address(i),
-            priority: self.priority(i),
-            major: 15,
-            system: self.servers[i].dir.as_ref().filter(|_| !silent).map(|_| self.system()),
-            replaces: None,
         }
     }
 
@@ -218,6 +202,23 @@ impl World {
         if self.coordinators[c].run == crun && self.desks[c].told[i].take().is_some() {
             self.after(200 * MS, Event::WatchOpen { c, run: crun, i });
         }
+    }
+}
+
+/// As what an agent registers its instance.
+pub(crate) fn registration(world: &World, i: usize) -> Registration {
+    let agent = &world.agents[i];
+    let silent = agent.memory.created.is_some() || agent.memory.sentinel.is_some();
+    Registration {
+        instance: agent.name.clone(),
+        machine: crate::plan::machine_name(i),
+        zone: world.plan.zone_name(i),
+        directory: agent.directory.clone(),
+        address: address(i),
+        priority: world.priority(i),
+        major: 15,
+        system: world.servers[i].dir.as_ref().filter(|_| !silent).map(|_| world.system()),
+        replaces: None,
     }
 }
 

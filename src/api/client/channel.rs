@@ -3,6 +3,7 @@
 use super::error::ClientError;
 use crate::dial::Target;
 use crate::serve::{AUTHORIZATION, RELAYED};
+use interrex_rt::Dialer;
 use interrex_tls::{Tls, Token};
 use std::time::Duration;
 use tonic::Request;
@@ -16,7 +17,7 @@ const PING: Duration = Duration::from_millis(500);
 /// How a client connects, and how patient it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientOptions {
-    /// Most time for a TCP connection.
+    /// Most time for a connection, TLS not included.
     pub connect: Duration,
     /// Most time for one call to one coordinator, connecting included.
     pub call: Duration,
@@ -30,6 +31,8 @@ pub struct ClientOptions {
     pub tls: Option<Tls>,
     /// Shown with every call, by whoever has no certificate.
     pub token: Option<Token>,
+    /// How connections are made. Default: by TCP.
+    pub dialer: Dialer,
 }
 
 impl Default for ClientOptions {
@@ -42,6 +45,7 @@ impl Default for ClientOptions {
             relayed: false,
             tls: None,
             token: None,
+            dialer: Dialer::default(),
         }
     }
 }
@@ -89,5 +93,5 @@ pub(crate) fn channel(address: &str, options: &ClientOptions) -> Result<Channel,
         let named = endpoint.clone().user_agent(agent).unwrap_or(endpoint);
         named.http2_keep_alive_interval(PING).keep_alive_timeout(PING).keep_alive_while_idle(true)
     };
-    target.channel(options.tls.as_ref(), options.connect, settings).map_err(|_| bad())
+    target.channel(options.tls.as_ref(), &options.dialer, options.connect, settings).map_err(|_| bad())
 }

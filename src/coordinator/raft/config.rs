@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use interrex_rt::{Dialer, Rng, SystemRng};
 use interrex_tls::Tls;
 
-use super::log::LogError;
+use super::log::{LogDisk, LogError};
 
 /// Everything a [`RaftNode`](super::RaftNode) needs to know.
 #[derive(Debug, Clone)]
@@ -32,10 +34,16 @@ pub struct Config {
     /// How to speak TLS to the other members, who are believed only with a certificate of their own; `None`: plain
     /// text. The server's side of the connection is its owner's affair.
     pub tls: Option<Tls>,
+    /// How connections to the other members are made.
+    pub dialer: Dialer,
+    /// Whence ids come, and how long elections are waited for.
+    pub rng: Arc<dyn Rng>,
+    /// Where log and snapshots go instead of `dir`.
+    pub disk: Option<Arc<dyn LogDisk>>,
 }
 
 impl Config {
-    /// A configuration with the default timing and limits, without TLS.
+    /// A configuration with the default timing and limits, without TLS, on this machine's own files and network.
     #[must_use]
     pub fn new(
         machine_name: &str,
@@ -53,6 +61,9 @@ impl Config {
             timing: Timing::default(),
             limits: Limits::default(),
             tls: None,
+            dialer: Dialer::default(),
+            rng: Arc::new(SystemRng),
+            disk: None,
         }
     }
 }

@@ -291,7 +291,7 @@ async fn initialise<M: Machine>(node: &RaftNode<M>, answers: &Answers) -> Result
         members.insert(id, Peer { machine: machine.clone(), addr: addr.clone() });
     }
     if node.inner.log.look(|c| c.start.group_id) == 0 {
-        let group_id = getrandom::u64().map_err(|e| format!("draw a group id: {e}"))?.max(1);
+        let group_id = config.rng.number().map_err(|e| format!("draw a group id: {e}"))?.max(1);
         node.inner.log.save_group(group_id).await.map_err(|e| e.to_string())?;
     }
     let machines: Vec<&str> = config.group_members.keys().map(String::as_str).collect();

@@ -5,12 +5,13 @@
 //! state may be older than what earlier leaders answered), and a quorum has answered within the lease. Even so it is
 //! only a hint of when to begin: whatever a leader does goes through the log or asks for confirmation.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::{Instant as _, RaftMetrics, ServerState};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::RaftNode;
 use super::machine::{Machine, MachineStore};

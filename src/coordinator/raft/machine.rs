@@ -196,15 +196,13 @@ impl<M: Machine> RaftStateMachine<Types> for MachineStore<M> {
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
-        let snapshots = self.snapshots.clone();
-        let read = tokio::task::spawn_blocking(move || snapshots.newest());
-        Ok(read.await.map_err(io::Error::other)??.0)
+        let newest = self.snapshots.aside(SnapshotDir::newest).await?;
+        Ok(newest?.0)
     }
 }
 
 async fn save(snapshots: SnapshotDir, meta: SnapshotMeta, data: Vec<u8>) -> io::Result<Vec<u8>> {
-    let write = tokio::task::spawn_blocking(move || snapshots.save(&meta, &data).map(|()| data));
-    write.await.map_err(io::Error::other)?
+    snapshots.aside(move |snapshots| snapshots.save(&meta, &data).map(|()| data)).await?
 }
 
 /// The state at one moment, on its way to disk.

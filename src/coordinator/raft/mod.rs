@@ -6,7 +6,8 @@
 //!
 //! To read: `node` (the API), `formation`, `members`, `change` and `transition` (who belongs, and how that changes),
 //! `believe` (who proves it), `leadership`, `heirs` and `confirm` (who leads), `levels` (what every member reads), `log`
-//! (what is on disk), `network` and `server` (the wire).
+//! (what is on disk), `network` and `server` (the wire), `runtime` (where
+//! openraft's own tasks run).
 
 mod believe;
 mod change;
@@ -23,6 +24,7 @@ mod members;
 mod network;
 mod node;
 mod recover;
+mod runtime;
 mod server;
 mod snapshot;
 mod transition;
@@ -37,7 +39,7 @@ pub use config::{Config, Limits, OpenError, Timing};
 pub use confirm::ConfirmError;
 pub use leadership::Leadership;
 pub use levels::Older;
-pub use log::{LogError, dump};
+pub use log::{LogDisk, LogError, MemoryDisk, Pace, dump};
 pub use machine::{Machine, Unknown};
 pub use members::{MemberError, MemberInfo};
 pub(crate) use node::EndsTasks;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use interrex_api::dial::{NoTarget, Target, insecure};
 use interrex_api::pb::{self, raft_client::RaftClient};
+use interrex_rt::Dialer;
 use interrex_tls::Tls;
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::RPCOption;
@@ -23,6 +24,7 @@ use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Response, Status};
 
+use super::config::Config;
 use super::log::LogStore;
 use super::types::{Peer, Snapshot, Types, Vote};
 use super::wire;
@@ -43,6 +45,7 @@ pub(crate) struct Peers {
 struct PeersInner {
     log: LogStore,
     tls: Option<Tls>,
+    dialer: Dialer,
     /// For calls that carry entries: these are answered after a flush.
     append_deadline: Duration,
     channels: Mutex<BTreeMap<Peer, Channel>>,
@@ -54,11 +57,13 @@ struct PeersInner {
 }
 
 impl Peers {
-    /// `reads_level`: of this member's own build.
-    pub(crate) fn new(log: LogStore, tls: Option<Tls>, append_deadline: Duration, reads_level: u32) -> Self {
+    /// As this member is configured.
+    pub(crate) fn new(log: LogStore, config: &Config) -> Self {
+        let (tls, dialer) = (config.tls.clone(), config.dialer.clone());
+        let (append_deadline, reads_level) = (config.timing.election_min, config.reads_level);
         let (channels, refusals) = Default::default();
         let levels = Mutex::new(BTreeMap::from([(log.look(|c| c.start.raft_id), reads_level)]));
-        Self { inner: Arc::new(PeersInner { log, tls, append_deadline, channels, refusals, levels }) }
+        Self { inner: Arc::new(PeersInner { log, tls, dialer, append_deadline, channels, refusals, levels }) }
     }
 
     /// The highest level of entries that a member's build reads, by its own word or the leader's; `None`: nobody told.
@@ -108,6 +113,7 @@ impl Peers {
         };
         Target::of(&peer.addr, Some(&peer.machine))?.channel(
             self.inner.tls.as_ref(),
+            &self.inner.dialer,
             CONNECT_TIMEOUT,
             settings,
         )

@@ -3,20 +3,21 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::errors::{ClientWriteError, RaftError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::change::UnderWay;
 use super::config::{Config, OpenError, check};
 use super::confirm::{ConfirmError, Confirmations};
 use super::leadership::{Leadership, Told, follow};
-use super::log::{LogDisk, LogError, LogStore, RealDisk, segments};
+use super::log::{LogDisk, LogError, LogStore, Pace, RealDisk, segments};
 use super::machine::{Machine, MachineStore};
 use super::network::Peers;
+use super::runtime::with_source;
 use super::server::{RaftServer, service};
 use super::snapshot::SnapshotDir;
 use super::types::{Command, Peer, StoredMembership, Types};
@@ -98,18 +99,14 @@ impl<M: Machine> RaftNode<M> {
     /// One line: what, where, and the way out. See [`OpenError`].
     pub async fn open(config: Config, machine: M) -> Result<Self, OpenError> {
         let raft_config = Arc::new(check(&config)?);
-        let limits = config.limits;
-        let dir = config.dir.clone();
-        let opened =
-            tokio::task::spawn_blocking(move || open_files(&dir, machine, limits.segment_bytes)).await;
         let place = config.dir.display().to_string();
         let start = |why: String| OpenError::Start { dir: place.clone(), why };
-        let (log, store) = opened.map_err(|e| start(e.to_string()))??;
-        let (tls, within) = (config.tls.clone(), config.timing.election_min);
-        let peers = Peers::new(log.clone(), tls, within, config.reads_level);
+        let fresh_id = config.rng.number().map_err(|e| start(format!("draw a raft id: {e}")))?.max(1);
+        let (log, store) = open_files(&config, machine, fresh_id).await?;
+        let peers = Peers::new(log.clone(), &config);
         let raft_id = log.look(|c| c.start.raft_id);
         let raft = openraft::Raft::new(raft_id, raft_config, peers.clone(), log.clone(), store.clone());
-        let raft = raft.await.map_err(|e| start(e.to_string()))?;
+        let raft = with_source(config.rng.clone(), raft).await.map_err(|e| start(e.to_string()))?;
 
         let (leadership_tx, leadership) = watch::channel(Leadership::default());
         let (stopped_tx, stopped) = watch::channel(None);
@@ -261,26 +258,49 @@ impl<M: Machine> RaftNode<M> {
     }
 }
 
-fn open_files<M: Machine>(
-    dir: &std::path::Path,
+/// Opens what the configuration names: a disk that was given, or the directory.
+async fn open_files<M: Machine>(
+    config: &Config,
     machine: M,
+    fresh_id: u64,
+) -> Result<(LogStore, MachineStore<M>), OpenError> {
+    let segment_bytes = config.limits.segment_bytes;
+    if let Some(disk) = config.disk.clone()
+        && disk.pace() != Pace::Blocks
+    {
+        return open_disk(disk, machine, fresh_id, segment_bytes);
+    }
+    let (dir, given) = (config.dir.clone(), config.disk.clone());
+    let place = dir.display().to_string();
+    let opened = tokio::task::spawn_blocking(move || {
+        let disk = match given {
+            Some(disk) => disk,
+            None => {
+                let place = dir.display().to_string();
+                Arc::new(RealDisk::lock(&dir).map_err(|source| OpenError::Lock { dir: place, source })?)
+            }
+        };
+        open_disk(disk, machine, fresh_id, segment_bytes)
+    });
+    opened.await.map_err(|e| OpenError::Start { dir: place, why: e.to_string() })?
+}
+
+fn open_disk<M: Machine>(
+    disk: Arc<dyn LogDisk>,
+    machine: M,
+    fresh_id: u64,
     segment_bytes: u64,
 ) -> Result<(LogStore, MachineStore<M>), OpenError> {
-    let place = dir.display().to_string();
-    let lock = RealDisk::lock(dir).map_err(|source| OpenError::Lock { dir: place.clone(), source })?;
-    let disk: Arc<dyn LogDisk> = Arc::new(lock);
     let snapshots = SnapshotDir::new(disk.clone());
-    let list_error = |source| OpenError::Log(LogError::Io { what: "list", place: place.clone(), source });
+    let list_error = |source| OpenError::Log(LogError::Io { what: "list", place: disk.place(), source });
     let left = snapshots.list().map_err(list_error)?;
     if segments(&*disk)?.is_empty()
         && let Some(snapshot) = left.last()
     {
         let why = format!("its segments are gone, though {snapshot} is there");
-        return Err(OpenError::Log(LogError::NotWhole { dir: place, why }));
+        return Err(OpenError::Log(LogError::NotWhole { dir: disk.place(), why }));
     }
-    let fresh_id =
-        getrandom::u64().map_err(|e| OpenError::Start { dir: place, why: format!("draw a raft id: {e}") })?;
-    let log = LogStore::open(disk, fresh_id.max(1), segment_bytes)?;
+    let log = LogStore::open(disk, fresh_id, segment_bytes)?;
     let log_from = log.look(|c| c.start.purged.map_or(0, |id| id.index() + 1));
     let store = MachineStore::open(machine, snapshots, log_from).map_err(OpenError::Snapshot)?;
     Ok((log, store))

@@ -6,7 +6,6 @@
 //! whether the caller is who it claims to be ([`super::believe`]).
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 use interrex_api::pb::{self, raft_append_response::Outcome, raft_server};
 use interrex_tls::Proof;
@@ -15,6 +14,7 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, TransferLeaderError, TransferLeaderRequest,
 };
 use openraft::raft::{VoteRequest, VoteResponse};
+use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::RaftNode;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use interrex_api::pb;
 use prost::Message;
 
-use super::log::LogDisk;
+use super::log::{LogDisk, aside};
 use super::types::{LogId, Snapshot, SnapshotMeta};
 use super::wire;
 
@@ -32,6 +32,18 @@ pub(crate) struct SnapshotDir {
 impl SnapshotDir {
     pub(crate) fn new(disk: Arc<dyn LogDisk>) -> Self {
         Self { disk }
+    }
+
+    /// Runs what may take its time where it harms nobody.
+    ///
+    /// # Errors
+    /// It was not done, or nobody knows: the runtime is ending.
+    pub(crate) async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> io::Result<T> {
+        let own = self.clone();
+        aside(&*self.disk, move || work(&own)).await
     }
 
     /// The names of all snapshots, oldest first.

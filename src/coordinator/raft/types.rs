@@ -50,6 +50,7 @@ openraft::declare_raft_types!(
         Node = Peer,
         // Standard Raft: one leader a term, so that a term is a number that can be compared.
         LeaderId = openraft::impls::leader_id_std::LeaderId<u64, u64>,
+        AsyncRuntime = super::runtime::Runtime,
 );
 
 pub(crate) type Vote = openraft::alias::VoteOf<Types>;

@@ -5,6 +5,7 @@
 //! ([`super::gate`]); a handshake that fails is logged once for each caller and reason.
 
 use futures::{Stream, stream};
+use interrex_rt::{Link, Listen};
 use interrex_tls::{Names, Peer, Proof, Tls, in_words};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -32,21 +33,57 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// First byte of every TLS connection.
 const HANDSHAKE_RECORD: u8 = 0x16;
 
-trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+/// Where connections come from.
+pub(crate) enum Entrance {
+    /// A TCP port of this machine.
+    Port(TcpListener),
+    /// What the coordinator's owner brought instead.
+    Other(Box<dyn Listen>),
+}
+
+impl Entrance {
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Port(listener) => listener.local_addr(),
+            Self::Other(listener) => Ok(listener.address()),
+        }
+    }
+
+    async fn accept(&mut self) -> io::Result<(Caller, SocketAddr)> {
+        match self {
+            Self::Port(listener) => listener.accept().await.map(|(stream, from)| (Caller::Tcp(stream), from)),
+            Self::Other(listener) => listener.accept().await.map(|(link, from)| (Caller::Other(link), from)),
+        }
+    }
+}
+
+/// Who has come, before it has proved anything.
+enum Caller {
+    Tcp(TcpStream),
+    Other(Link),
+}
+
+impl Caller {
+    fn link(self) -> Link {
+        match self {
+            Self::Tcp(stream) => Box::new(stream),
+            Self::Other(link) => link,
+        }
+    }
+}
 
 /// A connection and who is at its other end.
 pub(crate) struct Connection {
-    io: Box<dyn Io>,
+    io: Link,
     peer: Peer,
     /// Of one that is only to be told why it is not let in: then it is over.
     until: Option<Pin<Box<Sleep>>>,
 }
 
 impl Connection {
-    fn new(io: impl Io + 'static, remote: Option<SocketAddr>, proof: Proof) -> Self {
+    fn new(io: Link, remote: Option<SocketAddr>, proof: Proof) -> Self {
         let until = matches!(proof, Proof::Plain).then(|| Box::pin(sleep(HANDSHAKE)));
-        Self { io: Box::new(io), peer: Peer { remote, proof }, until }
+        Self { io, peer: Peer { remote, proof }, until }
     }
 }
 
@@ -54,7 +91,7 @@ impl Connection {
 type Failed = (IpAddr, Option<String>);
 
 struct Port {
-    listener: TcpListener,
+    entrance: Entrance,
     tls: Option<Tls>,
     shaking: JoinSet<Result<Connection, Failed>>,
     /// The handshakes of `shaking`, oldest first; some may have ended.
@@ -64,10 +101,10 @@ struct Port {
 
 /// Every connection that comes in, for as long as it is asked for one.
 pub(crate) fn connections(
-    listener: TcpListener,
+    entrance: Entrance,
     tls: Option<Tls>,
 ) -> impl Stream<Item = io::Result<Connection>> {
-    let port = Port { listener, tls, shaking: JoinSet::new(), order: VecDeque::new(), said: BTreeMap::new() };
+    let port = Port { entrance, tls, shaking: JoinSet::new(), order: VecDeque::new(), said: BTreeMap::new() };
     stream::unfold(port, |mut port| async move {
         let connection = port.next().await;
         Some((Ok(connection), port))
@@ -78,8 +115,8 @@ impl Port {
     async fn next(&mut self) -> Connection {
         loop {
             tokio::select! {
-                came = self.listener.accept() => match came {
-                    Ok((stream, from)) => self.shake(stream, from),
+                came = self.entrance.accept() => match came {
+                    Ok((caller, from)) => self.shake(caller, from),
                     Err(why) => {
                         tracing::warn!("take a connection: {why}");
                         sleep(PAUSE).await;
@@ -96,7 +133,7 @@ impl Port {
         }
     }
 
-    fn shake(&mut self, stream: TcpStream, from: SocketAddr) {
+    fn shake(&mut self, caller: Caller, from: SocketAddr) {
         if self.order.len() >= AT_ONCE {
             self.order.retain(|shaking| !shaking.is_finished());
         }
@@ -105,7 +142,7 @@ impl Port {
         {
             oldest.abort();
         }
-        self.order.push_back(self.shaking.spawn(prove(stream, from, self.tls.clone())));
+        self.order.push_back(self.shaking.spawn(prove(caller, from, self.tls.clone())));
     }
 
     fn say(&mut self, from: IpAddr, why: String) {
@@ -120,29 +157,33 @@ impl Port {
     }
 }
 
-async fn prove(stream: TcpStream, from: SocketAddr, tls: Option<Tls>) -> Result<Connection, Failed> {
+async fn prove(caller: Caller, from: SocketAddr, tls: Option<Tls>) -> Result<Connection, Failed> {
     let remote = Some(from);
     let quietly = |_| (from.ip(), None);
-    stream.set_nodelay(true).map_err(quietly)?;
+    if let Caller::Tcp(stream) = &caller {
+        stream.set_nodelay(true).map_err(quietly)?;
+    }
     let Some(tls) = tls else {
-        return Ok(Connection::new(stream, remote, Proof::Open));
+        return Ok(Connection::new(caller.link(), remote, Proof::Open));
     };
     let failed = |why: String| (from.ip(), Some(why));
     let proved = async {
-        let mut first = [0];
-        // Who closes without a word wanted to know whether the port is open.
-        if stream.peek(&mut first).await.map_err(quietly)? == 0 {
-            return Err((from.ip(), None));
-        }
-        if first != [HANDSHAKE_RECORD] {
-            return Ok(Connection::new(stream, remote, Proof::Plain));
+        if let Caller::Tcp(stream) = &caller {
+            let mut first = [0];
+            // Who closes without a word wanted to know whether the port is open.
+            if stream.peek(&mut first).await.map_err(quietly)? == 0 {
+                return Err((from.ip(), None));
+            }
+            if first != [HANDSHAKE_RECORD] {
+                return Ok(Connection::new(caller.link(), remote, Proof::Plain));
+            }
         }
         let own = tls.server().ok_or_else(|| failed("this side has no certificate".to_owned()))?;
-        let shaken = TlsAcceptor::from(own).accept(stream).await;
+        let shaken = TlsAcceptor::from(own).accept(caller.link()).await;
         let stream = shaken.map_err(|error| failed(in_words(&error, "the caller")))?;
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let proof = shown.map_or(Proof::Nobody, |shown| Proof::Certificate(Arc::new(Names::of(shown))));
-        Ok(Connection::new(stream, remote, proof))
+        Ok(Connection::new(Box::new(stream), remote, proof))
     };
     match timeout(HANDSHAKE, proved).await {
         Ok(proved) => proved,

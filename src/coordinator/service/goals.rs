@@ -16,8 +16,8 @@ use interrex_cluster::ids::InstanceName;
 use interrex_cluster::record::{Address, Cluster};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 struct Following {
     core: Arc<Core>,

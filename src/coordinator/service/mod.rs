@@ -15,6 +15,7 @@ pub(crate) mod session;
 mod switchover;
 mod wishes;
 
+pub(crate) use accept::Entrance;
 #[cfg(test)]
 pub(crate) use accept::{AT_ONCE, connections};
 pub(crate) use server::{bind, serve};

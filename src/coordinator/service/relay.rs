@@ -8,6 +8,7 @@ use interrex_api::client::{Client, ClientError, ClientOptions};
 use interrex_api::refused::Refused;
 use interrex_api::serve::Caller;
 use interrex_api::session::LeaderHint;
+use interrex_rt::Dialer;
 use interrex_tls::{Tls, Token};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -29,13 +30,14 @@ pub(crate) enum Answerer {
 pub(crate) struct Relays {
     tls: Option<Tls>,
     token: Option<Token>,
+    dialer: Dialer,
     clients: Mutex<BTreeMap<String, Client>>,
 }
 
 impl Relays {
-    /// Connections under these credentials.
-    pub(crate) fn new(tls: Option<Tls>, token: Option<Token>) -> Self {
-        Self { tls, token, clients: Mutex::default() }
+    /// Connections under these credentials, made by this dialer.
+    pub(crate) fn new(tls: Option<Tls>, token: Option<Token>, dialer: Dialer) -> Self {
+        Self { tls, token, dialer, clients: Mutex::default() }
     }
 
     /// A client to one coordinator that marks its calls as passed on.
@@ -44,9 +46,15 @@ impl Relays {
         if let Some(client) = clients.get(&leader.address) {
             return Ok(client.clone());
         }
-        let (tls, token) = (self.tls.clone(), self.token.clone());
-        let options =
-            ClientOptions { call: HOP, overall: HOP, relayed: true, tls, token, ..ClientOptions::default() };
+        let options = ClientOptions {
+            call: HOP,
+            overall: HOP,
+            relayed: true,
+            tls: self.tls.clone(),
+            token: self.token.clone(),
+            dialer: self.dialer.clone(),
+            ..ClientOptions::default()
+        };
         let at = format!("{}={}", leader.machine, leader.address);
         let client = Client::new(vec![at], options).map_err(refused)?;
         clients.insert(leader.address.clone(), client.clone());

@@ -1,6 +1,6 @@
 //! The one gRPC server of a coordinator: the log's own service, agents, operators, health and reflection.
 
-use super::accept::connections;
+use super::accept::{Entrance, connections};
 use super::admin::Admin;
 use super::gate::{Door, Gate};
 use super::relay::Relays;
@@ -27,8 +27,9 @@ const CALLS_AT_ONCE: usize = 256;
 const MAX_MESSAGE: usize = 1 << 20;
 
 /// Takes the port.
-pub(crate) async fn bind(listen: SocketAddr) -> Result<TcpListener, OpenError> {
-    TcpListener::bind(listen).await.map_err(|source| OpenError::Listen { listen, source })
+pub(crate) async fn bind(listen: SocketAddr) -> Result<Entrance, OpenError> {
+    let bound = TcpListener::bind(listen).await;
+    bound.map(Entrance::Port).map_err(|source| OpenError::Listen { listen, source })
 }
 
 /// Serves until the coordinator is to end, and then lets calls under way finish.
@@ -37,7 +38,7 @@ pub(crate) async fn serve(
     relays: Arc<Relays>,
     gate: Arc<Gate>,
     tls: Option<Tls>,
-    listener: TcpListener,
+    entrance: Entrance,
 ) -> Result<(), String> {
     let session = Session::new(core.clone(), gate.guarded);
     let session = session_service(Arc::new(session)).max_decoding_message_size(MAX_MESSAGE);
@@ -61,7 +62,7 @@ pub(crate) async fn serve(
         .add_service(InterceptedService::new(admin, gate.at(Door::Operators)))
         .add_service(InterceptedService::new(health_service, gate.at(Door::Anybody)))
         .add_service(InterceptedService::new(reflection, gate.at(Door::Operators)))
-        .serve_with_incoming_shutdown(connections(listener, tls), core.ended())
+        .serve_with_incoming_shutdown(connections(entrance, tls), core.ended())
         .await
         .map_err(|e| format!("serve gRPC: {e}"))
 }

@@ -1,8 +1,9 @@
 //! The seam under the log: a directory of append-only files, and what may be relied on about each call.
 //!
-//! The real directory is here; the tests have one in memory that loses what was not flushed. Whoever calls this owns
+//! The real directory is here; the tests, and the simulation, have one in memory that loses what was not flushed. Whoever calls this owns
 //! all thinking about formats and order; this file only promises when something is durable.
 
+use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 ///
 /// After an error of `append` or `flush` nothing may be assumed about the file: Linux drops dirty pages whose
 /// write-back failed, so a second flush would report a success that is a lie.
-pub(crate) trait LogDisk: Send + Sync + 'static {
+pub trait LogDisk: Debug + Send + Sync + 'static {
     /// Where this is, for messages.
     fn place(&self) -> String;
     /// The names of all files, sorted.
@@ -36,6 +37,38 @@ pub(crate) trait LogDisk: Send + Sync + 'static {
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
     /// Lets go: from now on another process may take it.
     fn release(&self);
+
+    /// How its calls are to be made.
+    fn pace(&self) -> Pace {
+        Pace::Blocks
+    }
+}
+
+/// How the calls of a disk are made, and when their answers hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// A call waits for a device: it is made on a thread where that harms nobody.
+    Blocks,
+    /// A call returns at once, and is made where it is asked for; its answer is told so much later.
+    Returns(Duration),
+}
+
+/// Runs `work`, which calls `disk`, where it may take its time.
+///
+/// # Errors
+/// The runtime is ending, or `work` panicked; it may or may not have been done.
+pub(crate) async fn aside<T: Send + 'static>(
+    disk: &dyn LogDisk,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    match disk.pace() {
+        Pace::Blocks => tokio::task::spawn_blocking(work).await.map_err(io::Error::other),
+        Pace::Returns(after) => {
+            let done = work();
+            tokio::time::sleep(after).await;
+            Ok(done)
+        }
+    }
 }
 
 /// A directory of the file system, held by a lock for as long as this value lives.

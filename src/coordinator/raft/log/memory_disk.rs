@@ -1,35 +1,36 @@
-//! A disk in memory for the tests: it forgets what was not flushed, and fails when told to.
+//! A disk in memory: for scenes and simulations, of ours and of whoever embeds a coordinator. It forgets in a crash what
+//! was not flushed, is as slow as it is told to be, and fails when told to.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use super::disk::LogDisk;
+use super::disk::{LogDisk, Pace};
 
-#[derive(Default, Clone)]
+#[derive(Default, Clone, Debug)]
 struct Files {
     /// Contents, and how much of them is flushed.
     files: BTreeMap<String, (Vec<u8>, usize)>,
+    /// Absent: its calls are made as a real disk's are.
+    takes: Option<Duration>,
     fail_flush: bool,
     flushes: usize,
 }
 
 /// Clones share the files.
-#[derive(Default, Clone)]
-pub(crate) struct MemoryDisk(Arc<Mutex<Files>>);
+#[derive(Default, Clone, Debug)]
+pub struct MemoryDisk(Arc<Mutex<Files>>);
 
 impl MemoryDisk {
+    // Every change is made in one go: whoever panicked while it held this left whole files.
     fn files(&self) -> MutexGuard<'_, Files> {
-        self.0.lock().expect("no test panics while it holds this")
-    }
-
-    /// The same files on another disk.
-    pub(crate) fn copy(&self) -> Self {
-        Self(Arc::new(Mutex::new(self.files().clone())))
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The files after a power cut of which `kept` unflushed bytes of each file survived.
-    pub(crate) fn after_crash(&self, kept: usize) -> Self {
+    #[must_use]
+    pub fn after_crash(&self, kept: usize) -> Self {
         let mut files = self.files().clone();
         for (bytes, flushed) in files.files.values_mut() {
             bytes.truncate(*flushed + kept);
@@ -39,17 +40,31 @@ impl MemoryDisk {
         Self(Arc::new(Mutex::new(files)))
     }
 
+    /// Whatever is written takes so long, by the runtime's clock. To be said before the log is opened, and any time later;
+    /// until it is said, calls are made as a real disk's are, on threads.
+    pub fn takes(&self, time: Duration) {
+        self.files().takes = Some(time);
+    }
+
+    /// Every later flush fails.
+    pub fn fail_flushes(&self) {
+        self.files().fail_flush = true;
+    }
+}
+
+#[cfg(test)]
+impl MemoryDisk {
+    /// The same files on another disk.
+    pub(crate) fn copy(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.files().clone())))
+    }
+
     /// Changes a file behind the log's back.
     pub(crate) fn edit(&self, name: &str, f: impl FnOnce(&mut Vec<u8>)) {
         let mut files = self.files();
         let (bytes, flushed) = files.files.get_mut(name).expect("the file exists");
         f(bytes);
         *flushed = bytes.len();
-    }
-
-    /// Every later flush fails.
-    pub(crate) fn fail_flushes(&self) {
-        self.files().fail_flush = true;
     }
 
     /// Flushes so far.
@@ -108,7 +123,10 @@ impl LogDisk for MemoryDisk {
 
     fn truncate(&self, name: &str, len: u64) -> io::Result<()> {
         let len = usize::try_from(len).map_err(io::Error::other)?;
-        self.edit(name, |bytes| bytes.truncate(len));
+        let mut files = self.files();
+        let (bytes, flushed) = files.files.get_mut(name).ok_or_else(|| missing(name))?;
+        bytes.truncate(len);
+        *flushed = bytes.len();
         Ok(())
     }
 
@@ -122,4 +140,8 @@ impl LogDisk for MemoryDisk {
     }
 
     fn release(&self) {}
+
+    fn pace(&self) -> Pace {
+        self.files().takes.map_or(Pace::Blocks, Pace::Returns)
+    }
 }

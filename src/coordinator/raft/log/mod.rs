@@ -8,19 +8,20 @@ mod contents;
 mod disk;
 mod dump;
 mod frame;
+mod memory_disk;
 mod record;
 mod recover;
 mod store;
 mod writer;
 
 #[cfg(test)]
-mod memory_disk;
-#[cfg(test)]
 mod tests;
 
 pub(crate) use contents::Contents;
-pub(crate) use disk::{LogDisk, RealDisk};
+pub use disk::{LogDisk, Pace};
+pub(crate) use disk::{RealDisk, aside};
 pub use dump::dump;
+pub use memory_disk::MemoryDisk;
 pub(crate) use record::{Record, Start};
 pub use recover::LogError;
 pub(crate) use recover::segments;

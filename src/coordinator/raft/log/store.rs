@@ -7,9 +7,7 @@
 use std::fmt::Debug;
 use std::io;
 use std::ops::RangeBounds;
-use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
-use std::thread::JoinHandle;
 
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
@@ -20,7 +18,7 @@ use super::contents::Contents;
 use super::disk::LogDisk;
 use super::record::Record;
 use super::recover::{LogError, recover};
-use super::writer::{Done, Job, Writer};
+use super::writer::{Done, Job, Jobs, Work, Writer};
 
 /// A handle on an open log; clones share it.
 #[derive(Clone)]
@@ -31,23 +29,20 @@ pub(crate) struct LogStore {
 struct Shared {
     contents: Contents,
     /// `None` once closed.
-    jobs: Option<Sender<Job>>,
-    writer: Option<JoinHandle<()>>,
+    jobs: Option<Jobs>,
+    writer: Option<Work>,
     disk: Arc<dyn LogDisk>,
 }
 
 impl LogStore {
     /// Opens the log of a directory; `fresh_id` becomes its identity if it is empty. A segment is closed once it has
-    /// `segment_limit` bytes.
+    /// `segment_limit` bytes. With a disk that does not block it has to be called within a tokio runtime.
     pub(crate) fn open(disk: Arc<dyn LogDisk>, fresh_id: u64, segment_limit: u64) -> Result<Self, LogError> {
         let (contents, position) = recover(&disk, fresh_id)?;
         let place = disk.place();
         let writer = Writer::new(disk.clone(), &contents, position, segment_limit);
-        let (jobs, queue) = channel();
-        let writer = std::thread::Builder::new()
-            .name("raft-log".to_owned())
-            .spawn(move || writer.run(&queue))
-            .map_err(|source| LogError::Io { what: "start the writer of", place, source })?;
+        let (jobs, writer) =
+            writer.start().map_err(|source| LogError::Io { what: "start the writer of", place, source })?;
         let shared = Shared { contents, jobs: Some(jobs), writer: Some(writer), disk };
         Ok(Self { shared: Arc::new(RwLock::new(shared)) })
     }
@@ -65,11 +60,12 @@ impl LogStore {
     fn submit(&self, records: Vec<Record>, flush: bool, done: Option<Done>) -> io::Result<()> {
         let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
         let closed = || io::Error::other("the raft log is closed");
-        let jobs = shared.jobs.clone().ok_or_else(closed)?;
+        let Shared { contents, jobs, .. } = &mut *shared;
+        let jobs = jobs.as_ref().ok_or_else(closed)?;
         for record in &records {
-            shared.contents.apply(record);
+            contents.apply(record);
         }
-        jobs.send(Job { records, flush, done }).map_err(|_| closed())
+        if jobs.send(Job { records, flush, done }) { Ok(()) } else { Err(closed()) }
     }
 
     async fn submit_and_wait(&self, records: Vec<Record>) -> io::Result<()> {
@@ -105,8 +101,7 @@ impl LogStore {
             (shared.writer.take(), shared.disk.clone())
         };
         if let Some(writer) = writer {
-            // A panic of the writer has been printed where it happened; there is nothing left to save.
-            drop(tokio::task::spawn_blocking(move || writer.join()).await);
+            writer.end().await;
         }
         disk.release();
     }

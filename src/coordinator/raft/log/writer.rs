@@ -1,15 +1,22 @@
-//! The one thread that writes the log: it takes whatever is queued, writes it as one frame, flushes once if anybody
-//! waits for that, and then tells them. Group commit comes for free.
+//! The one place that writes the log: it takes whatever is queued, writes it as one frame, flushes once if anybody
+//! waits for that, and then tells them. Group commit comes for free. A thread of its own, since a disk blocks; a task
+//! where it does not.
 //!
 //! Order on disk is the order of the queue, votes and entries alike. The first error is the last thing it does: Linux
 //! drops pages that failed to reach the disk, so trying again would report a success that is a lie.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use super::contents::Contents;
-use super::disk::LogDisk;
+use super::disk::{LogDisk, Pace};
 use super::frame;
 use super::record::{Record, Start};
 use super::recover::{Position, segment_name};
@@ -27,6 +34,45 @@ pub(crate) struct Job {
     pub(crate) done: Option<Done>,
 }
 
+/// Where jobs are handed in. The writer ends once this is gone and everything handed in is written.
+pub(crate) struct Jobs {
+    to: Option<Sender<Job>>,
+    news: Arc<Notify>,
+}
+
+impl Jobs {
+    /// False when the writer is gone.
+    pub(crate) fn send(&self, job: Job) -> bool {
+        let sent = self.to.as_ref().is_some_and(|to| to.send(job).is_ok());
+        self.news.notify_one();
+        sent
+    }
+}
+
+impl Drop for Jobs {
+    fn drop(&mut self) {
+        self.to = None;
+        self.news.notify_one();
+    }
+}
+
+/// The writer at work.
+pub(crate) enum Work {
+    Thread(thread::JoinHandle<()>),
+    Task(JoinHandle<()>),
+}
+
+impl Work {
+    /// Waits until everything handed in is written, and no more will be. A panic of the writer has been printed where
+    /// it happened; there is nothing left to save.
+    pub(crate) async fn end(self) {
+        match self {
+            Self::Thread(thread) => drop(tokio::task::spawn_blocking(move || thread.join()).await),
+            Self::Task(task) => drop(task.await),
+        }
+    }
+}
+
 /// Jobs taken into one frame at most: bounds the memory of a frame, far above what a coordinator ever queues.
 const BATCH: usize = 256;
 
@@ -40,39 +86,89 @@ pub(crate) struct Writer {
     start: Start,
     /// A segment that has reached this length is closed, in bytes.
     limit: u64,
+    /// The first error; nothing is written after it.
+    failed: Fate,
+}
+
+/// Why what was written is not on disk; absent: it is.
+type Fate = Option<(io::ErrorKind, String)>;
+
+fn batch(first: Job, jobs: &Receiver<Job>) -> Vec<Job> {
+    std::iter::once(first).chain(jobs.try_iter().take(BATCH - 1)).collect()
+}
+
+fn tell(batch: Vec<Job>, fate: &Fate) {
+    for done in batch.into_iter().filter_map(|job| job.done) {
+        done(fate.clone().map_or(Ok(()), |(kind, why)| Err(io::Error::new(kind, why))));
+    }
 }
 
 impl Writer {
     /// Goes on where recovery ended.
     pub(crate) fn new(disk: Arc<dyn LogDisk>, contents: &Contents, position: Position, limit: u64) -> Self {
         let flushed = position.len;
-        Self { disk, position, flushed, start: contents.start.clone(), limit }
+        Self { disk, position, flushed, start: contents.start.clone(), limit, failed: None }
     }
 
-    /// Works until the last sender is gone.
-    pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
-        let mut failed: Option<io::Error> = None;
-        while let Ok(first) = jobs.recv() {
-            let batch: Vec<Job> = std::iter::once(first).chain(jobs.try_iter().take(BATCH - 1)).collect();
-            if failed.is_none()
-                && let Err(e) = self.write(&batch)
-            {
-                tracing::error!(
-                    dir = self.disk.place(),
-                    "write raft log {}: {e}; this coordinator stops taking part: check the disk, then start it again",
-                    segment_name(self.position.segment)
-                );
-                failed = Some(e);
+    /// Goes to work, as the disk's pace has it.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub(crate) fn start(self) -> io::Result<(Jobs, Work)> {
+        let (to, jobs) = channel();
+        let news = Arc::new(Notify::new());
+        let work = match self.disk.pace() {
+            Pace::Blocks => {
+                let thread = thread::Builder::new().name("raft-log".to_owned());
+                Work::Thread(thread.spawn(move || self.run(&jobs))?)
             }
-            for done in batch.into_iter().filter_map(|job| job.done) {
-                done(match &failed {
-                    None => Ok(()),
-                    Some(e) => {
-                        Err(io::Error::new(e.kind(), format!("write raft log {}: {e}", self.disk.place())))
+            Pace::Returns(_) => Work::Task(tokio::spawn(self.run_here(jobs, news.clone()))),
+        };
+        Ok((Jobs { to: Some(to), news }, work))
+    }
+
+    /// Works until nothing can be handed in any more.
+    fn run(mut self, jobs: &Receiver<Job>) {
+        while let Ok(first) = jobs.recv() {
+            let batch = batch(first, jobs);
+            let fate = self.take(&batch);
+            tell(batch, &fate);
+        }
+    }
+
+    /// The same, on a disk that does not block.
+    async fn run_here(mut self, jobs: Receiver<Job>, news: Arc<Notify>) {
+        loop {
+            match jobs.try_recv() {
+                Ok(first) => {
+                    let batch = batch(first, &jobs);
+                    let fate = self.take(&batch);
+                    if let Pace::Returns(after) = self.disk.pace()
+                        && after > Duration::ZERO
+                    {
+                        sleep(after).await;
                     }
-                });
+                    tell(batch, &fate);
+                }
+                Err(TryRecvError::Empty) => news.notified().await,
+                Err(TryRecvError::Disconnected) => return,
             }
         }
+    }
+
+    /// Writes, unless an earlier write failed.
+    fn take(&mut self, batch: &[Job]) -> Fate {
+        if self.failed.is_none()
+            && let Err(e) = self.write(batch)
+        {
+            tracing::error!(
+                dir = self.disk.place(),
+                "write raft log {}: {e}; this coordinator stops taking part: check the disk, then start it again",
+                segment_name(self.position.segment)
+            );
+            self.failed = Some((e.kind(), format!("write raft log {}: {e}", self.disk.place())));
+        }
+        self.failed.clone()
     }
 
     fn write(&mut self, batch: &[Job]) -> io::Result<()> {

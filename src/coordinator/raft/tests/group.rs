@@ -125,7 +125,7 @@ impl Group {
                 }
                 None => TcpListener::bind(addr).await.expect("its old port"),
             };
-            let incoming = crate::service::connections(listener, tls);
+            let incoming = crate::service::connections(crate::service::Entrance::Port(listener), tls);
             let server = tonic::transport::Server::builder().add_service(node.service());
             tokio::spawn(server.serve_with_incoming(incoming));
             node

@@ -4,6 +4,7 @@ use interrex_api::dial::{Target, insecure};
 use interrex_api::pb::raft_client::RaftClient;
 use interrex_api::pb::{RaftAppendRequest, RaftHeader, RaftIdentifyRequest, RaftJoinRequest, RaftVote};
 use interrex_authority::Authority;
+use interrex_rt::Dialer;
 use interrex_tls::Tls;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -12,7 +13,9 @@ use super::group::{Group, PATIENCE};
 
 fn dial(group: &Group, to: &str, tls: Option<&Tls>) -> RaftClient<Channel> {
     let target = Target::of(&group.addr(to), Some(to)).expect("an address");
-    RaftClient::new(target.channel(tls, PATIENCE, |endpoint| endpoint).expect("a channel"))
+    RaftClient::new(
+        target.channel(tls, &Dialer::default(), PATIENCE, |endpoint| endpoint).expect("a channel"),
+    )
 }
 
 fn asks(machine: &str) -> RaftIdentifyRequest {
@@ -101,7 +104,8 @@ async fn nobody_calls_in_another_machine_s_name() {
 
     // Whoever answers at an address has to be the machine that was meant.
     let wrong = Target::of(&group.addr("n1"), Some("n3")).expect("an address");
-    let channel = wrong.channel(Some(&n2), PATIENCE, |endpoint| endpoint).expect("a channel");
+    let channel =
+        wrong.channel(Some(&n2), &Dialer::default(), PATIENCE, |endpoint| endpoint).expect("a channel");
     let status = RaftClient::new(channel).identify(asks("n2")).await.unwrap_err();
     let why = insecure(&status).expect("a matter of TLS");
     assert!(why.starts_with("the certificate shown there is for n1, 127.0.0.1, not for n3"), "{why}");

@@ -1,0 +1,77 @@
+//! Many seeds, and what came of them in words: for the programs of both tiers.
+
+use crate::batch::Batch;
+use interrex_check::Violation;
+use serde_json::json;
+use std::io::{self, Write};
+
+/// So many broken seeds are told one by one.
+const TOLD: usize = 20;
+
+/// Runs `seeds` from `from` on, shared among so many threads; `run` runs a stretch of them.
+pub fn many(from: u64, seeds: u64, threads: u64, run: fn(u64, u64) -> Batch) -> Batch {
+    let threads = threads.clamp(1, 64);
+    let share = seeds.div_ceil(threads);
+    let parts =
+        (0..threads).map(|n| (from.saturating_add(n * share), share.min(seeds.saturating_sub(n * share))));
+    let mut all = Batch::default();
+    std::thread::scope(|scope| {
+        let running: Vec<_> = parts.map(|(from, count)| scope.spawn(move || run(from, count))).collect();
+        for thread in running {
+            match thread.join() {
+                Ok(batch) => all.join(batch),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+    });
+    all
+}
+
+/// Tells what came of a batch that took so many seconds: what it broke, what it never reached, and figures. True when
+/// both lists are empty.
+///
+/// # Errors
+/// It cannot be written.
+pub fn tell(
+    out: &mut impl Write,
+    batch: &Batch,
+    unreached: &[&str],
+    as_json: bool,
+    seconds: f64,
+) -> io::Result<bool> {
+    let good = batch.violations.is_empty() && unreached.is_empty();
+    let seconds = seconds.max(0.001);
+    if as_json {
+        let broken = |(seed, violation): &(u64, Violation)| json!({ "seed": seed, "property": violation.property, "story": violation.story });
+        let result = json!({
+            "runs": batch.runs,
+            "failovers": batch.failovers,
+            "acknowledged": batch.acknowledged,
+            "simulated_s": batch.simulated_ms / 1_000,
+            "violations": batch.violations.iter().map(broken).collect::<Vec<_>>(),
+            "unreached": unreached,
+            "seeds_per_s": (batch.runs as f64 / seconds * 10.0).round() / 10.0,
+            "failovers_per_s": (batch.failovers as f64 / seconds * 10.0).round() / 10.0,
+        });
+        writeln!(out, "{result}")?;
+        return Ok(good);
+    }
+    for (seed, violation) in batch.violations.iter().take(TOLD) {
+        writeln!(out, "seed {seed}: {violation}")?;
+    }
+    for state in unreached {
+        writeln!(out, "never reached: {state}")?;
+    }
+    writeln!(
+        out,
+        "{} runs, {} failovers, {} acknowledged commits, {} simulated hours; {} violations; {:.1} seeds/s, {:.0} failovers/s",
+        batch.runs,
+        batch.failovers,
+        batch.acknowledged,
+        batch.simulated_ms / 3_600_000,
+        batch.violations.len(),
+        batch.runs as f64 / seconds,
+        batch.failovers as f64 / seconds
+    )?;
+    Ok(good)
+}

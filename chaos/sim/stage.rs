@@ -1,0 +1,268 @@
+//! The same world with coordinators that are not of it: instances, agents, servers, clients, strikes and properties are
+//! modelled here, the coordinators run elsewhere (`chaos/whole`). What the world wants of them it gives out as [`Order`]s;
+//! what they say and do comes in by the methods of [`Stage`].
+//!
+//! The one who runs it lets time pass in steps, carries the orders out, and tells every entry that a coordinator
+//! applied, once for each coordinator, in the order of the log.
+
+use crate::batch::{Outcome, outcome};
+use crate::coordinator::registration;
+use crate::event::Event;
+use crate::plan::Plan;
+use crate::trace::Trace;
+use crate::world::{MS, World};
+use interrex_check::Fact;
+use interrex_cluster::command::{Command, Registration};
+use interrex_cluster::goal::StampedGoal;
+use interrex_cluster::ids::{Epoch, InstanceName, Stamp};
+use interrex_cluster::record::Cluster;
+use interrex_cluster::report::Report;
+use interrex_cluster::spec::Spec;
+use interrex_cluster::time::Instant;
+use std::rc::Rc;
+
+/// What the world wants of those who run the coordinators. Machines, coordinators and agents are numbered from 0;
+/// coordinator `c` and agent `i` live on the machines of the same number.
+#[derive(Debug)]
+pub enum Order {
+    /// A coordinator's process begins.
+    StartCoordinator {
+        /// Which one.
+        c: usize,
+    },
+    /// It ends without a word.
+    EndCoordinator {
+        /// Which one.
+        c: usize,
+        /// With its machine: what was not flushed is lost, and nobody is told that its connections ended.
+        power: bool,
+    },
+    /// An agent's process begins; one that ran before has ended.
+    StartAgent {
+        /// Which one.
+        i: usize,
+    },
+    /// It ends without a word.
+    EndAgent {
+        /// Which one.
+        i: usize,
+    },
+    /// The agent of that run wants to be registered, until it is.
+    Register {
+        /// Which agent.
+        i: usize,
+        /// The run that asks.
+        run: u32,
+        /// As what.
+        registration: Box<Registration>,
+        /// The highest goal that it obeyed.
+        obeyed: Stamp,
+    },
+    /// It has news for every coordinator.
+    Report {
+        /// Which agent.
+        i: usize,
+        /// The testimony.
+        report: Box<Report>,
+        /// The epoch to serve in.
+        wants: Option<Epoch>,
+        /// When it looked, by its own clock.
+        seen: Instant,
+    },
+}
+
+/// Whether coordinators are elsewhere, and what is wanted of them.
+#[derive(Debug, Default)]
+pub(crate) struct Elsewhere {
+    pub(crate) orders: Vec<Order>,
+    /// The place in the log of each state that is known; the first state is that before any entry.
+    places: Vec<u64>,
+}
+
+/// A world whose coordinators are elsewhere.
+pub struct Stage {
+    world: World,
+}
+
+impl Stage {
+    /// The run of a seed; its play is kept if somebody wants to read it.
+    pub fn new(seed: u64, kept: bool) -> Self {
+        let plan = Plan::staged(seed, crate::batch::is_calm(seed));
+        let mut trace = if kept { Trace::kept() } else { Trace::default() };
+        plan.lines().into_iter().for_each(|line| trace.say(0, || line));
+        Self { world: World::staged(plan, trace) }
+    }
+
+    /// How many coordinators there are.
+    pub fn coordinators(&self) -> usize {
+        self.world.coordinators.len()
+    }
+
+    /// How many instances.
+    pub fn instances(&self) -> usize {
+        self.world.names.len()
+    }
+
+    /// How many machines.
+    pub fn machines(&self) -> usize {
+        self.world.machines.len()
+    }
+
+    /// What the cluster is to be.
+    pub fn spec(&self) -> Spec {
+        self.world.plan.spec.clone()
+    }
+
+    /// The first moment, in microseconds.
+    pub fn now(&self) -> u64 {
+        self.world.now
+    }
+
+    /// Lets time pass until `to`, in microseconds.
+    pub fn advance(&mut self, to: u64) {
+        self.world.run_until(to);
+        self.world.now = self.world.now.max(to);
+    }
+
+    /// What is wanted since this was last asked.
+    pub fn orders(&mut self) -> Vec<Order> {
+        self.world
+            .elsewhere
+            .as_mut()
+            .map(|elsewhere| std::mem::take(&mut elsewhere.orders))
+            .unwrap_or_default()
+    }
+
+    /// Whether something sent by machine `a` reaches machine `b`.
+    pub fn reaches(&self, a: usize, b: usize) -> bool {
+        self.world.machines[a].on && self.world.machines[b].on && self.world.network.reaches(a, b)
+    }
+
+    /// Whether two machines are in one zone.
+    pub fn near(&self, a: usize, b: usize) -> bool {
+        self.world.plan.zone(a) == self.world.plan.zone(b)
+    }
+
+    /// Messages that have to be sent again, in a hundred.
+    pub fn loss(&self) -> u64 {
+        self.world.plan.loss
+    }
+
+    /// A machine's boot clock, in milliseconds: it drifts, and begins anew with the machine.
+    pub fn clock_ms(&self, machine: usize) -> u64 {
+        self.world.clock(machine).0
+    }
+
+    /// How long something takes on a machine that takes `us` microseconds on an idle one.
+    pub fn takes(&self, machine: usize, us: u64) -> u64 {
+        self.world.machines[machine].slow.lasts(self.world.now, us)
+    }
+
+    /// Whether a machine has power.
+    pub fn is_on(&self, machine: usize) -> bool {
+        self.world.machines[machine].on
+    }
+
+    /// Whether a coordinator's process, or its machine, is stopped.
+    pub fn holds_coordinator(&self, c: usize) -> bool {
+        self.world.coordinators[c].paused_until.max(self.world.machines[c].paused_until) > self.world.now
+    }
+
+    /// Whether an agent's process, or its machine, is stopped.
+    pub fn holds_agent(&self, i: usize) -> bool {
+        self.world.agents[i].paused_until.max(self.world.machines[i].paused_until) > self.world.now
+    }
+
+    /// A run of an agent was registered.
+    pub fn welcome(&mut self, i: usize, run: u32, floor: Stamp, goal: StampedGoal) {
+        self.world.after(0, Event::Welcome { i, run, floor, goal: Rc::new(goal) });
+    }
+
+    /// It was told a goal, and who is elected.
+    pub fn told(&mut self, i: usize, run: u32, goal: StampedGoal, elected: Option<(&InstanceName, Epoch)>) {
+        let place = elected.map(|(name, epoch)| (self.world.index(name), epoch));
+        if self.world.agents[i].up && self.world.agents[i].run == run {
+            self.world.take_goal(i, Rc::new(goal), place);
+        }
+    }
+
+    /// It was granted a lease that it asked for at `sent`, by its own clock.
+    pub fn granted(&mut self, i: usize, run: u32, epoch: Epoch, sent: Instant) {
+        self.world.after(0, Event::Granted { i, run, epoch, sent });
+    }
+
+    /// The number of an agent's present run.
+    pub fn run_of(&self, i: usize) -> u32 {
+        self.world.agents[i].run
+    }
+
+    /// Who leads, as far as can be seen from elsewhere; strikes aim at it.
+    pub fn leads(&mut self, c: Option<usize>) {
+        if let Some(c) = c.filter(|c| self.world.log.leader != Some(*c)) {
+            self.world.log.leader = Some(c);
+            self.world.say(|| format!("coordinator {} leads", c + 1));
+        }
+    }
+
+    /// A coordinator applied the entry at `index`, and the record is `after` then. Properties are told of what is new;
+    /// what another one applied there before has to be the same.
+    pub fn applied(&mut self, c: usize, index: u64, command: &Command, after: &Cluster) {
+        let Some(elsewhere) = self.world.elsewhere.as_mut() else { return };
+        let (at, same) = match elsewhere.places.binary_search(&index) {
+            Ok(at) => (at + 1, self.world.log.states[at + 1][self.world.turn].record.as_ref() == Some(after)),
+            // Whoever comes later passed over nothing.
+            Err(at) if at < elsewhere.places.len() => (at, false),
+            Err(at) => {
+                elsewhere.places.push(index);
+                self.world.committed(command, after);
+                (at + 1, true)
+            }
+        };
+        self.world.fact(&Fact::Applied { index, command, same });
+        self.world.coordinators[c].applied = at;
+        self.world.tell_endpoint(c);
+    }
+
+    /// A coordinator's process ended by itself.
+    pub fn ended(&mut self, c: usize, why: &str) {
+        self.world.fact(&Fact::CoordinatorEnded { number: c + 1, why });
+    }
+
+    /// A line of the play.
+    pub fn say(&mut self, line: impl FnOnce() -> String) {
+        self.world.say(line);
+    }
+
+    /// Whether the run is over.
+    pub fn is_over(&self) -> bool {
+        self.world.over
+    }
+
+    /// What came of it, and its play.
+    pub fn end(mut self) -> (Outcome, Vec<String>) {
+        (outcome(&mut self.world), self.world.trace.into_lines())
+    }
+}
+
+impl World {
+    /// True while the coordinators are elsewhere.
+    pub(crate) fn is_stage(&self) -> bool {
+        self.elsewhere.is_some()
+    }
+
+    /// Gives out an order; false where the coordinators are of this world, and nothing was done.
+    pub(crate) fn order(&mut self, order: Order) -> bool {
+        match &mut self.elsewhere {
+            Some(elsewhere) => elsewhere.orders.push(order),
+            None => return false,
+        }
+        true
+    }
+
+    /// An agent asks for its registration, wherever the coordinators are; again until it has it.
+    pub(crate) fn register_elsewhere(&mut self, i: usize, run: u32) {
+        let (registration, obeyed) = (Box::new(registration(self, i)), self.agents[i].memory.obeyed);
+        self.order(Order::Register { i, run, registration, obeyed });
+        self.after(400 * MS, Event::Register { i, run });
+    }
+}

@@ -1,0 +1,174 @@
+//! A coordinator as it ships, in a process of the simulated world: its connections, disk, clock and randomness are of the
+//! world, all the rest is the real thing. What it applies, and how it ends, is told.
+
+use crate::entropy::{Seeded, WorldClock};
+use crate::net::{Net, PORT};
+use crate::process::Process;
+use interrex_cluster::command::{Command, Entry};
+use interrex_cluster::ids::{ClusterName, MachineName};
+use interrex_cluster::record::Cluster;
+use interrex_cluster::spec::Spec;
+use interrex_coordinator::raft::MemoryDisk;
+use interrex_coordinator::{Builder, Coordinator, Handle, Witness};
+use interrex_rt::Dialer;
+use interrex_sim::Rng;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Bytes of what was not flushed that a power cut may leave.
+const LEFT: u64 = 4_096;
+
+/// An entry that a coordinator applied: who, where in the log, what, and what it made.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    pub(crate) c: usize,
+    pub(crate) index: u64,
+    pub(crate) command: Command,
+    pub(crate) record: Cluster,
+}
+
+/// What all coordinators applied since it was last asked, in the order in which they did.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Journal(Arc<Mutex<Vec<Applied>>>);
+
+impl Journal {
+    pub(crate) fn take(&self) -> Vec<Applied> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Writes the journal for one coordinator.
+#[derive(Debug)]
+struct Clerk {
+    c: usize,
+    journal: Journal,
+}
+
+impl Witness for Clerk {
+    fn applied(&self, index: u64, entry: &Entry, record: &Cluster) {
+        let (command, record) = (entry.command.clone(), record.clone());
+        let mut journal = self.journal.0.lock().unwrap_or_else(PoisonError::into_inner);
+        journal.push(Applied { c: self.c, index, command, record });
+    }
+}
+
+/// What its process shows.
+#[derive(Default)]
+struct Shown {
+    handle: Option<Handle>,
+    ended: Option<String>,
+}
+
+/// What every coordinator of a run has in common.
+pub(crate) struct Group {
+    pub(crate) seed: u64,
+    pub(crate) net: Net,
+    pub(crate) journal: Journal,
+    pub(crate) members: BTreeMap<MachineName, String>,
+    pub(crate) cluster: (ClusterName, Spec),
+}
+
+/// The name of a machine.
+#[expect(clippy::expect_used, reason = "a letter and a number are a name")]
+pub(crate) fn machine_name(machine: usize) -> MachineName {
+    format!("n{}", machine + 1).parse().expect("a letter and a number are a name")
+}
+
+/// Where its coordinator is reached.
+pub(crate) fn address(machine: usize) -> String {
+    format!("n{}:{PORT}", machine + 1)
+}
+
+/// A coordinator, running or not.
+pub(crate) struct Seat {
+    c: usize,
+    pub(crate) process: Option<Process>,
+    pub(crate) clock: WorldClock,
+    disk: MemoryDisk,
+    shown: Arc<Mutex<Shown>>,
+    starts: u64,
+}
+
+impl Seat {
+    pub(crate) fn new(c: usize, clock: WorldClock) -> Self {
+        Self { c, process: None, clock, disk: MemoryDisk::default(), shown: Arc::default(), starts: 0 }
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its process begins.
+    pub(crate) fn start(&mut self, group: &Group) {
+        self.starts += 1;
+        let stream = 1_000 * (self.c as u64 + 1) + self.starts;
+        let process = Process::new(Rng::new(group.seed, stream).below(u64::MAX));
+        self.disk.takes(Duration::from_millis(1));
+        self.shown = Arc::default();
+        let (builder, shown) = (self.builder(group, stream), self.shown.clone());
+        process.spawn(async move {
+            let ended = live(builder, &shown).await;
+            shown.lock().unwrap_or_else(PoisonError::into_inner).ended = Some(ended);
+        });
+        self.process = Some(process);
+    }
+
+    fn builder(&self, group: &Group, stream: u64) -> Builder {
+        let (name, spec) = group.cluster.clone();
+        Coordinator::builder()
+            .machine(machine_name(self.c))
+            .incoming(Box::new(group.net.port(self.c)))
+            .dialer(Dialer::through(Arc::new(group.net.host(self.c))))
+            .members(group.members.clone())
+            .data_dir("/nowhere")
+            .disk(Arc::new(self.disk.clone()))
+            .cluster(name, spec, None)
+            .clock(Arc::new(self.clock.clone()))
+            .rng(Arc::new(Seeded::new(group.seed, stream)))
+            .witness(Arc::new(Clerk { c: self.c, journal: group.journal.clone() }))
+    }
+
+    /// Its process ends without a word; with its machine, if `power`.
+    pub(crate) fn end(&mut self, power: bool, rng: &mut Rng) {
+        self.process = None;
+        *self.shown() = Shown::default();
+        if power {
+            let left = usize::try_from(rng.below(LEFT)).unwrap_or_default();
+            self.disk = self.disk.after_crash(left);
+        }
+    }
+
+    /// From now on what it writes takes so long.
+    pub(crate) fn writes_take(&self, ms: u64) {
+        self.disk.takes(Duration::from_millis(ms));
+    }
+
+    /// Whether it says that it leads.
+    pub(crate) fn leads(&self) -> bool {
+        self.process.is_some() && self.shown().handle.as_ref().is_some_and(Handle::leads)
+    }
+
+    /// Why it ended by itself, told once.
+    pub(crate) fn ended(&mut self) -> Option<String> {
+        self.process.as_ref()?;
+        let why = self.shown().ended.take();
+        if why.is_some() {
+            self.process = None;
+        }
+        why
+    }
+}
+
+/// From its start to its end, and why that came.
+async fn live(builder: Builder, shown: &Mutex<Shown>) -> String {
+    let coordinator = match builder.open().await {
+        Ok(coordinator) => coordinator,
+        Err(why) => return why.to_string(),
+    };
+    shown.lock().unwrap_or_else(PoisonError::into_inner).handle = Some(coordinator.handle());
+    match coordinator.run(std::future::pending()).await {
+        Ok(()) => "it was told to".to_owned(),
+        Err(why) => why.to_string(),
+    }
+}

@@ -1,0 +1,26 @@
+//! The second tier of the simulation, nearer to what ships: the real coordinators (openraft itself, our log, driver,
+//! leases, sessions, gRPC and all) in virtual time, each in a runtime of its own, over connections and disks in memory.
+//! Agents speak to them by the real session client; below that line agents, servers, clients, strikes and properties are
+//! those of the first tier (`chaos/sim`, by its [`Stage`](interrex_sim::Stage)).
+//!
+//! Whatever a run does follows from its seed: a process is one thread's runtime with a paused clock and seeded
+//! randomness, and all of them take turns on the thread that runs the seed. What breaks this is banned in clippy.toml.
+
+#[cfg(not(tokio_unstable))]
+compile_error!(
+    "only with `--cfg tokio_unstable` is tokio's own randomness seeded: it stands in .cargo/config.toml, which an \
+     environment RUSTFLAGS overrides"
+);
+
+mod batch;
+mod coordinator;
+mod entropy;
+mod hear;
+mod net;
+mod pipe;
+mod process;
+mod run;
+mod session;
+
+pub use batch::{batch, play, play_hash};
+pub use run::run;

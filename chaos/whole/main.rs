@@ -1,0 +1,78 @@
+//! `interrex-whole`: runs seeds of the second tier and tells what they broke; or one seed, with its play.
+//!
+//! Exits 0 only when nothing was broken; 1 otherwise; 2 for arguments that do not fit.
+
+use clap::{Parser, ValueEnum};
+use interrex_sim::Batch;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Runs the real coordinators of Interrex in a simulated world, one world a seed.
+#[derive(Parser)]
+#[command(name = "interrex-whole")]
+struct Args {
+    /// How many seeds to run.
+    #[arg(long, default_value_t = 20, conflicts_with = "seed")]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 0, conflicts_with = "seed")]
+    from: u64,
+    /// How many threads run them, each its own seeds.
+    #[arg(long, default_value_t = 1, conflicts_with = "seed")]
+    threads: u64,
+    /// One seed alone.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Prints the play of that seed, a line an event.
+    #[arg(long, requires = "seed")]
+    trace: bool,
+    /// How the result is told.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Text,
+    /// One object for programs.
+    Json,
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long all runs took; no run sees it")]
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let begun = Instant::now();
+    let mut out = io::stdout().lock();
+    let batch = match args.seed {
+        Some(seed) => one(&mut out, seed, &args),
+        None => Ok(interrex_sim::many(args.from, args.seeds, args.threads, interrex_whole::batch)),
+    };
+    let as_json = args.output == Output::Json;
+    let told = batch
+        .and_then(|batch| interrex_sim::tell(&mut out, &batch, &[], as_json, begun.elapsed().as_secs_f64()));
+    match told {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            let _ = writeln!(io::stderr(), "interrex-whole: cannot write the result: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One seed: its play if that is wanted, and what came of it.
+fn one(out: &mut impl Write, seed: u64, args: &Args) -> io::Result<Batch> {
+    let mut batch = Batch::default();
+    if args.trace && args.output == Output::Text {
+        let (outcome, lines) = interrex_whole::play(seed);
+        for line in lines {
+            writeln!(out, "{line}")?;
+        }
+        batch.add(&outcome);
+    } else {
+        batch.add(&interrex_whole::run(seed));
+    }
+    Ok(batch)
+}

@@ -1,0 +1,196 @@
+//! One run: the world and the processes take turns, a tick each. In a tick the world goes first and gives its orders;
+//! what flies and is due arrives; then every process that is not stopped has the tick for itself, in a fixed order; and
+//! what they applied, heard and said goes to the world before the next.
+
+use crate::coordinator::{Group, Journal, Seat, address, machine_name};
+use crate::entropy::WorldClock;
+use crate::hear::Ear;
+use crate::net::Net;
+use crate::session::{Inbox, Outgoing, Session, Town, Word};
+use interrex_cluster::ids::ClusterName;
+use interrex_sim::{Order, Outcome, Rng, Stage};
+use std::sync::PoisonError;
+use tracing_subscriber::layer::SubscriberExt;
+
+/// How finely processes share time, in milliseconds. A message takes a tick at least.
+const TICK_MS: u64 = 2;
+/// Streams of the seed's randomness; processes have those from 1,000 on.
+const NETWORK: u64 = 11;
+const DISKS: u64 = 12;
+
+/// Everything of one run.
+struct Run {
+    stage: Stage,
+    net: Net,
+    rng: Rng,
+    seats: Vec<Seat>,
+    sessions: Vec<Session>,
+    group: Group,
+    town: Town,
+    clocks: Vec<WorldClock>,
+    ear: Option<Ear>,
+}
+
+/// Runs one seed.
+pub fn run(seed: u64) -> Outcome {
+    Run::new(seed, None).finish().0
+}
+
+/// Runs one seed and keeps its play.
+pub(crate) fn play(seed: u64) -> (Outcome, Vec<String>) {
+    let ear = Ear::default();
+    // While there is one subscriber only, tracing takes another thread's word for whether anybody wants to hear: with a
+    // second one it asks both.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let subscriber = tracing_subscriber::registry().with(ear.clone());
+    tracing::subscriber::with_default(subscriber, || Run::new(seed, Some(ear)).finish())
+}
+
+#[expect(clippy::expect_used, reason = "letters are a name")]
+fn cluster() -> ClusterName {
+    "orders".parse().expect("letters are a name")
+}
+
+impl Run {
+    fn new(seed: u64, ear: Option<Ear>) -> Self {
+        let stage = Stage::new(seed, ear.is_some());
+        let machines = stage.machines();
+        let near = (0..machines).map(|a| (0..machines).map(|b| stage.near(a, b)).collect()).collect();
+        let net = Net::new(machines, stage.loss(), Rng::new(seed, NETWORK), near);
+        let clocks: Vec<WorldClock> = (0..machines).map(|_| WorldClock::default()).collect();
+        let coordinators = stage.coordinators();
+        let group = Group {
+            seed,
+            net: net.clone(),
+            journal: Journal::default(),
+            members: (0..coordinators).map(|c| (machine_name(c), address(c))).collect(),
+            cluster: (cluster(), stage.spec()),
+        };
+        let town = Town { seed, net: net.clone(), inbox: Inbox::default(), coordinators, cluster: cluster() };
+        Self {
+            rng: Rng::new(seed, DISKS),
+            seats: (0..coordinators).map(|c| Seat::new(c, clocks[c].clone())).collect(),
+            sessions: (0..stage.instances()).map(|i| Session::new(i, clocks[i].clone())).collect(),
+            stage,
+            net,
+            group,
+            town,
+            clocks,
+            ear,
+        }
+    }
+
+    fn finish(mut self) -> (Outcome, Vec<String>) {
+        let mut now = self.stage.now();
+        while !self.stage.is_over() {
+            now += TICK_MS * 1_000;
+            self.stage.advance(now);
+            self.show_the_world(now);
+            for order in self.stage.orders() {
+                self.carry_out(order);
+            }
+            self.net.deliver(now);
+            self.step();
+            self.tell_the_world();
+        }
+        let Self { stage, .. } = self;
+        stage.end()
+    }
+
+    /// Clocks, cuts and disks are as the world has them.
+    fn show_the_world(&mut self, now: u64) {
+        for (machine, clock) in self.clocks.iter().enumerate() {
+            clock.set(self.stage.clock_ms(machine));
+        }
+        let stage = &self.stage;
+        self.net.set(|a, b| stage.reaches(a, b), |machine| stage.is_on(machine));
+        // Now and then a disk is quicker, or slower.
+        if now.is_multiple_of(50_000) {
+            for (c, seat) in self.seats.iter().enumerate() {
+                let us = self.rng.tail(500, 12_000);
+                seat.writes_take(self.stage.takes(c, us).div_ceil(1_000));
+            }
+        }
+    }
+
+    fn carry_out(&mut self, order: Order) {
+        match order {
+            Order::StartCoordinator { c } => {
+                self.seats[c].start(&self.group);
+                self.stage.say(|| format!("coordinator {} is started", c + 1));
+            }
+            Order::EndCoordinator { c, power } => {
+                self.stage.say(|| format!("coordinator {} is killed", c + 1));
+                self.seats[c].end(power, &mut self.rng);
+            }
+            Order::StartAgent { i } => self.sessions[i].start(),
+            Order::EndAgent { i } => self.sessions[i].end(),
+            Order::Register { i, run, registration, obeyed } => {
+                self.sessions[i].register(&self.town, run, *registration, obeyed);
+            }
+            Order::Report { i, report, wants, seen } => {
+                self.sessions[i].tell(Outgoing { report: *report, wants, seen });
+            }
+        }
+    }
+
+    /// Everybody has a tick.
+    fn step(&mut self) {
+        for (c, seat) in self.seats.iter_mut().enumerate() {
+            let Some(process) = &mut seat.process else { continue };
+            if self.stage.holds_coordinator(c) {
+                process.miss(TICK_MS);
+                continue;
+            }
+            if let Some(ear) = &self.ear {
+                ear.turn_of(&format!("coordinator {}", c + 1));
+            }
+            process.step(TICK_MS);
+        }
+        for (i, session) in self.sessions.iter_mut().enumerate() {
+            let Some(process) = &mut session.process else { continue };
+            if self.stage.holds_agent(i) {
+                process.miss(TICK_MS);
+            } else {
+                process.step(TICK_MS);
+            }
+        }
+    }
+
+    /// What they did goes to the world.
+    fn tell_the_world(&mut self) {
+        for line in self.ear.as_ref().map(Ear::take).unwrap_or_default() {
+            self.stage.say(|| line);
+        }
+        for applied in self.group.journal.take() {
+            self.stage.applied(applied.c, applied.index, &applied.command, &applied.record);
+        }
+        let leading = self.seats.iter().position(Seat::leads);
+        self.stage.leads(leading);
+        for (c, seat) in self.seats.iter_mut().enumerate() {
+            if let Some(why) = seat.ended() {
+                self.stage.ended(c, &why);
+            }
+        }
+        let words = std::mem::take(&mut *self.town.inbox.lock().unwrap_or_else(PoisonError::into_inner));
+        for (i, run, word) in words {
+            // What was meant for an agent that was killed meanwhile reaches nobody.
+            if self.stage.run_of(i) == run {
+                self.hear(i, run, word);
+            }
+        }
+    }
+
+    fn hear(&mut self, i: usize, run: u32, word: Word) {
+        match word {
+            Word::Welcome(welcome) => self.stage.welcome(i, run, welcome.floor, welcome.goal),
+            Word::Told(update) => {
+                let elected = update.primary.as_ref().map(|place| (&place.instance, place.epoch));
+                if let Some(goal) = update.goal {
+                    self.stage.told(i, run, goal, elected);
+                }
+            }
+            Word::Granted { epoch, sent } => self.stage.granted(i, run, epoch, sent),
+        }
+    }
+}

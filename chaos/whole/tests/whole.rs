@@ -1,0 +1,38 @@
+//! Seeds of the second tier: what must hold does, and a seed is one play, byte for byte, in one process and in two.
+
+use std::process::Command;
+
+/// So few: each is a minute and more of a group's life. `interrex-whole --seeds N` runs more.
+const SEEDS: u64 = 2;
+
+#[test]
+fn nothing_is_broken_under_a_few_seeds() {
+    let all = interrex_whole::batch(0, SEEDS);
+    let told: Vec<String> =
+        all.violations.iter().map(|(seed, what)| format!("seed {seed}: {what}")).collect();
+    assert!(told.is_empty(), "play one with: interrex-whole --seed N --trace\n{}", told.join("\n"));
+    assert!(all.failovers > 0, "no primary was ever changed");
+    assert!(all.acknowledged > 1_000, "{} acknowledged commits", all.acknowledged);
+}
+
+/// Two plays are the same, or the first lines that differ are told.
+fn same(first: &[String], second: &[String]) {
+    let differs = first.iter().zip(second).position(|(one, other)| one != other);
+    if let Some(at) = differs {
+        panic!("they part at line {at}:\n{}\n{}", first[at], second[at]);
+    }
+    assert_eq!(first.len(), second.len());
+}
+
+#[test]
+fn a_seed_is_one_play_byte_for_byte_in_one_process_and_in_two() {
+    let first = interrex_whole::play(2).1;
+    assert!(first.len() > 100, "the play has {} lines", first.len());
+    same(&first, &interrex_whole::play(2).1);
+    let other = Command::new(env!("CARGO_BIN_EXE_interrex-whole")).args(["--seed", "2", "--trace"]).output();
+    let other = String::from_utf8(other.expect("the program starts").stdout).expect("a play is text");
+    let mut lines: Vec<String> = other.lines().map(str::to_owned).collect();
+    // The last line tells what came of it, and how quickly.
+    lines.pop();
+    same(&first, &lines);
+}
