@@ -140,7 +140,14 @@ fn be_primary(
 }
 
 fn be_standby(servers: &BTreeMap<InstanceName, Server0>, own: &mut Server0, goal: &StandbyGoal) {
-    let upstream = servers.get(&goal.upstream).filter(|s| s.up && s.role == Role::Primary);
+    let above = servers.get(&goal.upstream).filter(|s| s.up);
+    // A sealed standby sends on what it holds: whoever is preferred fetches from it before anybody is elected.
+    if let Some(sealed) = above.filter(|s| s.role == Role::Alone && own.role == Role::Alone)
+        && sealed.history() == own.history()
+    {
+        own.lsn = own.lsn.max(sealed.lsn);
+    }
+    let upstream = above.filter(|s| s.role == Role::Primary);
     let Some(upstream) = upstream.filter(|s| s.history().timeline.0 == goal.epoch.0) else {
         if own.role != Role::NoData {
             own.role = Role::Alone;
