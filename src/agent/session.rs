@@ -221,8 +221,8 @@ impl Lines {
                 if self.coordinators.left(Some(group)) && replaced.replace(group) != Some(group) {
                     tracing::warn!(
                         coordinator = client.address(),
-                        "group {group:016x} was replaced: its goals and leases count for nothing; empty the directory 'raft' \
-                         of that coordinator, and add it to the present group (docs/coordinators.md)"
+                        "group {group:016x} was replaced: its goals and leases count for nothing; empty the directory \
+                         'raft' of that coordinator, and add it to the present group (docs/coordinators.md)"
                     );
                 }
                 // Its leader's list is news to the report's line; then what it says is asked for once more.

@@ -27,8 +27,8 @@ pub fn objection(record: &Cluster, instance: &InstanceName) -> Option<String> {
     let left = left_without(record, instance).filter(|left| stops_with(record, *left))?;
     let name = &record.name;
     Some(format!(
-        "without {instance} {left} standby(s) are left to acknowledge, and writes would wait for all the time that a new copy \
-         takes; to have them go on meanwhile, first: interrex set {name} when_alone=continue min_acks={left}"
+        "without {instance} {left} standby(s) are left to acknowledge, and writes would wait for all the time that a \
+         new copy takes; to have them go on meanwhile, first: interrex set {name} when_alone=continue min_acks={left}"
     ))
 }
 
