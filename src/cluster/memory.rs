@@ -80,8 +80,11 @@ impl Memory {
                 self.unable.entry(name.clone()).or_insert(view.now);
             }
         }
-        // A silent primary says nothing about its standbys: that it is alone is known only from itself.
-        let primary_speaks = view.record.primary.as_ref().is_some_and(|r| view.fresh(&r.instance).is_some());
+        // A primary whose agent is silent, or whose server does not answer it, says nothing about its standbys: that it is
+        // alone is known only from itself.
+        let primary = view.record.primary.as_ref();
+        let primary_speaks =
+            primary.is_some_and(|r| matches!(view.server(&r.instance), Some(Server::Primary(_))));
         // A cluster that was never open is not alone, it is not finished: its first standby is still being cloned.
         // Once nobody else speaks, it is alone all the same.
         // One that was adopted was open before, and goes on as it may.
