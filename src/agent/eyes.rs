@@ -69,6 +69,7 @@ impl Instance {
                 told_upstream,
                 found,
                 unseen,
+                too_low: !known.too_low.is_empty(),
             }
         };
         self.tell(number, &observed, raw.as_ref(), goal);

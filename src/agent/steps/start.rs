@@ -64,6 +64,7 @@ impl Instance {
             known.exit = None;
             known.end = None;
             known.endless = None;
+            known.too_low = Vec::new();
             if let Some(goal) = goal {
                 known.proofs.restarted = goal.restart;
                 known.proofs.sealed = None;

@@ -124,8 +124,10 @@ fn reign(goal: &PrimaryGoal, primary: &Primary, seen: &Observed, now: Instant) -
         // Every copy of a cluster that was ever open has them: clients need not wait for another look.
         (true, true, true | false) if !primary.roles_ready => Step::ServeStandbys,
         (true, true, true | false) => {
-            let wished = || judge(goal, seen).or_else(|| parameters(&goal.parameters, seen));
-            prove(goal, seen).or_else(wished).or_else(|| checkpoint(goal, seen)).unwrap_or(Step::Nothing)
+            // A question comes first: a standby that does not start because of a parameter may be why nothing can be proved,
+            // and taking that parameter back is what is to be judged.
+            let wanted = || prove(goal, seen).or_else(|| parameters(&goal.parameters, seen));
+            judge(goal, seen).or_else(wanted).or_else(|| checkpoint(goal, seen)).unwrap_or(Step::Nothing)
         }
     }
 }

@@ -47,6 +47,10 @@ pub(super) fn sealed(epoch: Epoch, seen: &Observed) -> Step {
 
 fn seal(epoch: Epoch, standby: &Standby, seen: &Observed) -> Step {
     match (&standby.upstream, standby.receiver) {
+        // Raised on the old primary first: without a restart nobody who is left could ever be promoted.
+        (Upstream::Nobody, None) if seen.sealed_in(epoch) && seen.too_low => {
+            Step::stop("it has less than replay demands, and could not be promoted; it is started with that")
+        }
         (Upstream::Nobody, None) if seen.sealed_in(epoch) => Step::Nothing,
         // Taken away under this very goal and seen gone: what is left is where it ended.
         (Upstream::Nobody, None) => Step::Seal { epoch: Some(epoch) },

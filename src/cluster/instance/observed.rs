@@ -48,6 +48,8 @@ pub struct Observed {
     pub found: Option<Found>,
     /// Why that directory could not be looked at; absent: it was, or is not asked for.
     pub unseen: Option<String>,
+    /// The server runs in recovery with less than replay demands: it acknowledges, and a promotion would end it (F25).
+    pub too_low: bool,
 }
 
 /// A server that ends by itself while it is starting, again and again.

@@ -143,6 +143,7 @@ fn seen(server: Server) -> Observed {
         told_upstream: Upstream::Nobody,
         found: None,
         unseen: None,
+        too_low: false,
     }
 }
 
@@ -319,6 +320,18 @@ mod primary {
     }
 
     #[test]
+    fn a_primary_says_whether_it_takes_parameters_although_its_rule_cannot_be_proved() {
+        let number = Revision(41);
+        let goal = PrimaryGoal { judge: Some((number, Default::default())), ..primary_goal(true) };
+        let mut seen = reigning();
+        seen.proofs.rule = None;
+        let step = |seen: &Observed| step(&Goal::Primary(goal.clone()), seen);
+        assert_eq!(step(&seen), Step::Judge { number });
+        seen.proofs.judged = Some((number, None));
+        assert_eq!(step(&seen), Step::ProveRule);
+    }
+
+    #[test]
     fn clients_wait_for_the_record_and_for_the_first_synchronous_commit() {
         let shut = |beaten| {
             let mut seen = reigning();
@@ -387,6 +400,14 @@ mod sealed {
         assert_eq!(step(&SEALED, &seen), Step::Seal { epoch: Some(E8) }, "the position is not proved yet");
         seen.proofs.sealed = proved(false);
         assert_eq!(step(&SEALED, &seen), Step::Nothing);
+    }
+
+    #[test]
+    fn a_sealed_standby_that_could_not_be_promoted_is_started_with_what_replay_demands() {
+        let mut seen = Observed { too_low: true, ..seen(Server::Standby(sealed_standby())) };
+        assert_eq!(step(&SEALED, &seen), Step::Seal { epoch: Some(E8) }, "sealed first");
+        seen.proofs.sealed = proved(false);
+        assert_stops(&step(&SEALED, &seen), Stop::Fast, "less than replay demands");
     }
 
     #[test]
