@@ -3,6 +3,7 @@
 
 use crate::coordinator::address;
 use crate::event::Event;
+use crate::parameters::Parameters;
 use crate::plan::Start;
 use crate::postgres::{ControlState, Dir, Role};
 use crate::wal::Place;
@@ -129,6 +130,7 @@ impl World {
                 torn: false,
                 lost: BTreeMap::new(),
                 adopted: false,
+                parameters: Parameters::default(),
             });
             let memory = &mut self.agents[i].memory;
             memory.obeyed = stamp;

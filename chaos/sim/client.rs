@@ -4,6 +4,8 @@
 
 use crate::event::Event;
 use crate::postgres::By;
+use crate::reach::Danger;
+use crate::sessions::Session;
 use crate::world::{MS, Time, World};
 
 /// A client that waits for longer gives up.
@@ -16,6 +18,8 @@ pub(crate) struct Client {
     pub(crate) waits: bool,
     /// Counts its commits.
     pub(crate) turn: u32,
+    /// The session that it began last.
+    pub(crate) session: Option<Session>,
 }
 
 impl World {
@@ -24,6 +28,12 @@ impl World {
         if self.clients[client].waits {
             return;
         }
+        if let Some(i) = self.held_by(client) {
+            if !self.takes_clients(i) {
+                self.reach.note(Danger::HeldSession);
+            }
+            return self.writes(client, i);
+        }
         let open: Vec<usize> = (0..self.servers.len()).filter(|i| self.takes_clients(*i)).collect();
         if open.is_empty() {
             let wait = self.rng.range(20 * MS, 100 * MS);
@@ -31,6 +41,11 @@ impl World {
             return;
         }
         let i = open[self.rng.index(open.len())];
+        self.begin_session(client, i);
+        self.writes(client, i);
+    }
+
+    fn writes(&mut self, client: usize, i: usize) {
         let it = &mut self.clients[client];
         it.waits = true;
         it.turn += 1;
@@ -42,8 +57,10 @@ impl World {
     /// No answer came in time: it does not know, closes the connection, and goes on. Its backend waits on.
     pub(crate) fn gives_up(&mut self, client: usize, turn: u32) {
         if self.clients[client].turn == turn && self.clients[client].waits {
+            self.cancel(client, turn);
             self.clients[client].waits = false;
             self.clients[client].turn += 1;
+            self.clients[client].session = None;
             self.after(0, Event::Client { client });
         }
     }

@@ -42,7 +42,7 @@ pub(crate) enum Event {
     Confirmed { c: usize, run: u32, term: u64, ask: Ask },
     Grants { c: usize, run: u32, term: u64, ask: Ask },
     WatchOpen { c: usize, run: u32, i: usize },
-    Report { c: usize, i: usize, serial: (u32, u64), sent: Instant, said: Rc<Outgoing> },
+    Report { c: usize, crun: u32, i: usize, serial: (u32, u64), sent: Instant, said: Rc<Outgoing> },
     // agents
     Register { i: usize, run: u32 },
     Welcome { i: usize, run: u32, floor: Stamp, goal: Rc<StampedGoal> },

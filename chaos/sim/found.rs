@@ -8,6 +8,7 @@ use crate::coordinator::Wish;
 use crate::event::Event;
 use crate::existing::{Existing, Holds};
 use crate::faults::Mend;
+use crate::parameters::Parameters;
 use crate::postgres::{ControlState, Dir, Phase, Role, Sync};
 use crate::reach::Danger;
 use crate::wal::Place;
@@ -218,5 +219,6 @@ fn foreign(end: Place, role: Role, timelines: &[u32]) -> Dir {
         torn: false,
         lost: BTreeMap::new(),
         adopted: true,
+        parameters: Parameters::default(),
     }
 }

@@ -23,7 +23,9 @@ impl World {
             Event::Confirmed { c, run, term, ask } => self.confirmed(c, run, term, ask),
             Event::Grants { c, run, term, ask } => self.grants(c, run, term, ask),
             Event::WatchOpen { c, run, i } => self.watch_open(c, run, i),
-            Event::Report { c, i, serial, sent, said } => self.report(c, i, serial, sent, &said),
+            Event::Report { c, crun, i, serial, sent, said } => {
+                self.report((c, crun), i, serial, sent, &said)
+            }
             Event::Register { i, run } => self.register(i, run),
             Event::Welcome { i, run, floor, goal } => self.welcomed(i, run, floor, goal),
             Event::Goal { i, run, c, crun, goal, place } => self.goal_came(i, run, (c, crun), goal, place),

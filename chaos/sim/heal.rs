@@ -4,6 +4,7 @@
 use crate::coordinator::Wish;
 use crate::event::Event;
 use crate::faults::Mend;
+use crate::parameters::Setting;
 use crate::reach::Danger;
 use crate::world::{MS, S, Time, World};
 use interrex_check::Fact;
@@ -65,6 +66,9 @@ impl World {
             // A pause may have been taken in after it was taken back.
             if world.record().is_some_and(|record| record.paused) {
                 world.wish(Wish::Resume);
+            }
+            if world.record().is_some_and(|record| Setting::keeps_down(&record.spec)) {
+                world.wish(Wish::Parameter(Setting::Back));
             }
             missing |= world.missing().is_some();
         });

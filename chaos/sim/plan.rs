@@ -18,6 +18,11 @@ const NEIGHBOURS: u64 = 8;
 /// In so many coordinators come and go.
 const TURNOVER: u64 = 10;
 
+/// In so many parameters are set.
+const PARAMETERS: u64 = 8;
+/// In so many clients hold their sessions.
+const SESSIONS: u64 = 20;
+
 /// No plan has more.
 const MOST_MACHINES: usize = 8;
 
@@ -78,6 +83,10 @@ pub(crate) struct Plan {
     pub(crate) strikes: Vec<Planned>,
     /// Other clusters of the same group of coordinators.
     pub(crate) neighbours: Vec<Neighbour>,
+    /// Parameters of PostgreSQL are set.
+    pub(crate) sets_parameters: bool,
+    /// Clients hold their sessions, and cancel what they have waited for too long.
+    pub(crate) holds_sessions: bool,
     /// Coordinators take the words of all clusters for those of the first: for the test that this is noticed.
     pub(crate) mixes_reports: bool,
 }
@@ -158,6 +167,8 @@ impl Plan {
         } else if shape.theme.is_none() {
             plan.may_have_neighbours(NEIGHBOURS, at);
             plan.may_change_the_group(TURNOVER, at);
+            plan.may_set_parameters(PARAMETERS, at);
+            plan.may_hold_sessions(SESSIONS);
         }
         plan.faults_ms = at + rng.range(500, 4_000);
         plan
@@ -242,6 +253,8 @@ impl Plan {
             leaves_dead: false,
             strikes: Vec::new(),
             neighbours: Vec::new(),
+            sets_parameters: false,
+            holds_sessions: false,
             mixes_reports: false,
         }
     }

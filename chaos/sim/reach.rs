@@ -110,6 +110,14 @@ dangers! {
     FailoverInFailover = "a failover began before the last one was open",
     /// Who was to leave acknowledged until others could.
     NeededYet = "an instance that was to leave acknowledged until others could",
+    /// A client that held a session wrote where nobody new was let in any more.
+    HeldSession = "a client wrote over a session that it held, where nobody was let in any more",
+    /// A client cancelled what it waited for.
+    ClientCancels = "a client cancelled a commit that waited for standbys",
+    /// A server did not start because of a parameter.
+    ParameterKeepsDown = "a server did not start because of a parameter of its cluster",
+    /// A standby acknowledged, and could not be promoted.
+    Unpromotable = "a standby had less than replay demands and could not be promoted",
     /// A coordinator joined a group that was well.
     CoordinatorAdded = "a coordinator was added to a group that was well",
     /// A coordinator was removed from such a group.

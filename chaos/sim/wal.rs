@@ -26,13 +26,29 @@ struct Branch {
 #[derive(Debug, Default)]
 pub(crate) struct Archive {
     branches: Vec<Branch>,
+    /// What replay demands of a standby from a place on (F25): what the primary ran with that wrote it.
+    demands: Vec<(Place, u32)>,
 }
+
+/// What replay demands where no primary ever ran with anything else.
+pub(crate) const DEMANDED_AT_FIRST: u32 = 100;
 
 impl Archive {
     /// A new branch off `parent`; off nothing for initdb's.
     pub(crate) fn branch(&mut self, timeline: u32, parent: Option<Place>) -> BranchId {
         self.branches.push(Branch { timeline, parent });
         (self.branches.len() - 1) as BranchId
+    }
+
+    /// Whoever receives this place has to have so much, to be promoted.
+    pub(crate) fn demand(&mut self, at: Place, what: u32) {
+        self.demands.push((at, what));
+    }
+
+    /// What replay demands of who has everything up to a place.
+    pub(crate) fn demanded(&self, at: Place) -> u32 {
+        let newest = self.demands.iter().rev().find(|(place, _)| self.includes(at, *place));
+        newest.map_or(DEMANDED_AT_FIRST, |(_, what)| *what)
     }
 
     pub(crate) fn timeline(&self, branch: BranchId) -> u32 {

@@ -113,6 +113,11 @@ impl World {
             (Step::Checkpoint { number }, _) => self.checkpoint(i, deed, number),
             (Step::OpenClients, Goal::Primary(goal)) => self.open_clients(i, deed, goal),
             (Step::ProveRule, Goal::Primary(goal)) => self.prove(i, deed, goal),
+            (Step::Judge { .. }, Goal::Primary(goal)) => self.judge_parameters(i, deed, goal),
+            (Step::SetParameters, Goal::Primary(PrimaryGoal { parameters, .. }))
+            | (Step::SetParameters, Goal::Standby(StandbyGoal { parameters, .. })) => {
+                self.set_parameters(i, deed, parameters)
+            }
             (Step::Follow, Goal::Standby(goal)) => self.follow(i, deed, goal),
             (Step::Rewind { incarnation }, Goal::Standby(goal)) => self.rewind(i, deed, goal, incarnation),
             (Step::Clone { incarnation }, Goal::Standby(goal)) => self.clone_copy(i, deed, goal, incarnation),
@@ -170,6 +175,7 @@ impl World {
                 Flow::Failed("it ended several times in a row while it was starting".to_owned())
             }
             0 => {
+                self.write_parameters_offline(i, &deed.goal.goal);
                 let Some(dir) = self.servers[i].dir.as_mut() else {
                     return Flow::Failed("there is no directory".to_owned());
                 };
@@ -196,7 +202,9 @@ impl World {
                 if !self.still(i, deed.goal.stamp) {
                     return Flow::Overtaken;
                 }
+                let lowers = self.lowers(i, goal.is_some());
                 self.start_server(i);
+                self.raise_to_the_floor(i);
                 let life = self.servers[i].life;
                 let now = self.now;
                 let agent = &mut self.agents[i];
@@ -206,6 +214,7 @@ impl World {
                     upstream: goal.map(|goal| crate::plan::index(&goal.upstream)),
                     clients: Some(goal.is_some()),
                     seen_since: now,
+                    lowers,
                     ..Run::default()
                 };
                 agent.known.exit = None;
@@ -435,6 +444,10 @@ impl World {
             0 => {
                 if self.agents[i].process.is_none() {
                     return Flow::Failed("the server is gone".to_owned());
+                }
+                if std::mem::take(&mut self.agents[i].server.lowers) {
+                    self.start_lowered(i);
+                    return Flow::Again(self.takes(i, 150 * MS, 900 * MS));
                 }
                 if let Err(why) = self.arm(i, epoch, k) {
                     return Flow::Failed(why);

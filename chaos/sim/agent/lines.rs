@@ -63,11 +63,12 @@ impl World {
         let back = self.network.delay(&mut self.rng, c, i);
         let answers = self.network.talk(i, c) && self.coordinators[c].up;
         self.agents[i].lines[c].busy_until = now + if answers { out + back } else { REPORT_WITHIN };
+        let crun = self.coordinators[c].run;
         if self.rng.percent(self.pace().replays) {
             let later = self.rng.range(500 * MS, 40_000 * MS);
-            self.after(later, Event::Report { c, i, serial, sent, said: said.clone() });
+            self.after(later, Event::Report { c, crun, i, serial, sent, said: said.clone() });
         }
-        self.after(out, Event::Report { c, i, serial, sent, said });
+        self.after(out, Event::Report { c, crun, i, serial, sent, said });
     }
 
     /// A line is free again, and something waits.

@@ -5,6 +5,7 @@ use super::Agent;
 use crate::coordinator::address;
 use crate::mutants::{self, Mutant};
 use crate::postgres::{Phase, Postgres, Proc, Role};
+use crate::reach::Danger;
 use crate::world::{MS, World};
 use interrex_cluster::goal::{Goal, PrimaryGoal, StandbyGoal};
 use interrex_cluster::ids::{Incarnation, InstanceName, SystemId};
@@ -44,15 +45,23 @@ impl World {
             wal_gone: agent.known.endless.clone().or(gone),
             early_ends: agent.known.early_ends.clone(),
             patience: None,
-            parameters: Some(BTreeMap::new()),
+            // Where nobody ever sets any, all have what they want.
+            parameters: match self.plan.sets_parameters {
+                true => agent.server.parameters.clone(),
+                false => Some(BTreeMap::new()),
+            },
             told_upstream: told_upstream(agent.server.role.as_ref()),
             found,
             unseen: None,
+            too_low: !self.unfit(i).is_empty(),
         };
         // A look that began before the promotion ended, and ended after it.
         let outdated = agent.server.promoted && matches!(seen.server, Server::Standby(_));
         if !outdated {
             let report = self.report_of(i, &seen, goal);
+            if !report.unfit.is_empty() {
+                self.reach.note(Danger::Unpromotable);
+            }
             let wants = match goal {
                 Some(Goal::Primary(goal)) => Some(goal.epoch),
                 _ => None,
@@ -237,7 +246,7 @@ impl World {
             needs: agent.known.need.clone(),
             receipt: None,
             knock: self.told_knock(agent),
-            unfit: Vec::new(),
+            unfit: self.unfit(i),
             doubt: match &seen.data {
                 Data::Doubtful { why, .. } => Some(why.clone()),
                 _ => None,

@@ -9,6 +9,7 @@ mod deeds;
 mod keeper;
 mod lines;
 mod look;
+mod parameters;
 mod rebuild;
 mod reconcile;
 mod seal;
@@ -23,7 +24,7 @@ use interrex_cluster::instance::observed::{EarlyEnds, Memory, Observed};
 use interrex_cluster::report::{Found, Need, Proofs, Report};
 use interrex_cluster::time::Instant;
 use interrex_cluster::wal::TimelineId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// What goes to every coordinator.
@@ -61,6 +62,10 @@ struct Run {
     beaten: Option<(Epoch, Time)>,
     /// Its upstream has thrown away WAL that it needs.
     wal_gone: bool,
+    /// The cluster's parameters, as written in this run.
+    parameters: Option<BTreeMap<String, String>>,
+    /// It was started with more than is configured, and is to be promoted with that.
+    lowers: bool,
 }
 
 /// What is known beyond the server's run.

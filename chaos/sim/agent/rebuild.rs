@@ -2,6 +2,7 @@
 //! from before the first byte changes until the copy is finished.
 
 use super::deeds::{Deed, Flow};
+use crate::parameters::Parameters;
 use crate::postgres::{ControlState, Dir, Phase, Role};
 use crate::wal::Place;
 use crate::world::{MS, World};
@@ -41,6 +42,7 @@ impl World {
                         torn: false,
                         lost: BTreeMap::new(),
                         adopted: false,
+                        parameters: Parameters::default(),
                     });
                 }
                 Flow::Next(self.small(i))
@@ -206,6 +208,7 @@ impl World {
             torn: from.torn,
             lost: BTreeMap::new(),
             adopted: from.adopted,
+            parameters: from.parameters,
         });
     }
 

@@ -3,6 +3,7 @@
 
 use super::log::Waits;
 use crate::faults::Target;
+use crate::parameters::Setting;
 use crate::world::World;
 use interrex_cluster::command::{Adopting, Asking, Command};
 use interrex_cluster::operation::switchover;
@@ -47,6 +48,8 @@ pub(crate) enum Wish {
     Set {
         acks: u32,
     },
+    /// A parameter of PostgreSQL is set, or all are taken back.
+    Parameter(Setting),
     /// Servers that run may be stopped to be taken in.
     TakeOver,
     /// Writes are to wait for standbys in the worst case, or not to.
@@ -108,6 +111,11 @@ impl World {
             Wish::Keep { of } => Some(self.ask_of(of, Asking::Nothing)),
             Wish::TakeOver => matches!(record.operation, Operation::Adopt(_))
                 .then(|| self.create(Some(Adopting { take_over: true }))),
+            Wish::Parameter(setting) => {
+                let mut spec = record.spec.clone();
+                setting.put(&mut spec);
+                Some(Command::SetSpec { before: record.spec.clone(), spec })
+            }
             Wish::Set { acks } => Some(set(record, |spec| spec.acks = acks)),
             Wish::Block { block } => Some(set(record, |spec| {
                 spec.when_alone = if block { WhenAlone::Block } else { WhenAlone::Continue };

@@ -19,13 +19,14 @@ impl World {
     /// A report came in.
     pub(crate) fn report(
         &mut self,
-        c: usize,
+        (c, crun): (usize, u32),
         i: usize,
         serial: (u32, u64),
         sent: Instant,
         said: &Rc<Outgoing>,
     ) {
-        if !self.coordinators[c].up || !self.network.reaches(i, c) {
+        // A connection ends with the process that it leads to: what was stuck in it reaches no later one.
+        if !self.coordinators[c].up || self.coordinators[c].run != crun || !self.network.reaches(i, c) {
             return;
         }
         let at = self.awake(c);

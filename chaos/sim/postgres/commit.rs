@@ -236,8 +236,19 @@ impl World {
                 By::Beat { .. } => true,
             });
         }
+        proc.cuts += 1;
         for (client, turn) in cut {
             self.answer(client, turn);
+        }
+    }
+
+    /// What one client waits for is cancelled (F2): nobody is told that it is safe.
+    pub(crate) fn cancel_wait_of(&mut self, i: usize, client: usize, turn: u32) {
+        let Some(proc) = self.servers[i].proc.as_mut() else { return };
+        let before = proc.waiters.len();
+        proc.waiters.retain(|waiter| waiter.by != By::Client(client, turn));
+        if proc.waiters.len() < before {
+            self.reach.note(Danger::ClientCancels);
         }
     }
 

@@ -11,6 +11,7 @@ mod run;
 
 pub(crate) use commit::{By, holds};
 
+use crate::parameters::Parameters;
 use crate::slowness::Slowness;
 use crate::wal::Place;
 use crate::world::Time;
@@ -66,6 +67,8 @@ pub(crate) struct Dir {
     pub(crate) lost: BTreeMap<usize, Incarnation>,
     /// It, or what it was copied from, was there before Interrex: whether it has the agents' roles is to be seen.
     pub(crate) adopted: bool,
+    /// What is configured.
+    pub(crate) parameters: Parameters,
 }
 
 impl Dir {
@@ -174,6 +177,12 @@ pub(crate) struct Proc {
     /// The guard's deadline.
     pub(crate) deadline: Option<(Epoch, Instant)>,
     pub(crate) guard_set: bool,
+    /// What replay checks, as it was when this server started.
+    pub(crate) runs_with: u32,
+    /// False of one that was started only to be promoted, with less than replay demands.
+    pub(crate) asked: bool,
+    /// How often its clients were cut off.
+    pub(crate) cuts: u32,
 }
 
 /// A walreceiver.

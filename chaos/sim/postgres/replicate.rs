@@ -410,11 +410,26 @@ impl World {
         let cascades = proc.phase != Phase::Primary;
         match part {
             Part::Postmaster => {
+                // Whoever was forked since the files were written has the old settings, and is told now.
+                let outdated = proc.senders.iter_mut().filter(|sender| {
+                    let (k, counts) = role.counts(&sender.name);
+                    !sender.behind && (sender.k, sender.counts) != (k, counts && !cascades)
+                });
+                let links: Vec<u32> = outdated
+                    .map(|sender| {
+                        sender.behind = true;
+                        sender.link
+                    })
+                    .collect();
                 proc.role = role;
                 let opens = lets_in && !proc.lets_in && proc.phase == Phase::Primary;
                 proc.lets_in = lets_in;
                 if opens {
                     self.serves(i);
+                }
+                for link in links {
+                    let wait = self.takes(i, MS / 2, 40 * MS);
+                    self.after(wait, Event::Conf { i, life, part: Part::Sender(link) });
                 }
             }
             Part::Checkpointer => {

@@ -50,6 +50,9 @@ impl World {
             promoting: None,
             deadline: None,
             guard_set: false,
+            runs_with: dir.parameters.connections,
+            asked: true,
+            cuts: 0,
         });
         let most = if clean { 150 * MS } else { 900 * MS };
         let recovery = self.takes(i, 60 * MS, most);
@@ -63,6 +66,10 @@ impl World {
         }
         if self.servers[i].full {
             return self.kill_server(i, "could not write to its WAL: No space left on device");
+        }
+        if self.servers[i].dir.as_ref().is_some_and(|dir| dir.parameters.misses_library) {
+            self.reach.note(Danger::ParameterKeepsDown);
+            return self.kill_server(i, "could not access a library");
         }
         if self.servers[i].dir.as_ref().is_some_and(|dir| dir.hopeless) {
             return self.kill_server(i, "requested timeline does not contain minimum recovery point");
@@ -123,6 +130,10 @@ impl World {
         if proc.stopping || proc.phase != Phase::Standby {
             return;
         }
+        let demanded = self.archive.demanded(dir.end);
+        if proc.asked && proc.runs_with < demanded {
+            return self.kill_server(i, "recovery aborted because of insufficient parameter settings");
+        }
         let receiver = proc.receiver.take();
         let end = self.archive.settled(dir.end);
         let parent = self.archive.timeline(end.branch);
@@ -135,6 +146,11 @@ impl World {
         let branch = self.archive.branch(number, Some(end));
         // Its first record says that recovery ended here.
         dir.end = Place { branch, lsn: end.lsn + 32 };
+        if proc.runs_with != demanded {
+            // From here on replay demands what this one runs with (F25).
+            dir.end.lsn += 64;
+            self.archive.demand(dir.end, proc.runs_with);
+        }
         dir.histories.insert(number, true);
         dir.signal = false;
         dir.state = ControlState::InProduction;
