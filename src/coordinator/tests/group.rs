@@ -1,5 +1,6 @@
 //! Coordinators that can be started, looked at and killed.
 
+use super::ports;
 use crate::{Builder, Coordinator, Handle};
 use interrex_api::client::{Client, ClientOptions};
 use interrex_cluster::ids::{ClusterName, InstanceName};
@@ -31,8 +32,7 @@ impl Group {
     pub(crate) async fn of(size: usize, extra: impl Fn(Builder) -> Builder) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         // Ports are found first, because every member has to know all of them.
-        let held: Vec<_> =
-            (0..size).map(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
+        let held: Vec<_> = (0..size).map(|_| ports::listener()).collect();
         let addresses: BTreeMap<String, String> = (1..)
             .zip(&held)
             .map(|(i, port)| (format!("n{i}"), port.local_addr().expect("an address").to_string()))
@@ -69,7 +69,7 @@ impl Group {
 
     /// One machine more, which is to be added by an operator and waits for that.
     pub(crate) async fn start_to_join(&mut self, name: &str) {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let listener = ports::listener();
         self.addresses.insert(name.to_owned(), listener.local_addr().expect("an address").to_string());
         self.start(name, |builder| builder.listener(listener).join(true)).await;
         let mut waiting = self.handle(name).core.node.waiting();
@@ -126,6 +126,9 @@ impl Group {
         run.abort();
         drop(run.await);
         handle.core.node.shutdown().await;
+        // Its server's task is dropped when its runtime comes to that.
+        let address = &self.addresses[name];
+        until("its port is free again", || std::net::TcpListener::bind(address).is_ok()).await;
     }
 
     /// Waits until the record of a cluster, as any running coordinator has it, is as wanted; returns it.

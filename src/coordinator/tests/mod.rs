@@ -5,6 +5,8 @@ mod first_build;
 mod group;
 mod input;
 mod members;
+#[path = "../../../tests/shared/ports.rs"]
+pub(crate) mod ports;
 mod postgres;
 mod raw;
 mod recovered;

@@ -11,6 +11,7 @@ mod diverge;
 mod existing;
 mod ledger;
 mod machine;
+#[path = "../../shared/ports.rs"]
 mod ports;
 mod postgresql;
 mod processes;
@@ -24,10 +25,14 @@ pub(crate) use cli::{Answer, INTERREX, run, run_unread};
 pub(crate) use existing::Existing;
 pub(crate) use ledger::{Writer, now_ms};
 pub(crate) use machine::Machine;
-pub(crate) use ports::free;
 pub(crate) use postgresql::{bin_dir, initdb, major};
 pub(crate) use processes::{Process, below};
 pub(crate) use status::{healthy, instance, primary};
 pub(crate) use town::{CLUSTER, Town};
 pub(crate) use tree::{Tree, is_root, of_postgres, temporary, tree, unchanged};
 pub(crate) use wait::PATIENCE;
+
+/// A port that was free a moment ago and that nobody else in this process gets.
+pub(crate) fn free() -> u16 {
+    ports::listener().local_addr().expect("it listens").port()
+}

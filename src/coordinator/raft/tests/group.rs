@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
 use super::super::*;
+use crate::tests::ports;
 use interrex_authority::Authority;
 
 /// Appends each entry to a list; the reply is its place in it.
@@ -68,7 +69,7 @@ impl Group {
     pub(crate) fn of(size: usize) -> Self {
         let (mut addrs, mut listeners) = (BTreeMap::new(), BTreeMap::new());
         for i in 1..=size {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+            let listener = ports::listener();
             addrs.insert(format!("n{i}"), listener.local_addr().expect("an address"));
             listeners.insert(format!("n{i}"), listener);
         }
@@ -221,7 +222,7 @@ impl Group {
 
     /// One machine more, with a free port and an empty directory, that is to join; not started.
     pub(crate) fn newcomer(&mut self, name: &str) {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let listener = ports::listener();
         self.addrs.insert(name.to_owned(), listener.local_addr().expect("an address"));
         self.listeners.insert(name.to_owned(), listener);
         self.newcomers.push(name.to_owned());

@@ -1,5 +1,7 @@
 //! Free ports on loopback. They lie below the range from which the kernel takes the ports of outgoing connections, so
-//! that a machine which is down for a while finds its ports free again; no two towns of this process share one.
+//! that a machine which is down for a while finds its ports free again; nobody else of this process gets the same.
+//!
+//! One file for several crates' tests, which take it in with `#[path]`.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,13 +12,13 @@ const COUNT: usize = 20_000;
 
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
-/// A port that was free a moment ago and that nobody else in this process gets.
-pub(crate) fn free() -> u16 {
+/// Listens on a port that was free.
+pub(crate) fn listener() -> TcpListener {
     // Spread by a prime: two test runs at once must not walk the same way.
     let begin = usize::try_from(std::process::id()).unwrap().wrapping_mul(7_919);
     (0..COUNT)
         .map(|_| FIRST + (begin + TAKEN.fetch_add(1, Ordering::Relaxed)) % COUNT)
         .map(|port| u16::try_from(port).unwrap())
-        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .find_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())
         .expect("a free port between 10000 and 30000")
 }
