@@ -54,7 +54,9 @@ impl World {
             self.mend(Mend::Coordinator { c, run });
         }
         self.let_go();
-        self.after(250 * MS, Event::Healed);
+        // What operators asked for across a cut arrives first.
+        let first = if self.is_stage() { 2 * S } else { 250 * MS };
+        self.after(first, Event::Healed);
     }
 
     /// Is it whole by now?

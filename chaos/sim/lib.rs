@@ -53,7 +53,7 @@ pub use interrex_check::Violation;
 pub use many::{many, tell};
 pub use pinned::{PINNED, Pinned};
 pub use rng::Rng;
-pub use stage::{Order, Stage};
+pub use stage::{Asked, Order, Stage};
 pub use trace::hash;
 
 #[cfg(feature = "mutants")]

@@ -189,14 +189,12 @@ impl Plan {
         plan.strikes.retain(|planned| {
             !matches!(
                 planned.strike,
-                Strike::LoseLog { .. }
-                    | Strike::Recover { .. }
+                Strike::Recover { .. }
                     | Strike::Dispute
                     | Strike::Lead { .. }
                     | Strike::Echo { .. }
                     | Strike::Coup { .. }
                     | Strike::PromoteByHand { .. }
-                    | Strike::Asks(_)
             )
         });
         plan

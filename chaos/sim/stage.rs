@@ -8,11 +8,12 @@
 use crate::batch::{Outcome, outcome};
 use crate::coordinator::registration;
 use crate::event::Event;
+use crate::faults::Mend;
 use crate::plan::Plan;
 use crate::trace::Trace;
 use crate::world::{MS, World};
 use interrex_check::Fact;
-use interrex_cluster::command::{Command, Registration};
+use interrex_cluster::command::{Asking, Command, Registration};
 use interrex_cluster::goal::StampedGoal;
 use interrex_cluster::ids::{Epoch, InstanceName, Stamp};
 use interrex_cluster::record::Cluster;
@@ -20,6 +21,34 @@ use interrex_cluster::report::Report;
 use interrex_cluster::spec::Spec;
 use interrex_cluster::time::Instant;
 use std::rc::Rc;
+
+/// What an operator asks for.
+#[derive(Debug, Clone)]
+pub enum Asked {
+    /// A switchover, to an instance or to whoever is preferred.
+    Switchover {
+        /// To whom.
+        to: Option<InstanceName>,
+    },
+    /// A failover, or that one which cannot go on may lose what it has to.
+    Failover {
+        /// To whom.
+        to: Option<InstanceName>,
+        /// Acknowledged commits may be lost.
+        accept_loss: bool,
+    },
+    /// That nothing automatic begins, or that it does again.
+    Paused(bool),
+    /// Other wishes, `key=value` each.
+    Set(Vec<String>),
+    /// Something of one instance.
+    Instance {
+        /// Of which one.
+        instance: InstanceName,
+        /// What.
+        what: Asking,
+    },
+}
 
 /// What the world wants of those who run the coordinators. Machines, coordinators and agents are numbered from 0;
 /// coordinator `c` and agent `i` live on the machines of the same number.
@@ -58,6 +87,13 @@ pub enum Order {
         /// The highest goal that it obeyed.
         obeyed: Stamp,
     },
+    /// A coordinator that runs loses its disk; its process ends, to begin anew with an empty one.
+    LoseLog {
+        /// Which one.
+        c: usize,
+    },
+    /// An operator asks for something.
+    Ask(Asked),
     /// It has news for every coordinator.
     Report {
         /// Which agent.
@@ -191,6 +227,14 @@ impl Stage {
         self.world.after(0, Event::Granted { i, run, epoch, sent });
     }
 
+    /// Whether a coordinator that runs votes; one that lost its log does once it was taken in anew.
+    pub fn votes(&mut self, c: usize, votes: bool) {
+        if votes && self.world.coordinators[c].learns {
+            self.world.say(|| format!("coordinator {} votes", c + 1));
+        }
+        self.world.coordinators[c].learns = !votes;
+    }
+
     /// The number of an agent's present run.
     pub fn run_of(&self, i: usize) -> u32 {
         self.world.agents[i].run
@@ -257,6 +301,20 @@ impl World {
             None => return false,
         }
         true
+    }
+
+    /// A coordinator's disk is lost: one at a time, and when all are there to take it in again.
+    pub(crate) fn lose_log_elsewhere(&mut self, c: usize, ms: u64) {
+        let well = self.coordinators.len() >= 3 && self.coordinators.iter().all(|it| it.up && !it.learns);
+        if !well {
+            return;
+        }
+        self.say(|| format!("coordinator {} loses its log", c + 1));
+        self.kill_coordinator(c);
+        self.coordinators[c].learns = true;
+        self.order(Order::LoseLog { c });
+        let run = self.coordinators[c].run;
+        self.after(ms * MS, Event::Mend(Mend::Coordinator { c, run }));
     }
 
     /// An agent asks for its registration, wherever the coordinators are; again until it has it.

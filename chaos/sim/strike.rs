@@ -137,7 +137,11 @@ impl World {
             }
             Strike::LoseLog { target, ms } => {
                 let c = self.aim(target) % self.coordinators.len();
-                self.lose_log(c, ms);
+                if self.is_stage() {
+                    self.lose_log_elsewhere(c, ms);
+                } else {
+                    self.lose_log(c, ms);
+                }
             }
             Strike::Recover { target, back, ms } => {
                 let c = self.aim(target) % self.coordinators.len();

@@ -139,6 +139,17 @@ impl Seat {
         }
     }
 
+    /// Its disk is gone, and another one is empty.
+    pub(crate) fn lose_log(&mut self) {
+        self.disk = MemoryDisk::default();
+    }
+
+    /// Whether it votes; absent while it does not run.
+    pub(crate) fn votes(&self) -> Option<bool> {
+        self.process.as_ref()?;
+        self.shown().handle.as_ref().map(|handle| handle.waiting().is_none())
+    }
+
     /// From now on what it writes takes so long.
     pub(crate) fn writes_take(&self, ms: u64) {
         self.disk.takes(Duration::from_millis(ms));

@@ -30,6 +30,11 @@ impl Ear {
         heard.speaker.push_str(speaker);
     }
 
+    /// Hears a line that nobody logged.
+    pub(crate) fn hear(&self, line: String) {
+        self.heard().lines.push(line);
+    }
+
     /// What was said since this was last asked.
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.heard().lines)

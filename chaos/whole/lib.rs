@@ -17,6 +17,7 @@ mod coordinator;
 mod entropy;
 mod hear;
 mod net;
+mod operator;
 mod pipe;
 mod process;
 mod run;

@@ -6,6 +6,7 @@ use crate::coordinator::{Group, Journal, Seat, address, machine_name};
 use crate::entropy::WorldClock;
 use crate::hear::Ear;
 use crate::net::Net;
+use crate::operator::Operator;
 use crate::session::{Inbox, Outgoing, Session, Town, Word};
 use interrex_cluster::ids::ClusterName;
 use interrex_sim::{Order, Outcome, Rng, Stage};
@@ -25,6 +26,7 @@ struct Run {
     rng: Rng,
     seats: Vec<Seat>,
     sessions: Vec<Session>,
+    operator: Operator,
     group: Group,
     town: Town,
     clocks: Vec<WorldClock>,
@@ -70,6 +72,7 @@ impl Run {
         Self {
             rng: Rng::new(seed, DISKS),
             seats: (0..coordinators).map(|c| Seat::new(c, clocks[c].clone())).collect(),
+            operator: Operator::new(seed, &net, coordinators, cluster()),
             sessions: (0..stage.instances()).map(|i| Session::new(i, clocks[i].clone())).collect(),
             stage,
             net,
@@ -123,6 +126,8 @@ impl Run {
                 self.stage.say(|| format!("coordinator {} is killed", c + 1));
                 self.seats[c].end(power, &mut self.rng);
             }
+            Order::LoseLog { c } => self.seats[c].lose_log(),
+            Order::Ask(asked) => self.operator.ask(asked, self.ear.clone()),
             Order::StartAgent { i } => self.sessions[i].start(),
             Order::EndAgent { i } => self.sessions[i].end(),
             Order::Register { i, run, registration, obeyed } => {
@@ -147,6 +152,7 @@ impl Run {
             }
             process.step(TICK_MS);
         }
+        self.operator.process.step(TICK_MS);
         for (i, session) in self.sessions.iter_mut().enumerate() {
             let Some(process) = &mut session.process else { continue };
             if self.stage.holds_agent(i) {
@@ -168,6 +174,9 @@ impl Run {
         let leading = self.seats.iter().position(Seat::leads);
         self.stage.leads(leading);
         for (c, seat) in self.seats.iter_mut().enumerate() {
+            if let Some(votes) = seat.votes() {
+                self.stage.votes(c, votes);
+            }
             if let Some(why) = seat.ended() {
                 self.stage.ended(c, &why);
             }

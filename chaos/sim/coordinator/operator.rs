@@ -4,6 +4,7 @@
 use super::log::Waits;
 use crate::faults::Target;
 use crate::parameters::Setting;
+use crate::stage::{Asked, Order};
 use crate::world::World;
 use interrex_cluster::command::{Adopting, Asking, Command};
 use interrex_cluster::operation::switchover;
@@ -62,7 +63,9 @@ impl World {
     /// Asked of whoever leads; who finds no leader, or an obstacle, gives up.
     pub(crate) fn wish(&mut self, wish: Wish) {
         if self.is_stage() {
-            // Operators speak to real coordinators in their own words.
+            if let Some(asked) = self.asked(wish) {
+                self.order(Order::Ask(asked));
+            }
             return;
         }
         let Some(c) = self.log.leader.filter(|c| self.coordinators[*c].leads == Some(self.log.term)) else {
@@ -111,15 +114,36 @@ impl World {
             Wish::Keep { of } => Some(self.ask_of(of, Asking::Nothing)),
             Wish::TakeOver => matches!(record.operation, Operation::Adopt(_))
                 .then(|| self.create(Some(Adopting { take_over: true }))),
-            Wish::Parameter(setting) => {
-                let mut spec = record.spec.clone();
-                setting.put(&mut spec);
-                Some(Command::SetSpec { before: record.spec.clone(), spec })
-            }
-            Wish::Set { acks } => Some(set(record, |spec| spec.acks = acks)),
-            Wish::Block { block } => Some(set(record, |spec| {
-                spec.when_alone = if block { WhenAlone::Block } else { WhenAlone::Continue };
-            })),
+            Wish::Parameter(setting) => Some(set_parameter(record, setting)),
+            Wish::Set { acks } => Some(set_acks(record, acks)),
+            Wish::Block { block } => Some(set_when_alone(record, block)),
+        }
+    }
+
+    /// The same, as the admin service is asked: there it is previewed.
+    fn asked(&self, wish: Wish) -> Option<Asked> {
+        let name = |i: usize| self.names[i % self.names.len()].clone();
+        let of = |of: Target, what| Asked::Instance { instance: name(self.aim(of)), what };
+        let set = |command| match command {
+            Command::SetSpec { before, spec } => Some(Asked::Set(spec.changes_since(&before))),
+            _ => None,
+        };
+        let record = self.record()?;
+        match wish {
+            Wish::Switchover { to } => Some(Asked::Switchover { to: to.map(name) }),
+            Wish::Restart => Some(of(Target::Primary, Asking::Restart)),
+            Wish::Failover { to } => Some(Asked::Failover { to: Some(name(to)), accept_loss: false }),
+            Wish::AcceptLoss => Some(Asked::Failover { to: None, accept_loss: true }),
+            Wish::Pause => Some(Asked::Paused(true)),
+            Wish::Resume => Some(Asked::Paused(false)),
+            Wish::Reinit { of: target } => Some(of(target, Asking::Reinit { discard_old: false })),
+            Wish::RestartStandby { of: target } => Some(of(target, Asking::Restart)),
+            Wish::Leave { of: target } => Some(of(target, Asking::Leave)),
+            Wish::Keep { of: target } => Some(of(target, Asking::Nothing)),
+            Wish::Parameter(setting) => set(set_parameter(record, setting)),
+            Wish::Set { acks } => set(set_acks(record, acks)),
+            Wish::Block { block } => set(set_when_alone(record, block)),
+            Wish::TakeOver => None,
         }
     }
 
@@ -127,6 +151,20 @@ impl World {
         let i = self.aim(of) % self.names.len();
         Command::Ask { instance: self.names[i].clone(), what }
     }
+}
+
+fn set_parameter(record: &Cluster, setting: Setting) -> Command {
+    let mut spec = record.spec.clone();
+    setting.put(&mut spec);
+    Command::SetSpec { before: record.spec.clone(), spec }
+}
+
+fn set_acks(record: &Cluster, acks: u32) -> Command {
+    set(record, |spec| spec.acks = acks)
+}
+
+fn set_when_alone(record: &Cluster, block: bool) -> Command {
+    set(record, |spec| spec.when_alone = if block { WhenAlone::Block } else { WhenAlone::Continue })
 }
 
 /// A change of what is wanted; fewest acknowledgements as fits.

@@ -1,0 +1,86 @@
+//! An operator: asks by the admin client that ships, of whichever coordinator leads, from a machine of the cluster. Who
+//! finds no leader, or is refused, gives up; what became of it is a line of the play.
+
+use crate::coordinator::address;
+use crate::hear::Ear;
+use crate::net::Net;
+use crate::process::Process;
+use interrex_api::admin::{FailoverRequest, SetSpecRequest, SwitchoverRequest};
+use interrex_api::client::{Client, ClientError, ClientOptions};
+use interrex_cluster::ids::ClusterName;
+use interrex_rt::Dialer;
+use interrex_sim::Asked;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The machine that he sits at.
+const DESK: usize = 0;
+
+/// An operator and his terminal.
+pub(crate) struct Operator {
+    pub(crate) process: Process,
+    dialer: Dialer,
+    coordinators: Vec<String>,
+    cluster: ClusterName,
+}
+
+impl Operator {
+    pub(crate) fn new(seed: u64, net: &Net, coordinators: usize, cluster: ClusterName) -> Self {
+        let dialer = Dialer::through(Arc::new(net.host(DESK)));
+        let coordinators = (0..coordinators).map(address).collect();
+        Self { process: Process::new(seed), dialer, coordinators, cluster }
+    }
+
+    /// Asks for something, without waiting for it.
+    pub(crate) fn ask(&self, what: Asked, ear: Option<Ear>) {
+        let options = ClientOptions { dialer: self.dialer.clone(), ..ClientOptions::default() };
+        let (coordinators, cluster) = (self.coordinators.clone(), self.cluster.clone());
+        self.process.spawn(async move {
+            let client = Client::new(coordinators, options);
+            let answer = match client {
+                Ok(client) => ask(&client, cluster, what.clone()).await,
+                Err(why) => Err(why),
+            };
+            if let Some(ear) = ear {
+                let answer = answer.unwrap_or_else(|why| format!("refused: {why}"));
+                ear.hear(format!("an operator: {what:?}: {answer}"));
+            }
+        });
+    }
+}
+
+/// What was answered, in words.
+async fn ask(client: &Client, name: ClusterName, what: Asked) -> Result<String, ClientError> {
+    match what {
+        Asked::Switchover { to } => {
+            let reply = client.switchover(&SwitchoverRequest { name, to, dry_run: false }).await?;
+            Ok(begun(reply.accepted, &reply.waits))
+        }
+        Asked::Failover { to, accept_loss } => {
+            let fenced = BTreeSet::new();
+            let request = FailoverRequest { name, to, dry_run: false, accept_loss, fenced };
+            let reply = client.failover(&request).await?;
+            Ok(begun(reply.accepted, &reply.waits))
+        }
+        Asked::Paused(paused) => {
+            let changed = client.set_paused(&name, paused).await?;
+            Ok(if changed { "done".to_owned() } else { "it was so".to_owned() })
+        }
+        Asked::Set(changes) => {
+            let pair = |change: &String| {
+                let (key, value) = change.split_once('=')?;
+                Some((key.to_owned(), value.to_owned()))
+            };
+            let changes = changes.iter().filter_map(pair).collect();
+            Ok(client.set_spec(&SetSpecRequest { name, changes }).await?.changed.join(" "))
+        }
+        Asked::Instance { instance, what } => {
+            let epoch = client.ask_instance(&name, &instance, what).await?;
+            Ok(epoch.map_or_else(|| "noted".to_owned(), |epoch| format!("epoch {epoch} begins")))
+        }
+    }
+}
+
+fn begun(accepted: bool, waits: &[String]) -> String {
+    if accepted { "begun".to_owned() } else { waits.join("; ") }
+}
