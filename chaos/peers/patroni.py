@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """The same faults as `interrex demo --script`, done to Patroni: `.ci/bench --peer patroni` runs it.
 
-Three machines' worth of processes on loopback, each an etcd member, a Patroni and its PostgreSQL; the writer and the
-judge are the very programs that measure Interrex (`interrex ledger write` and `verify`). One run, one JSON object on
-standard output, with the keys of the demo's report. Everything that was started is ended by its pid, also after
-Ctrl-C; nothing is installed.
+Three machines' worth of processes on loopback, each an etcd member, a Patroni and its PostgreSQL (for stopped-standby
+four: the standby's has no etcd, another has nothing else); the writer and the judge are the very programs that measure
+Interrex (`interrex ledger write` and `verify`). One run, one JSON object on standard output, with the keys of the
+demo's report. Everything that was started is ended by its pid, also after Ctrl-C; nothing is installed.
 
 What it cannot do: measure phases (Patroni does not tell them), or choose where etcd's leader is (it is told instead).
 """
@@ -33,10 +33,13 @@ PROFILES = {
                "synchronous_mode": "quorum"},
 }
 PARAMETERS = {"shared_buffers": "128MB", "wal_log_hints": "on", "wal_keep_size": "256MB", "max_connections": 100}
-SCRIPTS = ["kill-primary", "kill-postmaster", "switchover"]
-NAMES = ["n1", "n2", "n3"]
+SCRIPTS = ["kill-primary", "kill-postmaster", "switchover", "stopped-standby"]
+# What each machine runs. A standby that is lost for good takes no vote with it, as in the demo's script.
+ALL_ALIKE = {"n1": ("etcd", "patroni"), "n2": ("etcd", "patroni"), "n3": ("etcd", "patroni")}
+STANDBY_APART = {"n1": ("etcd", "patroni"), "n2": ("etcd", "patroni"), "n3": ("etcd",), "n4": ("patroni",)}
 ENOUGH = 200
 PATIENCE_S = 180
+KILLS_THE_MACHINE = ("kill-primary", "stopped-standby")
 
 
 class Failure(Exception):
@@ -93,6 +96,7 @@ def play(group, args):
     wait(f"{ENOUGH} acknowledged writes", lambda: len(writer.acknowledged()) >= ENOUGH)
     writer.goes_on_for(2_000)
 
+    away = group.lose_standby(writer) if args.script == "stopped-standby" else None
     old, etcd_leader = group.leader(), group.etcd_leader()
     struck_at, struck = mono_ms(), time.monotonic()
     killed = group.strike(args.script, old)
@@ -101,10 +105,10 @@ def play(group, args):
     wait("another primary", elsewhere)
     wait("writes to go on", lambda: writer.outage(struck_at) and writer.fresh())
     writer.goes_on_for(1_000)
-    if args.script == "kill-primary":
+    if args.script in KILLS_THE_MACHINE:
         struck = time.monotonic()
         group.machines[old].start()
-    wait("all three to be whole again", group.whole)
+    wait("all that are not lost to be whole again", group.whole)
     rejoined_ms = since(struck)
     writer.stop()
     verdict = group.verify(writer)
@@ -115,7 +119,8 @@ def play(group, args):
         "warned": verdict["warned_kept"] + verdict["warned_gone"],
         "outage_ms": writer.outage(struck_at), "rejoined_ms": rejoined_ms, "up_ms": up_ms,
         "old_primary": old, "new_primary": group.leader(), "pids_killed": killed,
-        "etcd_leader_killed": args.script == "kill-primary" and etcd_leader == old, "load": list(os.getloadavg()),
+        "etcd_leader_killed": args.script in KILLS_THE_MACHINE and etcd_leader == old, "load": list(os.getloadavg()),
+        "away": away,
     }
 
 
@@ -126,25 +131,36 @@ class Group:
         self.work, self.args = work, args
         self.account = pwd.getpwnam(args.user) if os.geteuid() == 0 else None
         self.password = secrets.token_hex(16)
-        ports = iter(free_ports(4 * len(NAMES)))
-        self.machines = {name: Machine(self, name, [next(ports) for _ in range(4)]) for name in NAMES}
+        shape = STANDBY_APART if args.script == "stopped-standby" else ALL_ALIKE
+        ports = iter(free_ports(4 * len(shape)))
+        self.machines = {name: Machine(self, name, duties, [next(ports) for _ in range(4)])
+                         for name, duties in shape.items()}
+        self.lost = set()
         self.write_files()
 
     def write_files(self):
-        members = ",".join(f"{m.name}=http://127.0.0.1:{m.peer}" for m in self.machines.values())
-        clients = [f"127.0.0.1:{m.client}" for m in self.machines.values()]
+        members = ",".join(f"{m.name}=http://127.0.0.1:{m.peer}" for m in self.having("etcd"))
+        clients = [f"127.0.0.1:{m.client}" for m in self.having("etcd")]
         os.chmod(self.work, 0o755)
         for machine in self.machines.values():
             machine.make(members, clients, PROFILES[self.args.profile])
 
+    def having(self, duty):
+        return [m for m in self.machines.values() if duty in m.duties and m.name not in self.lost]
+
     def start(self):
-        for machine in self.machines.values():
+        for machine in self.having("etcd"):
             machine.start()
+        # The machine without a vote is to be a standby's.
+        wait("a primary", self.leader)
+        for machine in self.machines.values():
+            if "etcd" not in machine.duties:
+                machine.start()
         wait("three healthy members", self.whole)
 
     def cluster(self):
         """What any member answers; each asks its own etcd."""
-        for machine in self.machines.values():
+        for machine in self.having("patroni"):
             with contextlib.suppress(OSError, ValueError, KeyError, Failure):
                 return ask(f"http://127.0.0.1:{machine.rest}/cluster")["members"]
         return []
@@ -155,15 +171,18 @@ class Group:
 
     def whole(self):
         for machine in self.machines.values():
-            machine.ensure_alive()
-        members = self.cluster()
+            if machine.name not in self.lost:
+                machine.ensure_alive()
+        # Who is lost stays listed until its key runs out.
+        members = [member for member in self.cluster() if member["name"] not in self.lost]
         states = sorted(member["state"] for member in members)
         timelines = {member.get("timeline") for member in members}
         synchronous = self.args.profile != "quorum" or any("quorum" in m["role"] for m in members)
-        return states == ["running", "streaming", "streaming"] and len(timelines) == 1 and synchronous
+        standbys = len(self.having("patroni")) - 1
+        return states == ["running"] + ["streaming"] * standbys and len(timelines) == 1 and synchronous
 
     def etcd_leader(self):
-        for machine in self.machines.values():
+        for machine in self.having("etcd"):
             with contextlib.suppress(OSError, ValueError, KeyError):
                 status = ask(f"http://127.0.0.1:{machine.client}/v3/maintenance/status", {})
                 if status["leader"] == status["header"]["member_id"]:
@@ -173,14 +192,30 @@ class Group:
     def strike(self, script, old):
         """Does it; the processes that died."""
         machine = self.machines[old]
-        if script == "kill-primary":
+        if script in KILLS_THE_MACHINE:
             return machine.kill()
         if script == "kill-postmaster":
             return machine.kill_postmaster()
         to = next(m["name"] for m in self.cluster() if m["role"] not in ("leader", "replica")
-                  ) if self.args.profile == "quorum" else next(name for name in NAMES if name != old)
+                  ) if self.args.profile == "quorum" else next(name for name in self.machines if name != old)
         ask(f"http://127.0.0.1:{machine.rest}/switchover", {"leader": old, "candidate": to}, at_most=60)
         return []
+
+    def lose_standby(self, writer):
+        """Kills everything on the machine without a vote, for good; waits until no commit waits for it."""
+        gone = next(m for m in self.machines.values() if "etcd" not in m.duties)
+        if self.leader() == gone.name:
+            raise Failure(f"{gone.name} is the primary")
+        struck_at, struck = mono_ms(), time.monotonic()
+        gone.kill()
+        self.lost.add(gone.name)
+        # Without synchronous_mode no commit ever waited.
+        waited_for = lambda: any(m["name"] == gone.name and "quorum" in m["role"] for m in self.cluster())
+        wait("the commit rule to do without the lost standby", lambda: not waited_for())
+        out_of_rule_ms = since(struck)
+        wait("writes to go on", lambda: writer.outage(struck_at) and writer.fresh())
+        writer.goes_on_for(1_000)
+        return {"standby": gone.name, "out_of_rule_ms": out_of_rule_ms, "outage_ms": writer.outage(struck_at)}
 
     def make_role(self):
         machine = self.machines[self.leader()]
@@ -195,7 +230,7 @@ class Group:
             raise Failure(f"{sql}: {done.stderr.strip()}")
 
     def hosts(self):
-        return ",".join(f"127.0.0.1:{machine.postgres}" for machine in self.machines.values())
+        return ",".join(f"127.0.0.1:{machine.postgres}" for machine in self.having("patroni"))
 
     def ledger(self, verb):
         return [self.args.interrex, "ledger", verb, "--hosts", self.hosts(), "--user", "app", "--dbname", "app",
@@ -230,10 +265,10 @@ class Group:
 
 
 class Machine:
-    """An etcd member, a Patroni, and the PostgreSQL that it starts."""
+    """An etcd member, a Patroni, and the PostgreSQL that it starts; or one of them alone."""
 
-    def __init__(self, group, name, ports):
-        self.group, self.name, self.dir = group, name, group.work / name
+    def __init__(self, group, name, duties, ports):
+        self.group, self.name, self.duties, self.dir = group, name, duties, group.work / name
         self.client, self.peer, self.rest, self.postgres = ports
         self.programs = []
 
@@ -277,8 +312,9 @@ class Machine:
                 "--initial-cluster-token", "peer", "--logger", "zap"]
         if self.group.args.profile != "default":
             etcd.append("--pre-vote")
-        self.programs = [self.run(etcd, "etcd"),
-                         self.run([sys.executable, "-m", "patroni", str(self.dir / "patroni.yml")], "patroni")]
+        patroni = [sys.executable, "-m", "patroni", str(self.dir / "patroni.yml")]
+        commands = {"etcd": etcd, "patroni": patroni}
+        self.programs = [self.run(commands[duty], duty) for duty in self.duties]
 
     def run(self, command, name):
         with open(self.dir / f"{name}.log", "ab") as log:

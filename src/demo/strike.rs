@@ -83,7 +83,7 @@ async fn hand_over(cluster: &Cluster) -> anyhow::Result<Killed> {
 }
 
 /// Hands leadership over until the leader is where it is wanted; who leads then.
-async fn place_leader(
+pub(crate) async fn place_leader(
     cluster: &mut Cluster,
     wish: RaftLeader,
     primary: &str,

@@ -3,3 +3,4 @@
 pub(crate) mod idle;
 pub(crate) mod pgbench;
 mod processes;
+mod slices;
