@@ -1,7 +1,8 @@
 //! The lines to the coordinators: registration, reports out, goals and leases in.
 //!
-//! Every coordinator gets every report, so that a new leader starts with warm ones. Reports are never queued: while a
-//! call is under way newer ones replace one another, and the newest goes out next. A broken line means *unknown*; it
+//! Every coordinator is reported to, so that a new leader starts with warm reports: the one that leads at each look,
+//! the others at each piece of news, and often enough for what they heard to be fresh. Reports are never queued: while
+//! a call is under way newer ones replace one another, and the newest goes out next. A broken line means *unknown*; it
 //! is tried again for ever. Nothing is decided here.
 
 use crate::config::AgentConfig;
@@ -13,6 +14,7 @@ use interrex_api::client::{ClientError, ClientOptions, SessionClient};
 use interrex_api::session::{RegisterRequest, Registered, ReportRequest, WatchRequest, Welcome};
 use interrex_cluster::command::Registration;
 use interrex_cluster::ids::{ClusterName, Stamp};
+use interrex_cluster::report::Report;
 use interrex_cluster::time::Instant;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -23,6 +25,9 @@ use tokio::time::{sleep, timeout};
 
 /// A report that is not answered within this is given up: a newer one is waiting.
 const REPORT_WITHIN: Duration = Duration::from_millis(600);
+/// A coordinator that does not lead is told what moves all the time at every third heartbeat: half of a policy's
+/// `fresh`, and half of what an agent's lines cost.
+const BEATS_OF_OTHERS: u32 = 3;
 /// Between attempts at a line that broke.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// Between looks at what a coordinator of another group says, while nothing is told of that group.
@@ -180,6 +185,7 @@ impl Lines {
         let mut talks = Talk::new(client.address());
         loop {
             let outgoing = self.report.borrow_and_update().clone();
+            let mut due = Due { within: self.heartbeat, told: None };
             if let Some(Outgoing { report, wants_lease, seen }) = outgoing {
                 // The lease counts from before the request left.
                 let sent = now();
@@ -189,6 +195,12 @@ impl Lines {
                 match client.report(&request).await {
                     Ok(reported) => {
                         talks.well();
+                        if reported.another_leads {
+                            due = Due {
+                                within: self.heartbeat * BEATS_OF_OTHERS,
+                                told: Some(request.report.lasting()),
+                            };
+                        }
                         if let Some(roster) = reported.roster {
                             self.coordinators.take(roster);
                         }
@@ -204,7 +216,7 @@ impl Lines {
                     }
                 }
             }
-            let news = timeout(self.heartbeat, self.report.changed()).await;
+            let news = timeout(due.within, due.news(&mut self.report)).await;
             if let Ok(Err(_)) = news {
                 return; // the instance is gone
             }
@@ -246,6 +258,30 @@ impl Lines {
     }
 }
 
+/// When the next report goes out on a line.
+struct Due {
+    /// At the latest.
+    within: Duration,
+    /// What lasts of the report that the line's end knows, where only news of that goes out sooner.
+    told: Option<Report>,
+}
+
+impl Due {
+    async fn news(
+        &self,
+        reports: &mut watch::Receiver<Option<Outgoing>>,
+    ) -> Result<(), watch::error::RecvError> {
+        loop {
+            reports.changed().await?;
+            let newest = reports.borrow_and_update();
+            let newest = newest.as_ref().map(|outgoing| outgoing.report.lasting());
+            if self.told.is_none() || newest != self.told {
+                return Ok(());
+            }
+        }
+    }
+}
+
 /// Now, on this machine's boot clock.
 pub(crate) fn now() -> Instant {
     Instant(crate::process::boottime_now().as_ns() / 1_000_000)
@@ -282,5 +318,34 @@ impl Talk {
             self.refused = Some(line.clone());
         }
         self.broken = Some(line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt as _;
+    use interrex_cluster::ids::{DirectoryId, SystemId};
+    use interrex_cluster::report::{Server, Standby};
+    use interrex_cluster::wal::Lsn;
+
+    fn outgoing(replayed: u64, doubt: Option<&str>) -> Option<Outgoing> {
+        let standby = Standby { system: SystemId(7), replayed: Lsn(replayed), receiver: None };
+        let directory = DirectoryId("d1".to_owned());
+        let report = Report::of("n2".parse().unwrap(), directory, Server::Standby(standby));
+        let report = Report { doubt: doubt.map(str::to_owned), ..report };
+        Some(Outgoing { report, wants_lease: None, seen: Instant(0) })
+    }
+
+    #[test]
+    fn a_coordinator_that_does_not_lead_is_told_at_once_of_news_and_of_nothing_else() {
+        let (reports, mut line) = watch::channel(outgoing(5, None));
+        let leads = Due { within: Duration::ZERO, told: None };
+        let other = Due { told: outgoing(5, None).map(|known| known.report.lasting()), ..leads };
+        reports.send_replace(outgoing(9, None));
+        assert!(other.news(&mut line.clone()).now_or_never().is_none());
+        assert!(leads.news(&mut line).now_or_never().is_some());
+        reports.send_replace(outgoing(9, Some("it is shorter than it was")));
+        assert!(other.news(&mut line).now_or_never().is_some());
     }
 }

@@ -114,6 +114,9 @@ pub struct Reported {
     pub roster: Option<Roster>,
     /// Which group of coordinators says so; absent: one that does not tell.
     pub group: Option<u64>,
+    /// Another coordinator leads: this one can do with news, and a report now and then. False, also from one that is
+    /// too old to say so: it wants each heartbeat.
+    pub another_leads: bool,
 }
 
 /// Leave to serve.

@@ -62,6 +62,38 @@ pub struct Report {
     pub unseen: Option<String>,
 }
 
+impl Report {
+    /// Without what moves all the time (WAL positions, ages, progress in words): two that differ in what is left are
+    /// news.
+    pub fn lasting(&self) -> Report {
+        let mut still = Report { doing: None, lease_left_ms: None, ..self.clone() };
+        match &mut still.server {
+            Server::Silent { for_ms } => *for_ms = 0,
+            Server::Standby(standby) => {
+                standby.replayed = Default::default();
+                if let Some(receiver) = &mut standby.receiver {
+                    receiver.flushed = Default::default();
+                    receiver.quiet_ms = 0;
+                }
+            }
+            Server::Primary(primary) => {
+                primary.flushed = Default::default();
+                primary.beat_age_ms = None;
+                for sender in &mut primary.senders {
+                    sender.flushed = Default::default();
+                    sender.replayed = Default::default();
+                    sender.reply_age_ms = 0;
+                }
+            }
+            Server::NoData | Server::Stopped { .. } | Server::Starting { .. } => {}
+        }
+        if let Some(knock) = &mut still.knock {
+            knock.for_ms = 0;
+        }
+        still
+    }
+}
+
 /// A data directory that was there before Interrex, as its agent found it. Told while its adoption is wanted, and nothing
 /// in it is changed for that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

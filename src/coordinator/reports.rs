@@ -104,7 +104,7 @@ impl Reports {
         if known.is_some_and(drowned) {
             return true;
         }
-        let news = known.is_none_or(|heard| lasting(&heard.report) != lasting(&report));
+        let news = known.is_none_or(|heard| heard.report.lasting() != report.lasting());
         if report.directory == *registered {
             for (instance, incarnation, position) in durable(&report) {
                 raise(&mut inner.highest, (cluster.clone(), instance.clone()), (incarnation, position));
@@ -210,36 +210,6 @@ fn raise<K: Ord>(
 ) {
     let known = highest.entry(key).or_insert((incarnation, position));
     *known = (incarnation, position).max(*known);
-}
-
-/// A report without what moves all the time (WAL positions, ages, progress in words): two that differ in what is left
-/// are news. What moves is looked at on each tick anyway.
-fn lasting(report: &Report) -> Report {
-    let mut still = Report { doing: None, lease_left_ms: None, ..report.clone() };
-    match &mut still.server {
-        Server::Silent { for_ms } => *for_ms = 0,
-        Server::Standby(standby) => {
-            standby.replayed = Default::default();
-            if let Some(receiver) = &mut standby.receiver {
-                receiver.flushed = Default::default();
-                receiver.quiet_ms = 0;
-            }
-        }
-        Server::Primary(primary) => {
-            primary.flushed = Default::default();
-            primary.beat_age_ms = None;
-            for sender in &mut primary.senders {
-                sender.flushed = Default::default();
-                sender.replayed = Default::default();
-                sender.reply_age_ms = 0;
-            }
-        }
-        Server::NoData | Server::Stopped { .. } | Server::Starting { .. } => {}
-    }
-    if let Some(knock) = &mut still.knock {
-        knock.for_ms = 0;
-    }
-    still
 }
 
 #[cfg(test)]

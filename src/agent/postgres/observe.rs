@@ -25,19 +25,21 @@ impl Server {
     /// # Errors
     /// `Starting`, `Silent` and `Down` say in which way there is nothing to see.
     pub async fn observe(&self, deadline: Duration) -> Result<Observed> {
-        let rows = self.ask(&question(), deadline).await?;
-        let receiver_process = self.has_receiver_process()?;
+        let rows = self.ask_again(&questions(), deadline).await?;
         let ages = self.heard().look(stamps(&rows));
-        Answer { rows: &rows, ages }.observed(receiver_process)
+        let answer = Answer { rows: &rows, ages };
+        // A primary has none; to look through its processes costs more than all the rest.
+        let receiver_process = answer.in_recovery() && self.has_receiver_process()?;
+        answer.observed(receiver_process)
     }
 }
 
 /// Each row begins with what it is about.
-fn question() -> String {
+fn questions() -> [String; 4] {
     let settings = SHOWN.iter().chain(REPLAY_CHECKS.iter());
     let settings: Vec<String> =
         settings.map(|s| format!("select 'setting', '{s}', current_setting('{s}')")).collect();
-    format!(
+    let server = format!(
         "select 'server', (select system_identifier from pg_control_system())::text, recovery::text,
             case when not recovery then pg_walfile_name(pg_current_wal_insert_lsn()) end,
             case when not recovery then pg_current_wal_flush_lsn()::text end,
@@ -46,15 +48,15 @@ fn question() -> String {
             case when recovery then pg_get_wal_replay_pause_state() end,
             (select count(*) from pg_stat_activity where backend_type = 'client backend'
                 and usename is distinct from '{SUPERUSER}' and usename is distinct from '{REPLICATION}')::text
-            from (select pg_is_in_recovery() as recovery) as r;
-        select 'receiver', status, received_tli::text, coalesce(flushed_lsn, receive_start_lsn)::text,
+            from (select pg_is_in_recovery() as recovery) as r"
+    );
+    let receiver =
+        "select 'receiver', status, received_tli::text, coalesce(flushed_lsn, receive_start_lsn)::text,
             sender_host, pid::text, extract(epoch from last_msg_receipt_time)::text, sender_port::text
-            from pg_stat_wal_receiver;
-        select 'sender', application_name, state, flush_lsn::text, replay_lsn::text,
-            pid::text, extract(epoch from reply_time)::text from pg_stat_replication;
-        {settings}",
-        settings = settings.join(" union all "),
-    )
+            from pg_stat_wal_receiver";
+    let senders = "select 'sender', application_name, state, flush_lsn::text, replay_lsn::text,
+            pid::text, extract(epoch from reply_time)::text from pg_stat_replication";
+    [server, receiver.to_owned(), senders.to_owned(), settings.join(" union all ")]
 }
 
 /// Who spoke when, by clocks that say nothing here but whether they differ from before.
@@ -82,6 +84,10 @@ impl Answer<'_> {
         self.rows.iter().filter(move |row| field(row, 0) == Some(about))
     }
 
+    fn in_recovery(&self) -> bool {
+        self.rows("server").any(|row| field(row, 2) == Some("true"))
+    }
+
     /// Nothing heard yet is quiet without end.
     fn age(&self, row: &Row) -> u64 {
         who(row).and_then(|who| self.ages.get(&who).copied()).unwrap_or(u64::MAX)
@@ -89,7 +95,7 @@ impl Answer<'_> {
 
     fn observed(&self, receiver_process: bool) -> Result<Observed> {
         let row = self.rows("server").next().ok_or_else(|| missing("server"))?;
-        let role = if field(row, 2) == Some("true") {
+        let role = if self.in_recovery() {
             ObservedRole::Standby(InRecovery {
                 replayed: lsn(row, 5)?,
                 received: lsn(row, 6)?,
@@ -162,7 +168,7 @@ mod tests {
 
     #[test]
     fn no_question_compares_a_clock_with_another() {
-        let question = question();
+        let question = questions().concat();
         assert!(
             !["now()", "clock_timestamp", "current_timestamp"].iter().any(|clock| question.contains(clock))
         );

@@ -1,5 +1,5 @@
 //! A connection as superuser, where nothing is waited for without end. Answers come as text, by the simple protocol:
-//! one statement a call, nothing prepared, nothing cached.
+//! nothing is cached, and nothing prepared but the questions that are asked at every look.
 
 use super::error::{Error, Result};
 use super::layout::SUPERUSER;
@@ -19,6 +19,15 @@ pub(super) struct Session {
     connection: PgConnection,
     at: String,
     pid: Option<i32>,
+    /// The questions that this connection knows by number.
+    prepared: Vec<String>,
+}
+
+/// What is asked on the kept connection.
+#[derive(Clone, Copy)]
+enum Asked<'a> {
+    Once(&'a str),
+    AgainAndAgain(&'a [String]),
 }
 
 impl Server {
@@ -66,9 +75,19 @@ impl Server {
 
     /// Asks on the kept connection, which is made anew when it is gone.
     pub(super) async fn ask(&self, sql: &str, within: Duration) -> Result<Vec<Row>> {
+        self.on_kept(Asked::Once(sql), within).await
+    }
+
+    /// The same, of what is asked over and over: read and planned once a connection, where that takes longer than to
+    /// answer.
+    pub(super) async fn ask_again(&self, questions: &[String], within: Duration) -> Result<Vec<Row>> {
+        self.on_kept(Asked::AgainAndAgain(questions), within).await
+    }
+
+    async fn on_kept(&self, asked: Asked<'_>, within: Duration) -> Result<Vec<Row>> {
         let mut kept = self.probe().lock().await;
         if let Some(mut session) = kept.take() {
-            match session.rows(sql, within).await {
+            match session.answer(asked, within).await {
                 // It broke since the last question; that says nothing about now.
                 Err(Error::Down { .. }) => {}
                 Err(sql @ Error::Sql { .. }) => {
@@ -83,7 +102,7 @@ impl Server {
             }
         }
         let mut session = self.connect(within).await?;
-        let rows = session.rows(sql, within).await?;
+        let rows = session.answer(asked, within).await?;
         *kept = Some(session);
         Ok(rows)
     }
@@ -96,7 +115,7 @@ impl Session {
             .await
             .map_err(|_| Error::Silent { what: what.clone(), within })?;
         match connected {
-            Ok(connection) => Ok(Session { connection, at, pid: None }),
+            Ok(connection) => Ok(Session { connection, at, pid: None, prepared: Vec::new() }),
             Err(refused) => Err(explain(&refused, &what, &at)),
         }
     }
@@ -111,6 +130,27 @@ impl Session {
             (0..row.len()).map(|i| row.try_get_unchecked::<Option<String>, _>(i)).collect::<Result<Row, _>>()
         };
         rows.iter().map(decode).collect::<Result<_, _>>().map_err(|e| explain(&e, &what(), &self.at))
+    }
+
+    async fn answer(&mut self, asked: Asked<'_>, within: Duration) -> Result<Vec<Row>> {
+        match asked {
+            Asked::Once(sql) => self.rows(sql, within).await,
+            Asked::AgainAndAgain(questions) => self.again(questions, within).await,
+        }
+    }
+
+    /// All rows of all `questions`, which the server remembers.
+    async fn again(&mut self, questions: &[String], within: Duration) -> Result<Vec<Row>> {
+        for question in questions {
+            if !self.prepared.contains(question) {
+                let number = self.prepared.len();
+                self.run(&format!("prepare q{number} as {question}"), within).await?;
+                self.prepared.push(question.clone());
+            }
+        }
+        let known = self.prepared.iter().enumerate().filter(|(_, known)| questions.contains(known));
+        let asked: Vec<String> = known.map(|(number, _)| format!("execute q{number}")).collect();
+        self.rows(&asked.join("; "), within).await
     }
 
     /// The only column of the only row; NULL is unknown.

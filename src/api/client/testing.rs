@@ -244,6 +244,7 @@ impl SessionHandler for Script {
             leader: None,
             roster: None,
             group: None,
+            another_leads: false,
             lease: request.wants_lease.map(|epoch| LeaseGrant { epoch, ttl }),
         })
     }

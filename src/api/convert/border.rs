@@ -88,7 +88,13 @@ fn what_agents_and_coordinators_say_comes_back_as_it_went() {
     let leader = LeaderHint { machine: "host-1".parse().unwrap(), address: "10.0.0.1:7400".to_owned() };
     let lease = LeaseGrant { epoch: Epoch(8), ttl: Duration::from_millis(3_000) };
     comes_back([
-        Reported { leader: Some(leader), lease: Some(lease), roster: Some(roster), group: Some(7) },
+        Reported {
+            leader: Some(leader),
+            lease: Some(lease),
+            roster: Some(roster),
+            group: Some(7),
+            another_leads: true,
+        },
         Reported::default(),
     ]);
     let machine = || "n4".parse().unwrap();

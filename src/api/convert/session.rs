@@ -163,6 +163,7 @@ impl Wire for Reported {
             lease: self.lease.as_ref().map(Wire::to_pb),
             roster: self.roster.as_ref().map(Wire::to_pb),
             group: self.group.unwrap_or_default(),
+            another_leads: self.another_leads,
         }
     }
 
@@ -172,6 +173,7 @@ impl Wire for Reported {
             lease: maybe(pb.lease, "lease")?,
             roster: maybe(pb.roster, "roster")?,
             group: group(pb.group),
+            another_leads: pb.another_leads,
         })
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::metrics::RaftServerMetrics;
 use openraft::{Instant as _, RaftMetrics, ServerState};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -57,16 +58,41 @@ pub(crate) struct Told {
     pub(crate) stopped: watch::Sender<Option<String>>,
 }
 
+/// What openraft tells of itself.
+pub(crate) struct Metrics {
+    /// All of it: changed by every answer to a heartbeat.
+    pub(crate) all: WatchReceiverOf<Types, RaftMetrics<Types>>,
+    /// Who leads whom: changed by elections and changes of members.
+    pub(crate) server: WatchReceiverOf<Types, RaftServerMetrics<Types>>,
+}
+
+impl Metrics {
+    /// False once raft was shut down.
+    async fn changed(&mut self) -> bool {
+        self.all.changed().await.is_ok()
+    }
+
+    /// The same for one that leads: it looks at the answers to its heartbeats only when those that it saw last do not
+    /// count any more, after `lapses`.
+    async fn changed_or_lapsed(&mut self, lapses: Duration) -> bool {
+        match tokio::time::timeout(lapses, self.server.changed()).await {
+            // It ends; why is in all of them.
+            Ok(Err(_)) => self.changed().await,
+            Ok(Ok(())) | Err(_) => true,
+        }
+    }
+}
+
 /// Follows openraft's metrics until the node stops.
 pub(crate) async fn follow<M: Machine>(
-    mut metrics: WatchReceiverOf<Types, RaftMetrics<Types>>,
+    mut metrics: Metrics,
     machine: MachineStore<M>,
     lease: Duration,
     told: Told,
 ) {
     loop {
         let (now, lapses, fatal) = {
-            let seen = metrics.borrow_watched();
+            let seen = metrics.all.borrow_watched();
             let fatal = seen.running_state.as_ref().err().map(ToString::to_string);
             let left = lease_left(&seen, lease);
             (judge(&seen, &machine, left), left, fatal)
@@ -78,12 +104,11 @@ pub(crate) async fn follow<M: Machine>(
         }
         let mine = now.mine;
         tell(&told.leadership, now);
-        let changed = if mine {
-            tokio::time::timeout(lapses.unwrap_or(lease), metrics.changed()).await.unwrap_or(Ok(()))
-        } else {
-            metrics.changed().await
+        let runs = match lapses.filter(|_| mine) {
+            Some(lapses) => metrics.changed_or_lapsed(lapses).await,
+            None => metrics.changed().await,
         };
-        if changed.is_err() {
+        if !runs {
             tell(&told.leadership, Leadership::default());
             told.stopped.send_replace(Some("raft was shut down".to_owned()));
             return;

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::change::UnderWay;
 use super::config::{Config, OpenError, check};
 use super::confirm::{ConfirmError, Confirmations};
-use super::leadership::{Leadership, Told, follow};
+use super::leadership::{Leadership, Metrics, Told, follow};
 use super::log::{LogDisk, LogError, LogStore, Pace, RealDisk, segments};
 use super::machine::{Machine, MachineStore};
 use super::network::Peers;
@@ -114,7 +114,8 @@ impl<M: Machine> RaftNode<M> {
         let lease = config.timing.election_max;
         let mut tasks = JoinSet::new();
         let told = Told { leadership: leadership_tx, stopped: stopped_tx };
-        tasks.spawn(follow(raft.metrics(), store.clone(), lease, told));
+        let metrics = Metrics { all: raft.metrics(), server: raft.server_metrics() };
+        tasks.spawn(follow(metrics, store.clone(), lease, told));
         tasks.spawn(confirmations.clone().run(raft.clone(), store.applied(), 2 * lease));
         let inner = Inner {
             config,

@@ -131,7 +131,9 @@ impl SessionHandler for Session {
         let known = member.is_some_and(|(registered, _)| registered == directory);
         let same = |roster: &Roster| request.knows.is_none_or(|knows| knows.group == roster.id.group);
         let roster = core.roster(request.knows).filter(|roster| known || same(roster));
-        Ok(Reported { leader: core.leader(), lease, roster, group: core.group() })
+        let leader = core.leader();
+        let another_leads = leader.as_ref().is_some_and(|leader| leader.machine != core.machine);
+        Ok(Reported { leader, lease, roster, group: core.group(), another_leads })
     }
 
     async fn watch(&self, caller: Caller, request: WatchRequest) -> Result<Answers<GoalUpdate>, Refused> {
