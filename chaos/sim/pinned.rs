@@ -5,9 +5,11 @@
 use crate::batch::{Outcome, run_plan};
 use crate::coordinator::Wish;
 use crate::faults::{Moment, Strike, Target};
+use crate::parameters::Setting;
 use crate::plan::{Plan, Shape};
 use crate::reach::Danger;
 use crate::theme::{Theme, at, on};
+use interrex_cluster::spec::WhenAlone;
 
 /// A play that was found once.
 #[derive(Debug, Clone, Copy)]
@@ -103,6 +105,40 @@ pub const PINNED: &[Pinned] = &[
             let begin = plan.begin_ms;
             plan.add(at(begin), Strike::Asks(Wish::Failover { to: 1 }));
             plan.add(on(Moment::Promoted, 1, 0), Strike::Power { target: Target::Primary, ms: 400 });
+        },
+    },
+    Pinned {
+        name: "raised-on-the-primary-alone",
+        story: "What replay checks is raised, the primary restarts before its standbys, and one of the machines is lost for \
+                good: where it was the primary, nobody who was left could be promoted, and nothing ever restarted them. A \
+                sealed standby with less than replay demands is started with that since.",
+        theme: Theme::TakenOver,
+        danger: Danger::Unpromotable,
+        write: |plan| {
+            plan.strikes.clear();
+            plan.sets_parameters = true;
+            plan.leaves_dead = true;
+            let begin = plan.begin_ms;
+            plan.add(at(begin), Strike::Asks(Wish::Parameter(Setting::Raise)));
+            plan.add(at(begin + 1_000), Strike::Asks(Wish::Restart));
+            plan.faults_ms = begin + 8_000;
+        },
+    },
+    Pinned {
+        name: "a-parameter-that-keeps-a-standby-down",
+        story: "Every standby has to acknowledge, and one is restarted with a parameter with which it does not start. The rule \
+                cannot be proved without it; the primary tried to for ever, and never judged whether the parameter may be \
+                taken back. It answers that first since.",
+        theme: Theme::TakenOver,
+        danger: Danger::ParameterKeepsDown,
+        write: |plan| {
+            (plan.spec.acks, plan.spec.min_acks, plan.spec.when_alone) = (2, 2, WhenAlone::Block);
+            plan.strikes.clear();
+            plan.sets_parameters = true;
+            let begin = plan.begin_ms;
+            plan.add(at(begin), Strike::Asks(Wish::Parameter(Setting::Missing)));
+            plan.add(at(begin + 1_000), Strike::Asks(Wish::RestartStandby { of: Target::Standby(1) }));
+            plan.faults_ms = begin + 8_000;
         },
     },
     Pinned {

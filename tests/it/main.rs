@@ -35,4 +35,5 @@ mod switchover;
 mod two_clusters;
 mod two_machines;
 mod unit_file;
+mod unpromotable;
 mod wrong_arguments;
