@@ -184,6 +184,7 @@ impl Plan {
             plan.calm_down(&mut rng);
         } else {
             let at = plan.strikes_from(plan.begin_ms, &mut rng);
+            plan.strike_coordinators(at, &mut rng);
             plan.faults_ms = at + rng.range(500, 4_000);
         }
         plan.strikes.retain(|planned| {
@@ -198,6 +199,23 @@ impl Plan {
             )
         });
         plan
+    }
+
+    /// Strikes that are aimed at coordinators, until then.
+    fn strike_coordinators(&mut self, until: u64, rng: &mut Rng) {
+        for _ in 0..rng.range(1, 5) {
+            let (ms, when) = (rng.tail(100, 6_000), rng.range(self.begin_ms, until));
+            let who =
+                if rng.percent(50) { Target::Leader } else { Target::Any(rng.index(self.coordinators)) };
+            let strike = match rng.below(7) {
+                0 | 1 => Strike::KillCoordinator { target: who, ms },
+                2 => Strike::PauseCoordinator { target: who, ms },
+                3 => Strike::Isolate { target: who, ms },
+                4 => Strike::CutOneWay { target: who, inward: rng.percent(50), ms },
+                _ => Strike::LoseLog { target: who, ms },
+            };
+            self.add(When::At { ms: when }, strike);
+        }
     }
 
     /// Topology, wishes, clocks and load.

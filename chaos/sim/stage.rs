@@ -240,7 +240,7 @@ impl Stage {
         self.world.agents[i].run
     }
 
-    /// Who leads, as far as can be seen from elsewhere; strikes aim at it.
+    /// Who says that it leads; strikes aim at it.
     pub fn leads(&mut self, c: Option<usize>) {
         if let Some(c) = c.filter(|c| self.world.log.leader != Some(*c)) {
             self.world.log.leader = Some(c);

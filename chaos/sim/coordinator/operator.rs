@@ -125,7 +125,9 @@ impl World {
         let name = |i: usize| self.names[i % self.names.len()].clone();
         let of = |of: Target, what| Asked::Instance { instance: name(self.aim(of)), what };
         let set = |command| match command {
-            Command::SetSpec { before, spec } => Some(Asked::Set(spec.changes_since(&before))),
+            Command::SetSpec { before, spec } if before != spec => {
+                Some(Asked::Set(spec.changes_since(&before)))
+            }
             _ => None,
         };
         let record = self.record()?;
