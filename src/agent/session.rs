@@ -90,7 +90,7 @@ impl Lines {
     pub(crate) async fn register(&self, registration: Registration, obeyed: Option<Stamp>) -> Welcome {
         let mut logged = String::new();
         loop {
-            let mut problem = None;
+            let (mut waits, mut problem) = (None, None);
             for address in self.coordinators.addresses() {
                 // One that cannot be dialled at all is told where reports go out.
                 let Ok(client) = self.client(&address) else { continue };
@@ -107,17 +107,15 @@ impl Lines {
                         tracing::info!(cluster = %self.cluster, %floor, "registered");
                         return *welcome;
                     }
-                    Ok(Registered::Waiting { why }) => {
-                        problem = Some(why);
-                        break;
-                    }
+                    // Another one may know better: this one's group may have been replaced.
+                    Ok(Registered::Waiting { why }) => waits = waits.or(Some(why)),
                     Err(error @ (ClientError::Refused { .. } | ClientError::Insecure { .. })) => {
                         problem = Some(error.to_string())
                     }
                     Err(error) => problem = problem.or(Some(error.to_string())),
                 }
             }
-            if let Some(problem) = problem.filter(|problem| *problem != logged) {
+            if let Some(problem) = waits.or(problem).filter(|problem| *problem != logged) {
                 tracing::warn!(cluster = %self.cluster, "not registered yet: {problem}");
                 logged = problem;
             }
@@ -195,7 +193,8 @@ impl Lines {
                 match client.report(&request).await {
                     Ok(reported) => {
                         talks.well();
-                        if reported.another_leads {
+                        // Where a primary is, and that it is there, nobody may know late.
+                        if reported.another_leads && request.wants_lease.is_none() {
                             due = Due {
                                 within: self.heartbeat * BEATS_OF_OTHERS,
                                 told: Some(request.report.lasting()),

@@ -17,8 +17,10 @@ pub struct Memory {
     phase: Option<(Phase, Instant)>,
     /// Members of `S`, or able to join it, that cannot acknowledge at the moment, and since when.
     unable: BTreeMap<InstanceName, Instant>,
-    /// Since when nobody has been able to acknowledge.
+    /// Since when nobody has been able to acknowledge, without the time in which the primary's server could not say so.
     alone: Option<Instant>,
+    /// When it was looked last.
+    looked: Option<Instant>,
     /// The proposed change that is to be judged, and since when it is known.
     proposed: Option<(Revision, Instant)>,
     /// How far the elected instance had come with its recovery, and since when it has not moved.
@@ -92,10 +94,16 @@ impl Memory {
         let never_open = created && !view.record.primary.as_ref().is_some_and(|r| r.open);
         let mut others = view.record.instances.keys().filter(|name| !is_primary(view.record, name));
         let unfinished = never_open && others.any(|name| view.fresh(name).is_some());
-        match (anybody, primary_speaks && !unfinished) {
-            (true, _) | (_, false) => self.alone = None,
-            (false, true) => self.alone = self.alone.or(Some(view.now)),
-        }
+        let passed = self.looked.replace(view.now).map_or(Duration::ZERO, |last| view.now.since(last));
+        let server_silent =
+            primary.is_some_and(|r| matches!(view.server(&r.instance), Some(Server::Silent { .. })));
+        self.alone = match (anybody, primary_speaks && !unfinished) {
+            (true, _) => None,
+            (false, true) => self.alone.or(Some(view.now)),
+            // It neither was heard to be alone meanwhile, nor not to be.
+            (false, false) if server_silent => self.alone.map(|since| since.plus(passed)),
+            (false, false) => None,
+        };
     }
 
     /// An elected instance that recovers is not stuck while replay moves, or while it does not let anybody in yet.

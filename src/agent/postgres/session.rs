@@ -135,7 +135,11 @@ impl Session {
     async fn answer(&mut self, asked: Asked<'_>, within: Duration) -> Result<Vec<Row>> {
         match asked {
             Asked::Once(sql) => self.rows(sql, within).await,
-            Asked::AgainAndAgain(questions) => self.again(questions, within).await,
+            Asked::AgainAndAgain(questions) => {
+                let what = || questions.first().map(|question| abridged(question)).unwrap_or_default();
+                let answer = timeout(within, self.again(questions, within)).await;
+                answer.map_err(|_| Error::Silent { what: what(), within })?
+            }
         }
     }
 

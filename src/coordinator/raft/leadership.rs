@@ -95,7 +95,7 @@ pub(crate) async fn follow<M: Machine>(
             let seen = metrics.all.borrow_watched();
             let fatal = seen.running_state.as_ref().err().map(ToString::to_string);
             let left = lease_left(&seen, lease);
-            (judge(&seen, &machine, left), left, fatal)
+            (judge(&seen, &metrics.server.borrow_watched(), &machine, left), left, fatal)
         };
         if let Some(why) = fatal {
             tell(&told.leadership, Leadership { leader: None, mine: false, term: now.term });
@@ -140,15 +140,20 @@ fn lease_left(seen: &RaftMetrics<Types>, lease: Duration) -> Option<Duration> {
     lease.checked_sub(age).filter(|left| !left.is_zero())
 }
 
+/// Each of the two is told by itself: this node leads where both say so.
 fn judge<M: Machine>(
     seen: &RaftMetrics<Types>,
+    server: &RaftServerMetrics<Types>,
     machine: &MachineStore<M>,
     left: Option<Duration>,
 ) -> Leadership {
-    let leads = seen.state == ServerState::Leader && seen.current_leader == Some(seen.id);
+    let own = Some(seen.id);
+    let leads = [(seen.state, seen.current_leader), (server.state, server.current_leader)]
+        .iter()
+        .all(|(state, leader)| *state == ServerState::Leader && *leader == own);
     let own_entry =
         || machine.last_applied().is_some_and(|id| **id.committed_leader_id() == seen.current_term);
-    let leader = seen.current_leader.filter(|_| !leads || left.is_some());
+    let leader = server.current_leader.filter(|id| Some(*id) != own || (leads && left.is_some()));
     let leader = leader.and_then(|id| seen.membership_config.membership().get_node(&id).cloned());
     Leadership { leader, mine: leads && left.is_some() && own_entry(), term: seen.current_term }
 }

@@ -7,6 +7,7 @@ use interrex_api::admin::{SetSpecReply, SetSpecRequest};
 use interrex_api::refused::Refused;
 use interrex_cluster::command::{Asking, Command};
 use interrex_cluster::ids::{ClusterName, Epoch, InstanceName};
+use interrex_cluster::memory::able_to_acknowledge;
 use interrex_cluster::operation::switchover;
 use interrex_cluster::reinit;
 
@@ -59,7 +60,9 @@ pub(crate) async fn ask(
             "{instance} is the primary; first: interrex switchover {name}"
         )));
     }
+    // Writes that wait already do not wait because of the new copy.
     if matches!(what, Asking::Reinit { .. })
+        && able_to_acknowledge(&seen.view(), &instance)
         && let Some(why) = reinit::objection(&seen.record, &instance)
     {
         return Err(Refused::Rejected(why));
