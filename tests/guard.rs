@@ -174,7 +174,9 @@ async fn a_guard_killed_while_no_agent_looks_leaves_a_socket_that_stands_in_nobo
     let server = Server::new();
     let running = server.start().await;
     let guard = running.guard();
+    let mut looks = running.exited();
     drop(running);
+    assert!(looks.changed().await.is_err(), "nobody looks any more; who saw it die would clear its traces");
     kill(guard, Signal::KILL);
     until(|| leftovers(&server.pgdata).unwrap().is_empty()).await;
     assert!(server.socket.exists() && find(&server.socket).await.unwrap().is_none());
