@@ -90,7 +90,7 @@ pub(crate) fn plan(seed: u64) -> Plan {
 
 pub(crate) fn outcome(world: &mut World) -> Outcome {
     let mut violations = Vec::new();
-    world.in_each(|world| violations.extend_from_slice(world.checks.violations()));
+    world.in_each(|world| violations.extend_from_slice(world.own.checks.violations()));
     Outcome {
         seed: world.plan.seed,
         violations,

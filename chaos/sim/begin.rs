@@ -24,19 +24,19 @@ const END: u64 = 0x100_0400;
 impl World {
     pub(crate) fn create(&self, adopt: Option<Adopting>) -> Command {
         let secrets = Secrets { superuser: "s".to_owned(), replication: "r".to_owned(), owner: None };
-        Command::Create { id: self.id(), spec: self.wants.spec.clone(), secrets, adopt }
+        Command::Create { id: self.id(), spec: self.own.wants.spec.clone(), secrets, adopt }
     }
 
     pub(crate) fn made(&self, commands: Vec<Command>) -> Option<Cluster> {
         let mut clusters = BTreeMap::new();
         for command in commands {
-            let entry = Entry { cluster: self.cluster.clone(), command, at: WallMs(0) };
+            let entry = Entry { cluster: self.own.cluster.clone(), command, at: WallMs(0) };
             if let Err(why) = apply(&mut clusters, &entry, 1) {
                 // A command of our own that does not fit is a fault of this file; the run cannot begin then.
                 return self.unmade(&why.0);
             }
         }
-        clusters.remove(&self.cluster)
+        clusters.remove(&self.own.cluster)
     }
 
     #[expect(clippy::panic, reason = "the commands below make a cluster, or this file is wrong")]
@@ -52,16 +52,17 @@ impl World {
 
     /// A cluster in epoch 2: one is primary, the others stream.
     pub(crate) fn steady(&mut self) {
-        let first = self.names[self.wants.first].clone();
-        let others: Vec<InstanceName> = self.names.iter().filter(|name| **name != first).cloned().collect();
+        let first = self.own.names[self.own.wants.first].clone();
+        let others: Vec<InstanceName> =
+            self.own.names.iter().filter(|name| **name != first).cloned().collect();
         let epoch = Epoch(2);
         let mut commands = vec![self.create(None)];
-        commands.extend(self.names.iter().enumerate().map(|(i, name)| {
+        commands.extend(self.own.names.iter().enumerate().map(|(i, name)| {
             Command::Register(Registration {
                 instance: name.clone(),
                 machine: crate::plan::machine_name(i),
                 zone: self.plan.zone_name(i),
-                directory: self.agents[i].directory.clone(),
+                directory: self.own.agents[i].directory.clone(),
                 address: address(i),
                 priority: self.priority(i),
                 major: 15,
@@ -89,33 +90,33 @@ impl World {
             commands.push(Command::MarkWhole { instance: instance.clone(), incarnation, epoch });
         }
         commands.push(Command::OpenPrimary { epoch });
-        let k = self.wants.spec.acks;
+        let k = self.own.wants.spec.acks;
         let standbys = others.into_iter().collect();
         commands.push(Command::ChangeRule { epoch, k, standbys });
         let record = self.made(commands);
         let proved = record.and_then(|record| {
             let number = record.sync.number;
-            let mut clusters = BTreeMap::from([(self.cluster.clone(), record)]);
+            let mut clusters = BTreeMap::from([(self.own.cluster.clone(), record)]);
             let command = Command::RetireRules { epoch, number };
-            let entry = Entry { cluster: self.cluster.clone(), command, at: WallMs(0) };
+            let entry = Entry { cluster: self.own.cluster.clone(), command, at: WallMs(0) };
             let _ = apply(&mut clusters, &entry, 1);
-            clusters.remove(&self.cluster)
+            clusters.remove(&self.own.cluster)
         });
         self.found(proved);
         self.copies();
-        if self.wants.start == Start::Steady {
+        if self.own.wants.start == Start::Steady {
             self.running();
         }
     }
 
     /// A whole copy of timeline 2 on every instance.
     fn copies(&mut self) {
-        let one = self.archive.branch(1, None);
-        let two = self.archive.branch(2, Some(Place { branch: one, lsn: FORK }));
+        let one = self.own.archive.branch(1, None);
+        let two = self.own.archive.branch(2, Some(Place { branch: one, lsn: FORK }));
         let Some(record) = self.record() else { return };
         let stamp = Stamp { epoch: record.epoch, revision: record.revision };
-        for i in 0..self.names.len() {
-            self.servers[i].dir = Some(Dir {
+        for i in 0..self.own.names.len() {
+            self.own.servers[i].dir = Some(Dir {
                 incarnation: Incarnation(1),
                 epoch: stamp.epoch,
                 signal: true,
@@ -132,11 +133,11 @@ impl World {
                 adopted: false,
                 parameters: Parameters::default(),
             });
-            let memory = &mut self.agents[i].memory;
+            let memory = &mut self.own.agents[i].memory;
             memory.obeyed = stamp;
             memory.incarnation = Incarnation(1);
-            memory.promoted = (i == self.wants.first).then_some(stamp.epoch);
-            memory.rebuilt = (i != self.wants.first).then_some(Incarnation(1));
+            memory.promoted = (i == self.own.wants.first).then_some(stamp.epoch);
+            memory.rebuilt = (i != self.own.wants.first).then_some(Incarnation(1));
         }
     }
 
@@ -150,14 +151,14 @@ impl World {
                 Some(Goal::Standby(goal)) => self.standby_role(goal),
                 _ => Role::Sealed,
             };
-            let Some(dir) = self.servers[i].dir.as_mut() else { continue };
+            let Some(dir) = self.own.servers[i].dir.as_mut() else { continue };
             dir.role = role;
             dir.lets_in = true;
             self.start_server(i);
-            let life = self.servers[i].life;
+            let life = self.own.servers[i].life;
             let clock = self.clock(i);
-            if i == self.wants.first {
-                let server = &mut self.servers[i];
+            if i == self.own.wants.first {
+                let server = &mut self.own.servers[i];
                 if let (Some(proc), Some(dir)) = (server.proc.as_mut(), server.dir.as_mut()) {
                     proc.phase = crate::postgres::Phase::Primary;
                     dir.state = ControlState::InProduction;

@@ -25,7 +25,7 @@ pub(crate) struct Client {
 impl World {
     /// A client's turn: to write, if somebody lets it.
     pub(crate) fn client(&mut self, client: usize) {
-        if self.clients[client].waits {
+        if self.own.clients[client].waits {
             return;
         }
         if let Some(i) = self.held_by(client) {
@@ -34,7 +34,7 @@ impl World {
             }
             return self.writes(client, i);
         }
-        let open: Vec<usize> = (0..self.servers.len()).filter(|i| self.takes_clients(*i)).collect();
+        let open: Vec<usize> = (0..self.own.servers.len()).filter(|i| self.takes_clients(*i)).collect();
         if open.is_empty() {
             let wait = self.rng.range(20 * MS, 100 * MS);
             self.after(wait, Event::Client { client });
@@ -46,7 +46,7 @@ impl World {
     }
 
     fn writes(&mut self, client: usize, i: usize) {
-        let it = &mut self.clients[client];
+        let it = &mut self.own.clients[client];
         it.waits = true;
         it.turn += 1;
         let turn = it.turn;
@@ -56,18 +56,18 @@ impl World {
 
     /// No answer came in time: it does not know, closes the connection, and goes on. Its backend waits on.
     pub(crate) fn gives_up(&mut self, client: usize, turn: u32) {
-        if self.clients[client].turn == turn && self.clients[client].waits {
+        if self.own.clients[client].turn == turn && self.own.clients[client].waits {
             self.cancel(client, turn);
-            self.clients[client].waits = false;
-            self.clients[client].turn += 1;
-            self.clients[client].session = None;
+            self.own.clients[client].waits = false;
+            self.own.clients[client].turn += 1;
+            self.own.clients[client].session = None;
             self.after(0, Event::Client { client });
         }
     }
 
     /// The answer, or the end of the connection.
     pub(crate) fn answer(&mut self, client: usize, turn: u32) {
-        let it = &mut self.clients[client];
+        let it = &mut self.own.clients[client];
         if it.turn != turn || !it.waits {
             return;
         }

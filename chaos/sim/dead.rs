@@ -27,7 +27,7 @@ impl World {
                 let members = record.instances.len();
                 members >= 3 && record.spec.min_acks as usize + 2 <= members
             });
-            mortal.retain(|machine| room || (*machine >= world.names.len() && world.record().is_some()));
+            mortal.retain(|machine| room || (*machine >= world.own.names.len() && world.record().is_some()));
         });
         if mortal.is_empty() {
             return;
@@ -44,7 +44,7 @@ impl World {
             return true;
         }
         let Some(record) = self.record().filter(|_| self.faults.dead.contains(&true)) else { return false };
-        let says_so = self.log.leader.is_some_and(|leader| self.desks[leader].says_so);
+        let says_so = self.log.leader.is_some_and(|leader| self.own.desks[leader].says_so);
         let primary = record.primary.as_ref().map(|reign| &reign.instance);
         let living = record.instances.keys().filter(|name| !self.is_dead(name)).count();
         let short = record.spec.min_acks as usize >= living;
@@ -76,9 +76,9 @@ impl World {
         let last = record.last_primary();
         let epoch = record.epoch;
         for (name, member) in record.instances.iter().filter(|(name, _)| !self.is_dead(name)) {
-            let end = self.servers[self.index(name)].dir.as_ref().map(|dir| dir.end);
+            let end = self.own.servers[self.index(name)].dir.as_ref().map(|dir| dir.end);
             if let Some(end) = end.filter(|_| member.copy == Copy::Whole) {
-                let (position, stopped) = (self.archive.position(end), last.as_ref() == Some(name));
+                let (position, stopped) = (self.own.archive.position(end), last.as_ref() == Some(name));
                 seals.entry(name.clone()).or_insert(Seal { epoch, position, stopped, fork: None });
             }
         }

@@ -39,11 +39,11 @@ impl World {
         let Some(told) = self.log.states.get(state).map(|all| all[self.turn].clone()) else { return };
         let Some(record) = &told.record else { return };
         let route = route(record);
-        if (route.epoch, state) <= (self.endpoint.epoch, self.endpoint.upto) {
+        if (route.epoch, state) <= (self.own.endpoint.epoch, self.own.endpoint.upto) {
             return;
         }
         let writer = route.writer.as_ref().map(|(name, _)| self.index(name));
-        self.endpoint = Endpoint { epoch: route.epoch, upto: state, writer };
+        self.own.endpoint = Endpoint { epoch: route.epoch, upto: state, writer };
         if let Some((to, _)) = &route.writer {
             self.fact(&Fact::Routed { epoch: route.epoch, to, record });
         }
@@ -54,28 +54,28 @@ impl World {
         let wait = self.rng.range(20 * MS, 200 * MS);
         self.after(wait, Event::Read);
         self.who_lets_in();
-        let Some(i) = self.endpoint.writer.filter(|i| self.takes_clients(*i)) else { return };
+        let Some(i) = self.own.endpoint.writer.filter(|i| self.takes_clients(*i)) else { return };
         // It asks for a server that takes writes in the endpoint's epoch, and is sent away by any other.
-        let server = &self.servers[i];
-        let timeline = server.dir.as_ref().map(|dir| self.archive.timeline(dir.end.branch));
+        let server = &self.own.servers[i];
+        let timeline = server.dir.as_ref().map(|dir| self.own.archive.timeline(dir.end.branch));
         let commit = server.proc.as_ref().and_then(|proc| proc.visible);
-        if let Some(commit) = commit.filter(|_| timeline == Some(self.endpoint.epoch.0)) {
-            let epoch = self.endpoint.epoch;
+        if let Some(commit) = commit.filter(|_| timeline == Some(self.own.endpoint.epoch.0)) {
+            let epoch = self.own.endpoint.epoch;
             self.fact(&Fact::Read { epoch, commit });
         }
     }
 
     /// Clients may have an old address: whoever lets them in serves.
     fn who_lets_in(&mut self) {
-        for i in (0..self.servers.len()).filter(|i| self.takes_clients(*i)).collect::<Vec<_>>() {
-            let (by, late_ms) = (self.names[i].clone(), self.past_its_lease(i));
+        for i in (0..self.own.servers.len()).filter(|i| self.takes_clients(*i)).collect::<Vec<_>>() {
+            let (by, late_ms) = (self.own.names[i].clone(), self.past_its_lease(i));
             self.fact(&Fact::LetsIn { by: &by, late_ms });
         }
     }
 
     /// The newest commit that a server which lets clients in shows them: it has recovered all that it holds.
     pub(crate) fn shows(&self, end: Place) -> Option<u64> {
-        let newest = self.commits.iter().rposition(|place| self.archive.includes(end, *place))?;
+        let newest = self.own.commits.iter().rposition(|place| self.own.archive.includes(end, *place))?;
         u64::try_from(newest).ok()
     }
 }

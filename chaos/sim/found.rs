@@ -38,21 +38,21 @@ impl World {
         let adopt = Some(Adopting { take_over: existing.take_over });
         let record = self.made(vec![self.create(adopt)]);
         self.found(record);
-        let one = self.archive.branch(1, None);
+        let one = self.own.archive.branch(1, None);
         let line = match existing.timeline {
             1 => one,
-            timeline => self.archive.branch(timeline, Some(Place { branch: one, lsn: FORK })),
+            timeline => self.own.archive.branch(timeline, Some(Place { branch: one, lsn: FORK })),
         };
         let all = Place { branch: line, lsn: END };
         let alone = Role::Primary(Sync { k: 0, names: Rc::new(Vec::new()) });
-        self.servers[0].dir = Some(foreign(all, alone, &[existing.timeline]));
+        self.own.servers[0].dir = Some(foreign(all, alone, &[existing.timeline]));
         for (i, holds) in existing.others.iter().enumerate() {
-            self.servers[i + 1].dir = self.standby_of_old(i + 1, *holds, all, existing.timeline);
+            self.own.servers[i + 1].dir = self.standby_of_old(i + 1, *holds, all, existing.timeline);
         }
         let most = if existing.others.contains(&Holds::More) { MOST } else { END };
         self.acknowledged_before(Place { lsn: most, ..all });
         if existing.runs {
-            (0..self.servers.len()).for_each(|i| self.start_behind(i));
+            (0..self.own.servers.len()).for_each(|i| self.start_behind(i));
         }
     }
 
@@ -65,7 +65,7 @@ impl World {
             Holds::Less => (less, vec![timeline]),
             Holds::More => (Place { lsn: MOST, ..all }, vec![timeline]),
             Holds::Another => {
-                let own = self.archive.branch(timeline + 1, Some(less));
+                let own = self.own.archive.branch(timeline + 1, Some(less));
                 (Place { branch: own, lsn: less.lsn + APART }, vec![timeline, timeline + 1])
             }
         };
@@ -76,14 +76,14 @@ impl World {
 
     /// What its clients had been told when the world begins.
     fn acknowledged_before(&mut self, all: Place) {
-        let timeline = TimelineId(self.archive.timeline(all.branch));
+        let timeline = TimelineId(self.own.archive.timeline(all.branch));
         let mut lsn = FORK + APART;
         while lsn <= all.lsn {
-            let commit = self.commits.len() as u64;
+            let commit = self.own.commits.len() as u64;
             let place = Place { lsn, ..all };
-            self.commits.push(place);
-            self.newest = self.newest.or(Some(place));
-            let by = self.names[0].clone();
+            self.own.commits.push(place);
+            self.own.newest = self.own.newest.or(Some(place));
+            let by = self.own.names[0].clone();
             self.fact(&Fact::Acknowledged { by: &by, timeline, commit, held: true, alone: Some(0) });
             lsn += APART;
         }
@@ -91,13 +91,13 @@ impl World {
 
     /// A service starts a server on a directory that is not ours, if none runs on it.
     pub(crate) fn start_behind(&mut self, i: usize) {
-        let server = &self.servers[i];
+        let server = &self.own.servers[i];
         let theirs = server.dir.as_ref().is_some_and(Dir::is_foreign);
         if !theirs || server.proc.is_some() || !self.machines[i].on {
             return;
         }
         self.start_server(i);
-        if let Some(proc) = self.servers[i].proc.as_mut() {
+        if let Some(proc) = self.own.servers[i].proc.as_mut() {
             proc.foreign = true;
         }
         self.say(|| format!("a service starts the server on n{}", i + 1));
@@ -108,7 +108,7 @@ impl World {
 
     /// It has recovered: without `standby.signal` it is the primary that it was.
     pub(crate) fn up_as_found(&mut self, i: usize) -> bool {
-        let server = &mut self.servers[i];
+        let server = &mut self.own.servers[i];
         let (Some(dir), Some(proc)) = (server.dir.as_mut(), server.proc.as_mut()) else { return false };
         if !proc.foreign || dir.signal {
             return false;
@@ -123,13 +123,13 @@ impl World {
     /// A service starts it at the wrong moment, and an operator stops it a while later.
     pub(crate) fn start_behind_for_a_while(&mut self, i: usize) {
         self.start_behind(i);
-        let life = self.servers[i].life;
+        let life = self.own.servers[i].life;
         self.after(NOTICED_AFTER, Event::Mend(Mend::Behind { i, life }));
     }
 
     /// Whoever started it stops it, in good order.
     pub(crate) fn stop_found_server(&mut self, i: usize) {
-        if self.servers[i].runs_foreign() {
+        if self.own.servers[i].runs_foreign() {
             self.shut_down(i);
         }
     }
@@ -137,15 +137,15 @@ impl World {
     /// What keeps it from being taken in is put right as the refusals say: a copy that wrote a timeline of its own is moved
     /// away; one that has more than the primary becomes the primary.
     pub(crate) fn put_right(&mut self) {
-        let Some(existing) = self.wants.existing.clone().filter(|_| self.adopts()) else { return };
+        let Some(existing) = self.own.wants.existing.clone().filter(|_| self.adopts()) else { return };
         for (i, holds) in (1..).zip(existing.others) {
             self.stop_found_server(i);
-            let theirs = self.servers[i].dir.as_ref().is_some_and(Dir::is_foreign);
-            if !theirs || self.servers[i].proc.is_some() {
+            let theirs = self.own.servers[i].dir.as_ref().is_some_and(Dir::is_foreign);
+            if !theirs || self.own.servers[i].proc.is_some() {
                 continue;
             }
             match holds {
-                Holds::Another => self.servers[i].dir = None,
+                Holds::Another => self.own.servers[i].dir = None,
                 Holds::More => self.becomes_primary(i),
                 Holds::Nothing | Holds::All | Holds::Less => {}
             }
@@ -153,10 +153,10 @@ impl World {
     }
 
     fn becomes_primary(&mut self, i: usize) {
-        if let Some(dir) = self.servers[i].dir.as_mut() {
+        if let Some(dir) = self.own.servers[i].dir.as_mut() {
             dir.signal = false;
         }
-        if let Some(dir) = self.servers[0].dir.as_mut() {
+        if let Some(dir) = self.own.servers[0].dir.as_mut() {
             dir.signal = true;
         }
     }
@@ -167,19 +167,19 @@ impl World {
 
     /// In the end the operator has understood: no service starts anything, and what runs may be stopped.
     pub(crate) fn services_are_disabled(&mut self) {
-        if let Some(existing) = &mut self.wants.existing {
+        if let Some(existing) = &mut self.own.wants.existing {
             existing.boots = false;
         }
         if self.adopts() {
             self.put_right();
             self.wish(Wish::TakeOver);
         }
-        (0..self.servers.len()).for_each(|i| self.stop_found_server(i));
+        (0..self.own.servers.len()).for_each(|i| self.stop_found_server(i));
     }
 
     /// After a machine was switched on.
     pub(crate) fn boots(&mut self, i: usize) {
-        if self.wants.existing.as_ref().is_some_and(|existing| existing.boots) && !self.faults.over {
+        if self.own.wants.existing.as_ref().is_some_and(|existing| existing.boots) && !self.faults.over {
             self.start_behind_for_a_while(i);
         }
     }
@@ -187,17 +187,17 @@ impl World {
     /// The roles of Interrex are made in a directory that is taken in, by a server that nobody else reaches.
     pub(crate) fn make_roles_offline(&mut self, i: usize) -> Time {
         const ROLES: u64 = 256;
-        if let Some(dir) = self.servers[i].dir.as_mut() {
+        if let Some(dir) = self.own.servers[i].dir.as_mut() {
             dir.end.lsn += ROLES;
-            self.roles = self.roles.or(Some(dir.end));
+            self.own.roles = self.own.roles.or(Some(dir.end));
         }
         self.takes(i, 100 * MS, 1_500 * MS)
     }
 
     /// Whether its agent may log in: a copy that was adopted has to receive the agent's role first.
     pub(crate) fn knows_its_agent(&self, i: usize) -> bool {
-        let Some(dir) = &self.servers[i].dir else { return false };
-        !dir.adopted || self.roles.is_some_and(|roles| self.archive.includes(dir.end, roles))
+        let Some(dir) = &self.own.servers[i].dir else { return false };
+        !dir.adopted || self.own.roles.is_some_and(|roles| self.own.archive.includes(dir.end, roles))
     }
 }
 

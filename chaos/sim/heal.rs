@@ -24,13 +24,13 @@ impl World {
         self.network.mend_all();
         let now = self.now;
         self.in_each(|world| {
-            for server in &mut world.servers {
+            for server in &mut world.own.servers {
                 server.hung_until = server.hung_until.min(now);
                 server.deaf_until = 0;
                 server.slow_disk.ends();
                 server.full = false;
             }
-            world.agents.iter_mut().for_each(|agent| agent.paused_until = agent.paused_until.min(now));
+            world.own.agents.iter_mut().for_each(|agent| agent.paused_until = agent.paused_until.min(now));
         });
         if self.plan.leaves_dead {
             self.leave_one_dead();
@@ -42,9 +42,9 @@ impl World {
         }
         self.in_each(|world| {
             world.services_are_disabled();
-            (0..world.servers.len()).for_each(|i| world.wake_guard(i));
-            for i in 0..world.names.len() {
-                let run = world.agents[i].run;
+            (0..world.own.servers.len()).for_each(|i| world.wake_guard(i));
+            for i in 0..world.own.names.len() {
+                let run = world.own.agents[i].run;
                 world.mend(Mend::Agent { i, run });
             }
         });
@@ -99,7 +99,8 @@ impl World {
     }
 
     fn all_primaries_serve(&mut self) {
-        for i in (0..self.servers.len()).filter(|i| self.servers[*i].is_primary()).collect::<Vec<_>>() {
+        for i in (0..self.own.servers.len()).filter(|i| self.own.servers[*i].is_primary()).collect::<Vec<_>>()
+        {
             self.serves(i);
         }
     }
@@ -130,7 +131,7 @@ impl World {
         }
         let living = record.instances.keys().filter(|name| !self.is_dead(name));
         // One whose agent has only begun may have no lease left.
-        if let Some(name) = living.clone().find(|name| self.agents[self.index(name)].floor.is_none()) {
+        if let Some(name) = living.clone().find(|name| self.own.agents[self.index(name)].floor.is_none()) {
             return Some(format!("{name}'s agent is not registered"));
         }
         let able = living.clone().filter(|name| **name != reign.instance).count() as u32;
@@ -142,7 +143,7 @@ impl World {
             if copy != Some(&Copy::Whole) {
                 return Some(format!("the copy on {name} is not whole: {copy:?}"));
             }
-            let streams = self.servers[primary]
+            let streams = self.own.servers[primary]
                 .proc
                 .as_ref()
                 .is_some_and(|proc| proc.senders.iter().any(|sender| sender.to == i && sender.streaming));
@@ -163,7 +164,7 @@ impl World {
 impl World {
     /// Who stands where, in one line for the play of a run that did not heal.
     pub(crate) fn tableau(&self) -> String {
-        let agents: Vec<String> = (0..self.names.len()).map(|i| self.agents[i].tableau(i)).collect();
+        let agents: Vec<String> = (0..self.own.names.len()).map(|i| self.own.agents[i].tableau(i)).collect();
         let coordinators: Vec<String> = (0..self.coordinators.len())
             .map(|c| {
                 let it = &self.coordinators[c];
@@ -173,7 +174,7 @@ impl World {
                     it.up,
                     it.applied,
                     it.leads,
-                    self.desks[c].told
+                    self.own.desks[c].told
                 )
             })
             .collect();

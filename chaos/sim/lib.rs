@@ -50,7 +50,7 @@ pub use batch::{
     Batch, Outcome, batch, play, play_hash, run, run_beyond_the_margin, run_with_mixed_reports, shorten,
 };
 pub use interrex_check::Violation;
-pub use many::{many, tell};
+pub use many::{Output, exit, many, tell};
 pub use pinned::{PINNED, Pinned};
 pub use rng::Rng;
 pub use stage::{Asked, Order, Stage};

@@ -3,8 +3,8 @@
 //! Exits 0 only when nothing was broken and, in a batch large enough to expect it, everything was reached; 1 otherwise;
 //! 2 for arguments that do not fit.
 
-use clap::{Parser, ValueEnum};
-use interrex_sim::{Batch, Outcome};
+use clap::Parser;
+use interrex_sim::{Batch, Outcome, Output};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -39,14 +39,6 @@ struct Args {
     output: Output,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people.
-    Text,
-    /// One object for programs.
-    Json,
-}
-
 fn main() -> ExitCode {
     let args = Args::parse();
     let begun = Instant::now();
@@ -58,14 +50,7 @@ fn main() -> ExitCode {
             tell(&mut out, &batch, &args, begun)
         }
     };
-    match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(why) => {
-            let _ = writeln!(io::stderr(), "interrex-sim: cannot write the result: {why}");
-            ExitCode::FAILURE
-        }
-    }
+    interrex_sim::exit("interrex-sim", done)
 }
 
 /// One seed: its play if that is wanted, then what came of it.
@@ -87,6 +72,5 @@ fn one(out: &mut impl Write, seed: u64, args: &Args, begun: Instant) -> io::Resu
 
 fn tell(out: &mut impl Write, batch: &Batch, args: &Args, begun: Instant) -> io::Result<bool> {
     let unreached = if batch.runs >= EXPECT_ALL_FROM { batch.unreached() } else { Vec::new() };
-    let as_json = args.output == Output::Json;
-    interrex_sim::tell(out, batch, &unreached, as_json, begun.elapsed().as_secs_f64())
+    interrex_sim::tell(out, batch, &unreached, args.output, begun.elapsed().as_secs_f64())
 }

@@ -1,12 +1,23 @@
 //! Many seeds, and what came of them in words: for the programs of both tiers.
 
 use crate::batch::Batch;
+use clap::ValueEnum;
 use interrex_check::Violation;
 use serde_json::json;
 use std::io::{self, Write};
+use std::process::ExitCode;
 
 /// So many broken seeds are told one by one.
 const TOLD: usize = 20;
+
+/// How a result is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// One object for programs.
+    Json,
+}
 
 /// Runs `seeds` from `from` on, shared among so many threads; `run` runs a stretch of them.
 pub fn many(from: u64, seeds: u64, threads: u64, run: fn(u64, u64) -> Batch) -> Batch {
@@ -36,12 +47,12 @@ pub fn tell(
     out: &mut impl Write,
     batch: &Batch,
     unreached: &[&str],
-    as_json: bool,
+    output: Output,
     seconds: f64,
 ) -> io::Result<bool> {
     let good = batch.violations.is_empty() && unreached.is_empty();
     let seconds = seconds.max(0.001);
-    if as_json {
+    if output == Output::Json {
         let broken = |(seed, violation): &(u64, Violation)| json!({ "seed": seed, "property": violation.property, "story": violation.story });
         let result = json!({
             "runs": batch.runs,
@@ -74,4 +85,16 @@ pub fn tell(
         batch.failovers as f64 / seconds
     )?;
     Ok(good)
+}
+
+/// What a program that told its result ends with: success only when that was good.
+pub fn exit(program: &str, told: io::Result<bool>) -> ExitCode {
+    match told {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            let _ = writeln!(io::stderr(), "{program}: cannot write the result: {why}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -11,7 +11,7 @@ impl World {
         match mend {
             Mend::Power { machine } => self.power_on(machine),
             Mend::Agent { i, run } => {
-                if !self.agents[i].up && self.agents[i].run == run && self.machines[i].on {
+                if !self.own.agents[i].up && self.own.agents[i].run == run && self.machines[i].on {
                     self.start_agent(i);
                 }
             }
@@ -22,9 +22,9 @@ impl World {
                 }
             }
             Mend::Link { a, b } => self.network.mend(a, b),
-            Mend::FullDisk { i } => self.servers[i].full = false,
+            Mend::FullDisk { i } => self.own.servers[i].full = false,
             Mend::Behind { i, life } => {
-                if self.servers[i].life == life {
+                if self.own.servers[i].life == life {
                     self.stop_found_server(i);
                 }
             }
@@ -36,7 +36,9 @@ impl World {
                 }
             }
             Mend::Orphans { i, life } => {
-                if self.servers[i].life == life && self.servers[i].proc.as_ref().is_some_and(|p| p.orphans) {
+                if self.own.servers[i].life == life
+                    && self.own.servers[i].proc.as_ref().is_some_and(|p| p.orphans)
+                {
                     self.kill_server(i, "its postmaster was killed");
                 }
             }
@@ -55,10 +57,10 @@ impl World {
         m.paused_until = 0;
         m.slow.ends();
         self.in_each(|world| {
-            if machine < world.names.len() {
-                world.servers[machine].hung_until = 0;
-                world.servers[machine].deaf_until = 0;
-                world.agents[machine].paused_until = 0;
+            if machine < world.own.names.len() {
+                world.own.servers[machine].hung_until = 0;
+                world.own.servers[machine].deaf_until = 0;
+                world.own.agents[machine].paused_until = 0;
                 world.boots(machine);
                 world.start_agent(machine);
             }

@@ -2,7 +2,7 @@
 //! WAL, what each coordinator keeps for it, and properties that judge it alone. Machines, their clocks, the network, the
 //! log and the coordinators are everybody's.
 //!
-//! One cluster at a time is at hand: its own lies in the world's fields, that of the others is put aside. An event bears
+//! One cluster at a time is at hand: its own is the world's, that of the others is put aside. An event bears
 //! the number of the cluster that made it, and that cluster is at hand while it happens. Whatever goes from one cluster
 //! to another, though nothing should, is told to the properties ([`World::reached`]).
 
@@ -21,7 +21,7 @@ use interrex_check::{Checks, Fact};
 use interrex_cluster::goal::Goal;
 use interrex_cluster::ids::{ClusterId, ClusterName, InstanceName, SystemId};
 use interrex_cluster::spec::Spec;
-use std::mem::swap;
+use std::mem::replace;
 
 /// What a plan says of one cluster.
 #[derive(Debug, Clone)]
@@ -48,8 +48,11 @@ pub(crate) struct Own {
     /// What each coordinator keeps for it.
     pub(crate) desks: Vec<Desk>,
     pub(crate) archive: Archive,
+    /// Where each commit lies.
     pub(crate) commits: Vec<Place>,
+    /// Where the agents' roles were made in a PostgreSQL that was taken in.
     pub(crate) roles: Option<Place>,
+    /// The first commit that was acknowledged on the newest timeline that acknowledged any.
     pub(crate) newest: Option<Place>,
     /// How often each moment came.
     pub(crate) moments: Vec<u32>,
@@ -99,24 +102,10 @@ impl Own {
 impl World {
     /// Another cluster is at hand from here on.
     pub(crate) fn turn_to(&mut self, cluster: usize) {
-        let Some(mut own) = self.aside.get_mut(cluster).and_then(Option::take) else { return };
-        swap(&mut self.cluster, &mut own.cluster);
-        swap(&mut self.wants, &mut own.wants);
-        swap(&mut self.names, &mut own.names);
-        swap(&mut self.agents, &mut own.agents);
-        swap(&mut self.servers, &mut own.servers);
-        swap(&mut self.clients, &mut own.clients);
-        swap(&mut self.endpoint, &mut own.endpoint);
-        swap(&mut self.desks, &mut own.desks);
-        swap(&mut self.archive, &mut own.archive);
-        swap(&mut self.commits, &mut own.commits);
-        swap(&mut self.roles, &mut own.roles);
-        swap(&mut self.newest, &mut own.newest);
-        swap(&mut self.moments, &mut own.moments);
-        swap(&mut self.checks, &mut own.checks);
-        self.aside[self.turn] = Some(own);
+        let Some(own) = self.aside.get_mut(cluster).and_then(Option::take) else { return };
+        self.aside[self.turn] = Some(replace(&mut self.own, own));
         self.turn = cluster;
-        self.trace.is_about(&self.cluster);
+        self.trace.is_about(&self.own.cluster);
     }
 
     /// Does something to each cluster, one after the other.
@@ -146,7 +135,7 @@ impl World {
 
     /// Promotion preference of an instance; absent: never.
     pub(crate) fn priority(&self, i: usize) -> Option<u8> {
-        (self.wants.never != Some(i)).then_some(1)
+        (self.own.wants.never != Some(i)).then_some(1)
     }
 
     /// Something that a cluster said, or that was decided about it, does something to the one at hand.

@@ -232,16 +232,16 @@ impl World {
         if from == instance && stopped {
             self.reach.note(Danger::OldPrimarySeals);
         }
-        if from != instance && self.servers[self.index(from)].is_primary() {
+        if from != instance && self.own.servers[self.index(from)].is_primary() {
             self.reach.note(Danger::SealedWhilePrimaryLives);
         }
     }
 
     /// Somebody is elected: does anybody still hold a lease of an older epoch?
     fn notice_lease(&mut self, after: &Cluster) {
-        for i in 0..self.servers.len() {
+        for i in 0..self.own.servers.len() {
             let clock = self.clock(i);
-            let deadline = self.servers[i].proc.as_ref().and_then(|proc| proc.deadline);
+            let deadline = self.own.servers[i].proc.as_ref().and_then(|proc| proc.deadline);
             if deadline.is_some_and(|(epoch, until)| epoch < after.epoch && clock < until) {
                 self.reach.note(Danger::LeaseOutlivesEpoch);
             }

@@ -29,15 +29,15 @@ impl Plan {
 impl World {
     /// A session with a server that lets clients in.
     pub(crate) fn begin_session(&mut self, client: usize, server: usize) {
-        let life = self.servers[server].life;
-        let cuts = self.servers[server].proc.as_ref().map_or(0, |proc| proc.cuts);
-        self.clients[client].session = Some(Session { server, life, cuts });
+        let life = self.own.servers[server].life;
+        let cuts = self.own.servers[server].proc.as_ref().map_or(0, |proc| proc.cuts);
+        self.own.clients[client].session = Some(Session { server, life, cuts });
     }
 
     /// Where a client's session still is. The death of a postmaster does not end it, nor a change of who is let in.
     pub(crate) fn held_by(&self, client: usize) -> Option<usize> {
-        let session = self.clients[client].session.filter(|_| self.plan.holds_sessions)?;
-        let server = &self.servers[session.server];
+        let session = self.own.clients[client].session.filter(|_| self.plan.holds_sessions)?;
+        let server = &self.own.servers[session.server];
         let proc = server.proc.as_ref().filter(|_| server.life == session.life)?;
         let lives = proc.phase == Phase::Primary && !proc.stopping && proc.cuts == session.cuts;
         (lives && !self.stopped(session.server)).then_some(session.server)
@@ -45,8 +45,10 @@ impl World {
 
     /// Whoever gave up asks for an end of what it waits for, over another connection.
     pub(crate) fn cancel(&mut self, client: usize, turn: u32) {
-        let Some(session) = self.clients[client].session.filter(|_| self.plan.holds_sessions) else { return };
-        if self.servers[session.server].life == session.life && !self.stopped(session.server) {
+        let Some(session) = self.own.clients[client].session.filter(|_| self.plan.holds_sessions) else {
+            return;
+        };
+        if self.own.servers[session.server].life == session.life && !self.stopped(session.server) {
             self.cancel_wait_of(session.server, client, turn);
         }
     }

@@ -136,7 +136,7 @@ impl Stage {
 
     /// How many instances.
     pub fn instances(&self) -> usize {
-        self.world.names.len()
+        self.world.own.names.len()
     }
 
     /// How many machines.
@@ -206,7 +206,7 @@ impl Stage {
 
     /// Whether an agent's process, or its machine, is stopped.
     pub fn holds_agent(&self, i: usize) -> bool {
-        self.world.agents[i].paused_until.max(self.world.machines[i].paused_until) > self.world.now
+        self.world.own.agents[i].paused_until.max(self.world.machines[i].paused_until) > self.world.now
     }
 
     /// A run of an agent was registered.
@@ -217,7 +217,7 @@ impl Stage {
     /// It was told a goal, and who is elected.
     pub fn told(&mut self, i: usize, run: u32, goal: StampedGoal, elected: Option<(&InstanceName, Epoch)>) {
         let place = elected.map(|(name, epoch)| (self.world.index(name), epoch));
-        if self.world.agents[i].up && self.world.agents[i].run == run {
+        if self.world.own.agents[i].up && self.world.own.agents[i].run == run {
             self.world.take_goal(i, Rc::new(goal), place);
         }
     }
@@ -237,7 +237,7 @@ impl Stage {
 
     /// The number of an agent's present run.
     pub fn run_of(&self, i: usize) -> u32 {
-        self.world.agents[i].run
+        self.world.own.agents[i].run
     }
 
     /// Who says that it leads; strikes aim at it.
@@ -319,7 +319,7 @@ impl World {
 
     /// An agent asks for its registration, wherever the coordinators are; again until it has it.
     pub(crate) fn register_elsewhere(&mut self, i: usize, run: u32) {
-        let (registration, obeyed) = (Box::new(registration(self, i)), self.agents[i].memory.obeyed);
+        let (registration, obeyed) = (Box::new(registration(self, i)), self.own.agents[i].memory.obeyed);
         self.order(Order::Register { i, run, registration, obeyed });
         self.after(400 * MS, Event::Register { i, run });
     }

@@ -22,8 +22,8 @@ impl World {
             return;
         }
         let at = moment as usize;
-        self.moments[at] += 1;
-        let count = self.moments[at];
+        self.own.moments[at] += 1;
+        let count = self.own.moments[at];
         for number in 0..self.plan.strikes.len() {
             let planned = self.plan.strikes[number];
             if let When::On { moment: on, nth, after_ms } = planned.when
@@ -37,7 +37,7 @@ impl World {
     }
 
     pub(crate) fn aim(&self, target: Target) -> usize {
-        let n = self.names.len();
+        let n = self.own.names.len();
         let primary = self.record().and_then(|record| {
             let elected = record.primary.as_ref().map(|reign| reign.instance.clone());
             elected.or_else(|| record.last_primary()).map(|name| self.index(&name))
@@ -62,7 +62,7 @@ impl World {
         self.turn_to(of);
         self.say(|| format!("STRIKE {number}: {strike:?}"));
         let machines = self.machines.len();
-        let n = self.names.len();
+        let n = self.own.names.len();
         match strike {
             Strike::Power { target, ms } => {
                 let machine = self.aim(target);
@@ -92,15 +92,15 @@ impl World {
             }
             Strike::PauseAgent { target, ms } => {
                 let i = self.aim(target) % n;
-                later(&mut self.agents[i].paused_until, self.now + ms * MS);
+                later(&mut self.own.agents[i].paused_until, self.now + ms * MS);
             }
             Strike::Hang { target, ms } => {
                 let i = self.aim(target) % n;
-                later(&mut self.servers[i].hung_until, self.now + ms * MS);
+                later(&mut self.own.servers[i].hung_until, self.now + ms * MS);
             }
             Strike::Deaf { target, ms } => {
                 let i = self.aim(target) % n;
-                later(&mut self.servers[i].deaf_until, self.now + ms * MS);
+                later(&mut self.own.servers[i].deaf_until, self.now + ms * MS);
             }
             Strike::Isolate { target, ms } => {
                 let a = self.aim(target);
@@ -158,7 +158,7 @@ impl World {
             Strike::Dispute => self.elect_anybody(),
             Strike::SlowDisk { target, times, ms } => {
                 let i = self.aim(target) % n;
-                self.servers[i].slow_disk.begins(self.now, times, ms);
+                self.own.servers[i].slow_disk.begins(self.now, times, ms);
             }
             Strike::SlowMachine { target, times, ms } => {
                 let machine = self.aim(target);
@@ -195,12 +195,12 @@ impl World {
             }
             Strike::FullDisk { target, ms } => {
                 let i = self.aim(target) % n;
-                self.servers[i].full = true;
+                self.own.servers[i].full = true;
                 self.after(ms * MS, Event::Mend(Mend::FullDisk { i }));
             }
             Strike::StalledDisk { target, ms } => {
                 let i = self.aim(target) % n;
-                later(&mut self.servers[i].stalled_until, self.now + ms * MS);
+                later(&mut self.own.servers[i].stalled_until, self.now + ms * MS);
             }
             Strike::LoseSlot { target } => {
                 let i = self.aim(target) % n;
@@ -226,9 +226,9 @@ impl World {
     }
 
     fn strike_agent(&mut self, i: usize, ms: u64) {
-        if self.agents[i].up {
+        if self.own.agents[i].up {
             self.kill_agent(i);
-            let run = self.agents[i].run;
+            let run = self.own.agents[i].run;
             self.after(ms * MS, Event::Mend(Mend::Agent { i, run }));
         }
     }
@@ -252,7 +252,7 @@ impl World {
         self.say(|| format!("machine {} is off", machine + 1));
         self.machines[machine].on = false;
         self.in_each(|world| {
-            if machine < world.names.len() {
+            if machine < world.own.names.len() {
                 world.cut_power(machine);
                 world.kill_agent(machine);
             }
@@ -265,8 +265,8 @@ impl World {
 
     /// The postmaster is gone; what waits for standbys leaves, what needs not wait goes on (F4, F31).
     fn kill_postmaster(&mut self, i: usize, orphans_ms: u64) {
-        let life = self.servers[i].life;
-        if let Some(proc) = self.servers[i].proc.as_mut()
+        let life = self.own.servers[i].life;
+        if let Some(proc) = self.own.servers[i].proc.as_mut()
             && proc.phase == crate::postgres::Phase::Primary
         {
             proc.orphans = true;
@@ -280,14 +280,14 @@ impl World {
     fn promote_by_hand(&mut self, i: usize) {
         // Two promotions off the very same place under one number cannot be told apart afterwards, by anybody (F20): not
         // by hand while this standby has still to reach a timeline that was opened already.
-        let stands = self.servers[i].dir.as_ref().map(|dir| self.archive.settled(dir.end).branch);
+        let stands = self.own.servers[i].dir.as_ref().map(|dir| self.own.archive.settled(dir.end).branch);
         let reign = self.record().map_or(0, |record| record.epoch.0);
-        let foreign = self.servers[i].runs_foreign();
-        if foreign || stands.is_none_or(|branch| self.archive.timeline(branch) < reign) {
+        let foreign = self.own.servers[i].runs_foreign();
+        if foreign || stands.is_none_or(|branch| self.own.archive.timeline(branch) < reign) {
             return;
         }
-        let life = self.servers[i].life;
-        if let Some(proc) = self.servers[i].proc.as_mut()
+        let life = self.own.servers[i].life;
+        if let Some(proc) = self.own.servers[i].proc.as_mut()
             && proc.phase == crate::postgres::Phase::Standby
             && proc.promoting.is_none()
         {

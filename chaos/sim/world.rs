@@ -4,25 +4,20 @@
 //! were made, so that a seed decides everything. Whoever is paused, or on a paused machine, gets its events when it
 //! wakes, in order: what was on its way to it waits in a socket.
 
-use crate::agent::Agent;
-use crate::client::Client;
-use crate::coordinator::{Coordinator, Desk, Log};
-use crate::endpoint::Endpoint;
+use crate::coordinator::{Coordinator, Log};
 use crate::event::Event;
 use crate::faults::Faults;
 use crate::network::Network;
-use crate::own::{Own, Wants};
+use crate::own::Own;
 use crate::plan::{Plan, Start};
-use crate::postgres::Postgres;
 use crate::queue::Queue;
 use crate::reach::Reach;
 use crate::rng::Rng;
 use crate::slowness::Slowness;
 use crate::stage::Elsewhere;
 use crate::trace::Trace;
-use crate::wal::{Archive, Place};
 use interrex_check::{Checks, Fact};
-use interrex_cluster::ids::{ClusterName, InstanceName};
+use interrex_cluster::ids::InstanceName;
 use interrex_cluster::policy::Policy;
 use interrex_cluster::time::Instant;
 
@@ -74,27 +69,12 @@ pub(crate) struct World {
     /// The coordinators are elsewhere.
     pub(crate) elsewhere: Option<Elsewhere>,
     queue: Queue,
-    /// The cluster at hand: of all that it has to itself, see [`Own`].
+    /// Which cluster is at hand.
     pub(crate) turn: usize,
-    /// What the others have to themselves.
+    /// What that one has to itself.
+    pub(crate) own: Own,
+    /// What the others have.
     pub(crate) aside: Vec<Option<Own>>,
-    pub(crate) cluster: ClusterName,
-    pub(crate) wants: Wants,
-    pub(crate) names: Vec<InstanceName>,
-    pub(crate) agents: Vec<Agent>,
-    pub(crate) servers: Vec<Postgres>,
-    pub(crate) clients: Vec<Client>,
-    pub(crate) endpoint: Endpoint,
-    pub(crate) desks: Vec<Desk>,
-    pub(crate) archive: Archive,
-    /// Where each commit lies.
-    pub(crate) commits: Vec<Place>,
-    /// Where the agents' roles were made in a PostgreSQL that was taken in.
-    pub(crate) roles: Option<Place>,
-    /// The first commit that was acknowledged on the newest timeline that acknowledged any.
-    pub(crate) newest: Option<Place>,
-    pub(crate) moments: Vec<u32>,
-    pub(crate) checks: Checks,
 }
 
 impl World {
@@ -141,38 +121,25 @@ impl World {
             queue: Queue::default(),
             turn: 0,
             aside,
-            cluster: own.cluster,
-            wants: own.wants,
-            names: own.names,
-            agents: own.agents,
-            servers: own.servers,
-            clients: own.clients,
-            endpoint: own.endpoint,
-            desks: own.desks,
-            archive: own.archive,
-            commits: own.commits,
-            roles: own.roles,
-            newest: own.newest,
-            moments: own.moments,
-            checks: own.checks,
+            own,
             rng,
             trace,
             plan,
         };
         if world.has_neighbours() {
-            world.trace.is_about(&world.cluster);
+            world.trace.is_about(&world.own.cluster);
         }
         world.begin();
         world
     }
 
     fn begin(&mut self) {
-        self.in_each(|world| match world.wants.start {
+        self.in_each(|world| match world.own.wants.start {
             Start::Empty if world.is_stage() => world.found(None),
             Start::Empty => world.created(),
             Start::Steady | Start::Stopped => world.steady(),
             Start::Existing => {
-                if let Some(existing) = world.wants.existing.clone() {
+                if let Some(existing) = world.own.wants.existing.clone() {
                     world.found_existing(&existing);
                 }
             }
@@ -184,10 +151,10 @@ impl World {
             self.after(0, Event::RaftTick);
         }
         self.in_each(|world| {
-            for i in 0..world.agents.len() {
+            for i in 0..world.own.agents.len() {
                 world.start_agent(i);
             }
-            for client in 0..world.clients.len() {
+            for client in 0..world.own.clients.len() {
                 let wait = world.rng.below(500 * MS);
                 world.after(wait, Event::Client { client });
             }
@@ -240,8 +207,8 @@ impl World {
     fn held_until(&self, event: &Event) -> Option<Time> {
         let (machine, until) = match event.whose()? {
             crate::event::Whose::Coordinator(c) => (c, self.coordinators[c].paused_until),
-            crate::event::Whose::Agent(i) => (i, self.agents[i].paused_until),
-            crate::event::Whose::Server(i) => (i, self.servers[i].hung_until),
+            crate::event::Whose::Agent(i) => (i, self.own.agents[i].paused_until),
+            crate::event::Whose::Server(i) => (i, self.own.servers[i].hung_until),
         };
         let until = until.max(self.machines[machine].paused_until);
         (until > self.now).then_some(until)
@@ -276,8 +243,8 @@ impl World {
 
     /// Tells the properties something.
     pub(crate) fn fact(&mut self, fact: &Fact<'_>) {
-        see(&mut self.checks, &mut self.trace, self.now, fact);
-        self.over |= !self.checks.violations().is_empty();
+        see(&mut self.own.checks, &mut self.trace, self.now, fact);
+        self.over |= !self.own.checks.violations().is_empty();
     }
 
     /// A line of the play.

@@ -2,8 +2,8 @@
 //!
 //! Exits 0 only when nothing was broken; 1 otherwise; 2 for arguments that do not fit.
 
-use clap::{Parser, ValueEnum};
-use interrex_sim::Batch;
+use clap::Parser;
+use interrex_sim::{Batch, Output};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -32,14 +32,6 @@ struct Args {
     output: Output,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people.
-    Text,
-    /// One object for programs.
-    Json,
-}
-
 #[expect(clippy::disallowed_methods, reason = "how long all runs took; no run sees it")]
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -49,17 +41,10 @@ fn main() -> ExitCode {
         Some(seed) => one(&mut out, seed, &args),
         None => Ok(interrex_sim::many(args.from, args.seeds, args.threads, interrex_whole::batch)),
     };
-    let as_json = args.output == Output::Json;
-    let told = batch
-        .and_then(|batch| interrex_sim::tell(&mut out, &batch, &[], as_json, begun.elapsed().as_secs_f64()));
-    match told {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(why) => {
-            let _ = writeln!(io::stderr(), "interrex-whole: cannot write the result: {why}");
-            ExitCode::FAILURE
-        }
-    }
+    let told = batch.and_then(|batch| {
+        interrex_sim::tell(&mut out, &batch, &[], args.output, begun.elapsed().as_secs_f64())
+    });
+    interrex_sim::exit("interrex-whole", told)
 }
 
 /// One seed: its play if that is wanted, and what came of it.

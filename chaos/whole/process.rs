@@ -38,6 +38,7 @@ impl Process {
             if missed > 0 {
                 advance(Duration::from_millis(missed)).await;
             }
+            // On a paused clock: whatever is due within it is done, and nobody waits.
             sleep(Duration::from_millis(ms)).await;
         });
     }

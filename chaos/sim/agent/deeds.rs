@@ -60,30 +60,30 @@ impl World {
         if !self.is_doing(i, run, id) {
             return;
         }
-        let Some(mut deed) = self.agents[i].deed.take() else { return };
+        let Some(mut deed) = self.own.agents[i].deed.take() else { return };
         let before = deed.phase;
         let flow = self.perform(i, &mut deed);
         match flow {
             Flow::Next(wait) => {
                 deed.phase = before + 1;
                 deed.mark = self.now;
-                self.agents[i].deed = Some(deed);
+                self.own.agents[i].deed = Some(deed);
                 self.after(wait, Event::Deed { i, run, deed: id });
             }
             Flow::Again(wait) => {
-                self.agents[i].deed = Some(deed);
+                self.own.agents[i].deed = Some(deed);
                 self.after(wait, Event::Deed { i, run, deed: id });
             }
             Flow::Done => {
-                self.agents[i].deed = Some(deed);
+                self.own.agents[i].deed = Some(deed);
                 self.deed_over(i, Ok(()));
             }
             Flow::Failed(why) => {
-                self.agents[i].deed = Some(deed);
+                self.own.agents[i].deed = Some(deed);
                 self.deed_over(i, Err(why));
             }
             Flow::Overtaken => {
-                self.agents[i].deed = Some(deed);
+                self.own.agents[i].deed = Some(deed);
                 self.deed_over(i, Err(String::new()));
             }
         }
@@ -129,7 +129,7 @@ impl World {
 
     /// Whether the server answers; one that does not costs a second.
     pub(super) fn unanswered(&self, i: usize) -> Option<Flow> {
-        let server = &self.servers[i];
+        let server = &self.own.servers[i];
         if !server.answers() {
             return Some(Flow::Failed("the server lets nobody in".to_owned()));
         }
@@ -142,17 +142,17 @@ impl World {
     }
 
     fn stop(&mut self, i: usize, deed: &mut Deed, how: Stop) -> Flow {
-        if self.servers[i].proc.is_none() {
+        if self.own.servers[i].proc.is_none() {
             self.forget_process(i, None);
             return Flow::Done;
         }
         match deed.phase {
             0 => {
-                if let Some(dir) = self.servers[i].dir.as_mut() {
+                if let Some(dir) = self.own.servers[i].dir.as_mut() {
                     dir.signal = true;
                 }
                 match how {
-                    Stop::Fast if !self.servers[i].hangs(self.now) => self.shut_down(i),
+                    Stop::Fast if !self.own.servers[i].hangs(self.now) => self.shut_down(i),
                     Stop::Fast => {}
                     Stop::Fence => self.kill_server(i, ""),
                 }
@@ -171,12 +171,12 @@ impl World {
     fn start(&mut self, i: usize, deed: &mut Deed, goal: Option<&StandbyGoal>) -> Flow {
         let role = goal.map_or(Role::Sealed, |goal| self.standby_role(goal));
         match deed.phase {
-            0 if self.now < self.agents[i].known.start_after => {
+            0 if self.now < self.own.agents[i].known.start_after => {
                 Flow::Failed("it ended several times in a row while it was starting".to_owned())
             }
             0 => {
                 self.write_parameters_offline(i, &deed.goal.goal);
-                let Some(dir) = self.servers[i].dir.as_mut() else {
+                let Some(dir) = self.own.servers[i].dir.as_mut() else {
                     return Flow::Failed("there is no directory".to_owned());
                 };
                 dir.role = role;
@@ -189,13 +189,13 @@ impl World {
                 Flow::Next(self.small(i))
             }
             1 => {
-                self.agents[i].memory.promoted = None;
+                self.own.agents[i].memory.promoted = None;
                 if let Some(goal) = goal {
                     self.give_up_past_the_fork(i, goal);
                 }
                 Flow::Next(self.small(i))
             }
-            _ if self.servers[i].proc.is_some() => {
+            _ if self.own.servers[i].proc.is_some() => {
                 Flow::Failed("another server runs on the directory".to_owned())
             }
             _ => {
@@ -205,9 +205,9 @@ impl World {
                 let lowers = self.lowers(i, goal.is_some());
                 self.start_server(i);
                 self.raise_to_the_floor(i);
-                let life = self.servers[i].life;
+                let life = self.own.servers[i].life;
                 let now = self.now;
-                let agent = &mut self.agents[i];
+                let agent = &mut self.own.agents[i];
                 agent.process = Some(life);
                 agent.server = Run {
                     role: Some(role),
@@ -240,7 +240,7 @@ impl World {
     /// What lies past the fork is given up by following: it is not missed any more.
     fn give_up_past_the_fork(&mut self, i: usize, goal: &StandbyGoal) {
         let Some(line) = &goal.line else { return };
-        let memory = &mut self.agents[i].memory;
+        let memory = &mut self.own.agents[i].memory;
         if let Some(told) = memory.told.filter(|told| !line.contains(*told)) {
             memory.told = line.cut(told);
         }
@@ -254,10 +254,10 @@ impl World {
         match deed.phase {
             0 => {
                 // From here on the position may move: what was proved about it is void.
-                self.agents[i].known.proofs.sealed = None;
-                self.agents[i].server.wal_gone = false;
+                self.own.agents[i].known.proofs.sealed = None;
+                self.own.agents[i].server.wal_gone = false;
                 self.give_up_past_the_fork(i, goal);
-                if let Some(dir) = self.servers[i].dir.as_mut() {
+                if let Some(dir) = self.own.servers[i].dir.as_mut() {
                     dir.role = role;
                     dir.lets_in = true;
                 }
@@ -265,10 +265,10 @@ impl World {
                 Flow::Next(self.small(i))
             }
             _ => {
-                if self.servers[i].proc.as_ref().is_none_or(|proc| proc.role != role) {
+                if self.own.servers[i].proc.as_ref().is_none_or(|proc| proc.role != role) {
                     return self.wait_shown(deed);
                 }
-                let run = &mut self.agents[i].server;
+                let run = &mut self.own.agents[i].server;
                 run.role = Some(role);
                 run.upstream = Some(crate::plan::index(&goal.upstream));
                 run.clients = Some(true);
@@ -294,7 +294,7 @@ impl World {
     }
 
     fn shows_async(&self, i: usize) -> bool {
-        self.servers[i].proc.as_ref().is_some_and(|proc| !proc.role.waits())
+        self.own.servers[i].proc.as_ref().is_some_and(|proc| !proc.role.waits())
     }
 
     fn prepare(&mut self, i: usize, deed: &mut Deed, goal: &PrimaryGoal) -> Flow {
@@ -305,13 +305,13 @@ impl World {
         match deed.phase {
             0 => {
                 let from_async = goal.sync.k == 0 || self.shows_async(i);
-                let run = &mut self.agents[i].server;
+                let run = &mut self.own.agents[i].server;
                 run.role = None;
                 run.from_async |= from_async;
                 if !crate::mutants::on(crate::mutants::Mutant::HistoryPreWrite) {
                     self.write_histories(i, goal);
                 }
-                if let Some(dir) = self.servers[i].dir.as_mut() {
+                if let Some(dir) = self.own.servers[i].dir.as_mut() {
                     dir.lets_in = false;
                     dir.role = role;
                     dir.slots = true;
@@ -326,11 +326,11 @@ impl World {
                 Flow::Next(self.small(i))
             }
             _ => {
-                if self.servers[i].proc.as_ref().is_none_or(|proc| proc.role != role || proc.lets_in) {
+                if self.own.servers[i].proc.as_ref().is_none_or(|proc| proc.role != role || proc.lets_in) {
                     return self.wait_shown(deed);
                 }
                 self.cut_clients(i);
-                let run = &mut self.agents[i].server;
+                let run = &mut self.own.agents[i].server;
                 run.role = Some(role);
                 run.upstream = None;
                 run.clients = Some(false);
@@ -342,12 +342,12 @@ impl World {
 
     /// Every number below the epoch gets a history: real ones of the line that this copy is on, else placeholders.
     fn write_histories(&mut self, i: usize, goal: &PrimaryGoal) {
-        let Some(end) = self.servers[i].dir.as_ref().map(|dir| dir.end) else { return };
+        let Some(end) = self.own.servers[i].dir.as_ref().map(|dir| dir.end) else { return };
         let line: BTreeSet<u32> = {
-            let history = self.archive.history(end);
+            let history = self.own.archive.history(end);
             history.ancestors.iter().map(|a| a.timeline.0).chain([history.timeline.0]).collect()
         };
-        if let Some(dir) = self.servers[i].dir.as_mut() {
+        if let Some(dir) = self.own.servers[i].dir.as_mut() {
             for number in 2..goal.epoch.0 {
                 dir.histories.entry(number).or_insert_with(|| line.contains(&number));
             }
@@ -367,7 +367,7 @@ impl World {
                     return Flow::Failed(why);
                 }
                 let from_async = goal.sync.k == 0 || self.shows_async(i);
-                let run = &mut self.agents[i].server;
+                let run = &mut self.own.agents[i].server;
                 run.from_async |= from_async;
                 run.role = None;
                 Flow::Next(self.small(i))
@@ -376,17 +376,17 @@ impl World {
                 if !self.still(i, deed.goal.stamp) {
                     return Flow::Overtaken;
                 }
-                if let Some(dir) = self.servers[i].dir.as_mut() {
+                if let Some(dir) = self.own.servers[i].dir.as_mut() {
                     dir.role = role;
                 }
                 self.reload(i);
                 Flow::Next(self.small(i))
             }
             _ => {
-                if self.servers[i].proc.as_ref().is_none_or(|proc| proc.role != role) {
+                if self.own.servers[i].proc.as_ref().is_none_or(|proc| proc.role != role) {
                     return self.wait_shown(deed);
                 }
-                self.agents[i].server.role = Some(role);
+                self.own.agents[i].server.role = Some(role);
                 Flow::Done
             }
         }
@@ -398,18 +398,18 @@ impl World {
         }
         match deed.phase {
             0 => {
-                if let Some(dir) = self.servers[i].dir.as_mut() {
+                if let Some(dir) = self.own.servers[i].dir.as_mut() {
                     dir.lets_in = false;
                 }
                 self.reload(i);
                 Flow::Next(self.small(i))
             }
             _ => {
-                if self.servers[i].proc.as_ref().is_some_and(|proc| proc.lets_in) {
+                if self.own.servers[i].proc.as_ref().is_some_and(|proc| proc.lets_in) {
                     return self.wait_shown(deed);
                 }
                 self.cut_clients(i);
-                self.agents[i].server.clients = Some(false);
+                self.own.agents[i].server.clients = Some(false);
                 Flow::Done
             }
         }
@@ -421,14 +421,14 @@ impl World {
         }
         match deed.phase {
             0 => {
-                if let Some(dir) = self.servers[i].dir.as_mut() {
+                if let Some(dir) = self.own.servers[i].dir.as_mut() {
                     dir.lets_in = true;
                 }
                 self.reload(i);
                 Flow::Next(self.small(i))
             }
             _ => {
-                let agent = &mut self.agents[i];
+                let agent = &mut self.own.agents[i];
                 agent.server.clients = Some(true);
                 agent.known.proofs.opened = Some(goal.epoch);
                 self.tell_proofs(i);
@@ -439,13 +439,13 @@ impl World {
 
     fn promote(&mut self, i: usize, deed: &mut Deed, goal: &PrimaryGoal) -> Flow {
         let epoch = goal.epoch;
-        let k = if self.agents[i].server.from_async { 0 } else { goal.sync.k };
+        let k = if self.own.agents[i].server.from_async { 0 } else { goal.sync.k };
         match deed.phase {
             0 => {
-                if self.agents[i].process.is_none() {
+                if self.own.agents[i].process.is_none() {
                     return Flow::Failed("the server is gone".to_owned());
                 }
-                if std::mem::take(&mut self.agents[i].server.lowers) {
+                if std::mem::take(&mut self.own.agents[i].server.lowers) {
                     self.start_lowered(i);
                     return Flow::Again(self.takes(i, 150 * MS, 900 * MS));
                 }
@@ -455,15 +455,15 @@ impl World {
                 Flow::Next(self.small(i))
             }
             1 => {
-                self.agents[i].memory.promoted = Some(epoch);
-                self.agents[i].known.proofs.sealed = None;
+                self.own.agents[i].memory.promoted = Some(epoch);
+                self.own.agents[i].known.proofs.sealed = None;
                 Flow::Next(self.small(i))
             }
             2 => {
                 if !self.still(i, deed.goal.stamp) {
                     return Flow::Overtaken;
                 }
-                if !self.agents[i].book.lease.covers(epoch, k, self.clock(i)) {
+                if !self.own.agents[i].book.lease.covers(epoch, k, self.clock(i)) {
                     return Flow::Failed(format!("the lease of epoch {epoch} ran out while promoting"));
                 }
                 if let Some(flow) = self.unanswered(i) {
@@ -476,8 +476,8 @@ impl World {
                 if let Some(flow) = self.unanswered(i) {
                     return flow;
                 }
-                if self.servers[i].is_primary() {
-                    if let Some(dir) = self.servers[i].dir.as_mut() {
+                if self.own.servers[i].is_primary() {
+                    if let Some(dir) = self.own.servers[i].dir.as_mut() {
                         dir.signal = true;
                     }
                     return Flow::Next(self.small(i));
@@ -497,7 +497,7 @@ impl World {
         }
         match deed.phase {
             0 => {
-                if let Some(dir) = self.servers[i].dir.as_mut() {
+                if let Some(dir) = self.own.servers[i].dir.as_mut() {
                     dir.signal = true;
                 }
                 Flow::Next(self.small(i))
@@ -507,26 +507,26 @@ impl World {
     }
 
     fn tell_promotion(&mut self, i: usize, goal: &PrimaryGoal, stamped: &StampedGoal) -> Flow {
-        let server = &self.servers[i];
+        let server = &self.own.servers[i];
         let Some(dir) = server.dir.as_ref().filter(|_| server.is_primary()) else {
             return Flow::Failed("it is in recovery".to_owned());
         };
         let branch = dir.end.branch;
-        let timeline = self.archive.timeline(branch);
+        let timeline = self.own.archive.timeline(branch);
         if timeline != goal.epoch.0 {
             return Flow::Failed(format!(
                 "it was promoted onto timeline {timeline}, expected {}: its history files left another number free",
                 goal.epoch
             ));
         }
-        let Some(origin) = self.archive.origin(branch) else {
+        let Some(origin) = self.own.archive.origin(branch) else {
             return Flow::Failed("its timeline branched off nowhere".to_owned());
         };
-        let line = self.archive.history_of(branch);
-        let parent = TimelineId(self.archive.timeline(origin.branch));
+        let line = self.own.archive.history_of(branch);
+        let parent = TimelineId(self.own.archive.timeline(origin.branch));
         let promotion =
             Promotion { epoch: goal.epoch, parent, begin: interrex_cluster::wal::Lsn(origin.lsn) };
-        let agent = &mut self.agents[i];
+        let agent = &mut self.own.agents[i];
         agent.server.promoted = true;
         agent.known.proofs.promoted_line = Some(line);
         agent.known.proofs.promoted = Some(promotion);
@@ -542,10 +542,10 @@ impl World {
         match deed.phase {
             0 => Flow::Next(self.takes(i, MS, 30 * MS)),
             _ => {
-                if let Some(dir) = self.servers[i].dir.as_mut() {
+                if let Some(dir) = self.own.servers[i].dir.as_mut() {
                     dir.slots = true;
                 }
-                let run = &mut self.agents[i].server;
+                let run = &mut self.own.agents[i].server;
                 run.slots = goal.slots.iter().cloned().collect();
                 run.roles_ready = true;
                 Flow::Done
@@ -561,7 +561,7 @@ impl World {
         match deed.phase {
             0 => Flow::Next(self.takes(i, 20 * MS, 2_000 * MS)),
             _ => {
-                self.agents[i].known.proofs.checkpoint = Some(number);
+                self.own.agents[i].known.proofs.checkpoint = Some(number);
                 self.tell_proofs(i);
                 Flow::Done
             }
@@ -578,9 +578,9 @@ impl World {
         }
         let role = Self::sync_of(goal);
         let barrier = !crate::mutants::on(crate::mutants::Mutant::Barrier);
-        let from_async = self.agents[i].server.from_async;
+        let from_async = self.own.agents[i].server.from_async;
         self.expire_senders(i);
-        let server = &mut self.servers[i];
+        let server = &mut self.own.servers[i];
         let (Some(proc), Some(dir)) = (server.proc.as_mut(), server.dir.as_ref()) else {
             return Flow::Failed("the server is gone".to_owned());
         };
@@ -613,9 +613,9 @@ impl World {
                 }
                 if goal.sync.k > 0 {
                     self.go_synchronous(i);
-                    self.agents[i].server.from_async = false;
+                    self.own.agents[i].server.from_async = false;
                 }
-                let agent = &mut self.agents[i];
+                let agent = &mut self.own.agents[i];
                 agent.known.proofs.rule = Some((goal.epoch, goal.sync.rule));
                 Flow::Done
             }
@@ -623,7 +623,7 @@ impl World {
     }
 
     pub(super) fn is_up(&self, i: usize) -> bool {
-        self.servers[i].proc.as_ref().is_some_and(|proc| proc.phase != Phase::Starting)
+        self.own.servers[i].proc.as_ref().is_some_and(|proc| proc.phase != Phase::Starting)
     }
 
     pub(super) const fn patience() -> Time {

@@ -14,7 +14,7 @@ impl World {
     /// A coordinator granted a lease.
     pub(crate) fn granted(&mut self, i: usize, run: u32, epoch: Epoch, sent: Instant) {
         let (ttl, margin) = (self.policy.lease, self.margin());
-        let agent = &mut self.agents[i];
+        let agent = &mut self.own.agents[i];
         if !agent.up || agent.run != run {
             return;
         }
@@ -28,7 +28,7 @@ impl World {
 
     /// Hands a later deadline to the guard.
     fn renew(&mut self, i: usize) {
-        let book = &mut self.agents[i].book;
+        let book = &mut self.own.agents[i].book;
         let Some(epoch) = book.armed else { return };
         let k = u32::from(!book.asynchronous);
         let Some(until) = book.lease.until(k).filter(|_| book.lease.epoch() == epoch) else { return };
@@ -41,7 +41,7 @@ impl World {
 
     /// Commits are about to stop waiting: only what coordinators granted counts from here.
     pub(super) fn go_asynchronous(&mut self, i: usize) -> Result<(), String> {
-        let book = &mut self.agents[i].book;
+        let book = &mut self.own.agents[i].book;
         let Some(epoch) = book.armed else { return Ok(()) };
         let until = book.lease.until(0).ok_or_else(|| format!("no lease is held for epoch {epoch}"))?;
         book.asynchronous = true;
@@ -51,19 +51,19 @@ impl World {
     }
 
     pub(super) fn go_synchronous(&mut self, i: usize) {
-        self.agents[i].book.asynchronous = false;
+        self.own.agents[i].book.asynchronous = false;
     }
 
     /// A beat is to begin at once.
     pub(super) fn beat_now(&mut self, i: usize) {
-        let agent = &mut self.agents[i];
+        let agent = &mut self.own.agents[i];
         agent.beats.token += 1;
         let (run, token) = (agent.run, agent.beats.token);
         self.after(MS / 5, Event::Beat { i, run, token });
     }
 
     fn beat_in(&mut self, i: usize, wait: Time) {
-        let agent = &mut self.agents[i];
+        let agent = &mut self.own.agents[i];
         agent.beats.token += 1;
         let (run, token) = (agent.run, agent.beats.token);
         self.after(wait, Event::Beat { i, run, token });
@@ -71,13 +71,13 @@ impl World {
 
     /// The beat's loop.
     pub(crate) fn beat(&mut self, i: usize, run: u32, token: u32) {
-        let agent = &self.agents[i];
+        let agent = &self.own.agents[i];
         if !agent.up || agent.run != run || (token != 0 && agent.beats.token != token) {
             return;
         }
         if let Some((beat, ..)) = agent.beats.waiting {
             // Its deadline: unknown. The backend left waiting is ended before the next.
-            self.agents[i].beats.waiting = None;
+            self.own.agents[i].beats.waiting = None;
             self.strand(i, run, beat);
             return self.beat_in(i, AGAIN_AFTER);
         }
@@ -87,14 +87,14 @@ impl World {
             return self.beat_in(i, AGAIN_AFTER);
         }
         let serves = |phase: Phase| phase == Phase::Primary;
-        let server = &self.servers[i];
+        let server = &self.own.servers[i];
         let up = server.proc.as_ref().is_some_and(|p| serves(p.phase) && !p.stopping && !p.orphans);
         if !up || self.stopped(i) || server.deaf_until > self.now {
             return self.beat_in(i, AGAIN_AFTER);
         }
         let sent = self.clock(i);
         let epoch = goal.epoch;
-        let agent = &mut self.agents[i];
+        let agent = &mut self.own.agents[i];
         agent.beats.number += 1;
         let beat = agent.beats.number;
         agent.beats.waiting = Some((beat, epoch, sent));
@@ -105,15 +105,17 @@ impl World {
 
     /// Where commits once waited for nobody, a beat proves something only once the checkpointer has heard (F7).
     fn waits_for_standbys(&mut self, i: usize, goal: &PrimaryGoal) -> bool {
-        let agent = &self.agents[i];
+        let agent = &self.own.agents[i];
         let beaten = agent.server.beaten.is_some_and(|(epoch, _)| epoch == goal.epoch);
         if !agent.server.from_async || beaten || goal.sync.k == 0 {
             return true;
         }
-        let proved =
-            self.servers[i].proc.as_ref().is_some_and(|proc| !proc.checkpointer_behind && proc.role.waits());
+        let proved = self.own.servers[i]
+            .proc
+            .as_ref()
+            .is_some_and(|proc| !proc.checkpointer_behind && proc.role.waits());
         if proved {
-            self.agents[i].server.from_async = false;
+            self.own.agents[i].server.from_async = false;
         }
         proved
     }
@@ -121,7 +123,7 @@ impl World {
     /// A beat came back, or its connection ended.
     pub(crate) fn beaten(&mut self, i: usize, run: u32, beat: u64, good: bool) {
         let (ttl, margin, now) = (self.policy.lease, self.margin(), self.now);
-        let agent = &mut self.agents[i];
+        let agent = &mut self.own.agents[i];
         if !agent.up || agent.run != run {
             return;
         }

@@ -17,23 +17,23 @@ impl World {
     pub(super) fn send(&mut self, i: usize, report: Report, wants: Option<Epoch>) {
         let seen = self.clock(i);
         let of = self.turn;
-        self.agents[i].outgoing = Some(Rc::new(Outgoing { of, report, wants, seen }));
+        self.own.agents[i].outgoing = Some(Rc::new(Outgoing { of, report, wants, seen }));
         self.send_on_all(i);
     }
 
     /// The outgoing report is amended and told at once.
     pub(super) fn amend(&mut self, i: usize, change: impl FnOnce(&mut Report)) {
-        let Some(before) = self.agents[i].outgoing.clone() else { return };
+        let Some(before) = self.own.agents[i].outgoing.clone() else { return };
         let mut report = before.report.clone();
         change(&mut report);
         let (of, wants, seen) = (before.of, before.wants, before.seen);
-        self.agents[i].outgoing = Some(Rc::new(Outgoing { of, report, wants, seen }));
+        self.own.agents[i].outgoing = Some(Rc::new(Outgoing { of, report, wants, seen }));
         self.send_on_all(i);
     }
 
     pub(super) fn send_on_all(&mut self, i: usize) {
         if self.is_stage() {
-            let Some(said) = self.agents[i].outgoing.clone() else { return };
+            let Some(said) = self.own.agents[i].outgoing.clone() else { return };
             let (report, wants, seen) = (Box::new(said.report.clone()), said.wants, said.seen);
             self.order(Order::Report { i, report, wants, seen });
             return;
@@ -45,8 +45,8 @@ impl World {
 
     fn send_on(&mut self, i: usize, c: usize) {
         let now = self.now;
-        let run = self.agents[i].run;
-        let line = &mut self.agents[i].lines[c];
+        let run = self.own.agents[i].run;
+        let line = &mut self.own.agents[i].lines[c];
         if line.busy_until > now {
             if !line.waiting {
                 line.waiting = true;
@@ -55,14 +55,14 @@ impl World {
             }
             return;
         }
-        let Some(said) = self.agents[i].outgoing.clone() else { return };
-        self.agents[i].words += 1;
-        let serial = (run, self.agents[i].words);
+        let Some(said) = self.own.agents[i].outgoing.clone() else { return };
+        self.own.agents[i].words += 1;
+        let serial = (run, self.own.agents[i].words);
         let sent = self.clock(i);
         let out = self.network.delay(&mut self.rng, i, c);
         let back = self.network.delay(&mut self.rng, c, i);
         let answers = self.network.talk(i, c) && self.coordinators[c].up;
-        self.agents[i].lines[c].busy_until = now + if answers { out + back } else { REPORT_WITHIN };
+        self.own.agents[i].lines[c].busy_until = now + if answers { out + back } else { REPORT_WITHIN };
         let crun = self.coordinators[c].run;
         if self.rng.percent(self.pace().replays) {
             let later = self.rng.range(500 * MS, 40_000 * MS);
@@ -73,7 +73,7 @@ impl World {
 
     /// A line is free again, and something waits.
     pub(crate) fn line(&mut self, i: usize, run: u32, c: usize) {
-        let agent = &mut self.agents[i];
+        let agent = &mut self.own.agents[i];
         if agent.up && agent.run == run {
             agent.lines[c].waiting = false;
             self.send_on(i, c);

@@ -32,7 +32,7 @@ impl World {
         let found = self.look_at_found(i, goal);
         let data = self.look_at_data(i);
         let gone = self.wal_gone(i, &server);
-        let agent = &self.agents[i];
+        let agent = &self.own.agents[i];
         let seen = Observed {
             memory: agent.memory.clone(),
             data,
@@ -73,7 +73,7 @@ impl World {
 
     /// What the log of a server that waits for its upstream says of it.
     fn wal_gone(&self, i: usize, server: &Server) -> Option<String> {
-        let run = &self.agents[i].server;
+        let run = &self.own.agents[i].server;
         let waits = match server {
             Server::Standby(standby) => !standby.receiver.is_some_and(|receiver| receiver.streaming),
             Server::Starting => true,
@@ -86,21 +86,22 @@ impl World {
 
     fn note_async(&mut self, i: usize, goal: Option<&Goal>, clock: Instant) {
         let asynchronous = matches!(goal, Some(Goal::Primary(goal)) if goal.sync.k == 0);
-        let known = &mut self.agents[i].known;
+        let known = &mut self.own.agents[i].known;
         known.async_since = if asynchronous { known.async_since.or(Some(clock)) } else { None };
     }
 
     fn look_at_data(&self, i: usize) -> Data {
-        let memory = &self.agents[i].memory;
+        let memory = &self.own.agents[i].memory;
         if let Some(sentinel) = memory.sentinel {
             return Data::Unfinished(sentinel);
         }
         let system = self.system();
-        let foreign = self.servers[i].dir.as_ref().and_then(|dir| self.look_at_foreign(i, dir.incarnation));
+        let foreign =
+            self.own.servers[i].dir.as_ref().and_then(|dir| self.look_at_foreign(i, dir.incarnation));
         if let Some(foreign) = foreign {
             return foreign;
         }
-        match &self.servers[i].dir {
+        match &self.own.servers[i].dir {
             None => Data::Missing,
             Some(dir) if dir.incarnation != memory.incarnation => Data::Doubtful {
                 system,
@@ -122,21 +123,21 @@ impl World {
 
     /// Why the present copy counts for nothing.
     fn doubt(&self, i: usize) -> Option<String> {
-        let agent = &self.agents[i];
+        let agent = &self.own.agents[i];
         let doubt = agent.known.doubt.as_ref().filter(|(of, _)| *of == agent.memory.incarnation);
         doubt.map(|(_, why)| why.clone())
     }
 
     fn look_at_server(&mut self, i: usize, goal: Option<&Goal>) -> Server {
         let now = self.now;
-        let server = &self.servers[i];
+        let server = &self.own.servers[i];
         let Some(proc) = &server.proc else { return Server::Gone };
-        if self.agents[i].process.is_none() {
+        if self.own.agents[i].process.is_none() {
             return Server::Gone;
         }
         let lets_in = proc.phase == Phase::Starting || self.knows_its_agent(i);
         if server.hangs(now) || server.deaf_until > now || proc.orphans || !lets_in {
-            let run = &self.agents[i].server;
+            let run = &self.own.agents[i].server;
             let since = now.saturating_sub(run.answered.unwrap_or(run.seen_since));
             return Server::Silent { since: Duration::from_micros(since) };
         }
@@ -158,15 +159,15 @@ impl World {
 
     /// What answers was not made in vain.
     fn answered(&mut self, i: usize) {
-        let agent = &mut self.agents[i];
+        let agent = &mut self.own.agents[i];
         agent.server.answered = Some(self.now);
         agent.memory.in_vain = 0;
     }
 
     fn standby(&mut self, i: usize, goal: Option<&Goal>) -> Standby {
-        let server = &self.servers[i];
+        let server = &self.own.servers[i];
         let (Some(proc), Some(dir)) = (&server.proc, &server.dir) else { return nothing() };
-        let agent = &self.agents[i];
+        let agent = &self.own.agents[i];
         let receiver = proc.receiver.as_ref().map(|receiver| Receiver {
             streaming: receiver.streaming,
             timeline: TimelineId(if receiver.streaming { receiver.timeline } else { 0 }),
@@ -176,8 +177,8 @@ impl World {
         let (replayed, history) = match goal {
             Some(Goal::Standby(goal)) => self.replayed(i, server, proc, goal, &upstream),
             Some(Goal::Primary(_)) => {
-                let position = self.archive.position(dir.end);
-                (position, Some(self.archive.history(dir.end)))
+                let position = self.own.archive.position(dir.end);
+                (position, Some(self.own.archive.history(dir.end)))
             }
             _ => (Position { timeline: TimelineId(0), lsn: Lsn(dir.end.lsn) }, None),
         };
@@ -214,13 +215,13 @@ impl World {
         if goal.line.is_none() || streams {
             return (Position { timeline: TimelineId(0), lsn: Lsn(dir.end.lsn) }, None);
         }
-        (self.archive.position(dir.end), Some(self.archive.history(dir.end)))
+        (self.own.archive.position(dir.end), Some(self.own.archive.history(dir.end)))
     }
 
     fn primary(&self, i: usize, goal: Option<&Goal>) -> Primary {
-        let server = &self.servers[i];
-        let agent = &self.agents[i];
-        let timeline = server.dir.as_ref().map_or(0, |dir| self.archive.timeline(dir.end.branch));
+        let server = &self.own.servers[i];
+        let agent = &self.own.agents[i];
+        let timeline = server.dir.as_ref().map_or(0, |dir| self.own.archive.timeline(dir.end.branch));
         let confirmed = matches!(goal, Some(Goal::Primary(goal)) if goal.confirmed);
         Primary {
             timeline: TimelineId(timeline),
@@ -234,7 +235,7 @@ impl World {
     }
 
     fn report_of(&self, i: usize, seen: &Observed, goal: Option<&Goal>) -> Report {
-        let agent = &self.agents[i];
+        let agent = &self.own.agents[i];
         let clock = self.clock(i);
         Report {
             instance: agent.name.clone(),
@@ -273,7 +274,7 @@ impl World {
             Data::Ours(system) | Data::Offered(system) | Data::Doubtful { system, .. } => *system,
             Data::Missing | Data::Unfinished(_) | Data::Strange { .. } => SystemId(0),
         };
-        let agent = &self.agents[i];
+        let agent = &self.own.agents[i];
         match &seen.server {
             Server::Gone => match &seen.data {
                 Data::Missing | Data::Unfinished(_) => report::Server::NoData,
@@ -300,9 +301,10 @@ impl World {
     }
 
     fn told_receiver(&self, i: usize, receiver: Receiver) -> report::Receiver {
-        let heard = self.servers[i].proc.as_ref().and_then(|proc| proc.receiver.as_ref()).map(|r| r.heard);
+        let heard =
+            self.own.servers[i].proc.as_ref().and_then(|proc| proc.receiver.as_ref()).map(|r| r.heard);
         report::Receiver {
-            upstream: self.agents[i].server.upstream.map(|upstream| self.names[upstream].clone()),
+            upstream: self.own.agents[i].server.upstream.map(|upstream| self.own.names[upstream].clone()),
             streaming: receiver.streaming,
             timeline: receiver.timeline,
             flushed: receiver.flushed,
@@ -317,8 +319,8 @@ impl World {
         goal: Option<&PrimaryGoal>,
         system: SystemId,
     ) -> report::Primary {
-        let server = &self.servers[i];
-        let agent = &self.agents[i];
+        let server = &self.own.servers[i];
+        let agent = &self.own.agents[i];
         let known = |name: &str| -> Option<(InstanceName, Incarnation)> {
             let (instance, incarnation, _) = goal?.standbys.iter().find(|(.., standby)| standby == name)?;
             Some((instance.clone(), *incarnation))
@@ -352,7 +354,7 @@ impl World {
             Step::Rewind { incarnation } => self.clone_instead(i, *incarnation),
             _ => None,
         };
-        let known = &mut self.agents[i].known;
+        let known = &mut self.own.agents[i].known;
         let differs = known.need != need;
         known.need.clone_from(&need);
         if differs {
@@ -362,14 +364,14 @@ impl World {
 
     /// What is asked for where a granted rewind is impossible.
     pub(super) fn clone_instead(&self, i: usize, incarnation: Incarnation) -> Option<Need> {
-        let known = &self.agents[i].known;
+        let known = &self.own.agents[i].known;
         let (_, why) = known.unrewindable.as_ref().filter(|(of, _)| *of == incarnation)?;
         Some(Need { rebuild: report::Rebuild::Clone, incarnation, why: why.clone() })
     }
 
     /// Tells what was proved, at once.
     pub(super) fn tell_proofs(&mut self, i: usize) {
-        let agent = &self.agents[i];
+        let agent = &self.own.agents[i];
         let (proofs, obeyed) = (agent.known.proofs.clone(), agent.memory.obeyed);
         self.amend(i, |report| {
             report.proofs = proofs;

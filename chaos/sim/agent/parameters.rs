@@ -14,7 +14,7 @@ impl World {
         let Some((number, proposed)) = goal.judge.as_ref().filter(|_| deed.phase > 0) else {
             return Flow::Next(self.takes(i, 20 * MS, 400 * MS));
         };
-        self.agents[i].known.proofs.judged = Some((*number, refusal(proposed)));
+        self.own.agents[i].known.proofs.judged = Some((*number, refusal(proposed)));
         self.tell_proofs(i);
         Flow::Done
     }
@@ -32,12 +32,12 @@ impl World {
             return Flow::Next(self.small(i));
         }
         self.write_parameters(i, wanted);
-        self.agents[i].server.parameters = Some(wanted.clone());
+        self.own.agents[i].server.parameters = Some(wanted.clone());
         Flow::Done
     }
 
     pub(super) fn write_parameters(&mut self, i: usize, wanted: &BTreeMap<String, String>) {
-        if let Some(dir) = self.servers[i].dir.as_mut() {
+        if let Some(dir) = self.own.servers[i].dir.as_mut() {
             dir.parameters = Parameters::of(wanted);
         }
     }
@@ -54,23 +54,23 @@ impl World {
     /// The server is about to start, to follow or to be promoted: whether what is configured lower than replay demands may
     /// be so once it is promoted, for it stopped in good order as the last primary.
     pub(super) fn lowers(&self, i: usize, follows: bool) -> bool {
-        let Some(dir) = &self.servers[i].dir else { return false };
+        let Some(dir) = &self.own.servers[i].dir else { return false };
         !follows
             && dir.state == ControlState::ShutDown
-            && dir.parameters.connections < self.archive.demanded(dir.end)
+            && dir.parameters.connections < self.own.archive.demanded(dir.end)
     }
 
     /// It was just started: with what replay demands, at the least.
     pub(super) fn raise_to_the_floor(&mut self, i: usize) {
-        let server = &mut self.servers[i];
+        let server = &mut self.own.servers[i];
         if let (Some(dir), Some(proc)) = (&server.dir, server.proc.as_mut()) {
-            proc.runs_with = proc.runs_with.max(self.archive.demanded(dir.end));
+            proc.runs_with = proc.runs_with.max(self.own.archive.demanded(dir.end));
         }
     }
 
     /// The server that is to be promoted is started once more, with what was lowered, and is asked nothing.
     pub(super) fn start_lowered(&mut self, i: usize) {
-        let server = &mut self.servers[i];
+        let server = &mut self.own.servers[i];
         if let (Some(dir), Some(proc)) = (&server.dir, server.proc.as_mut()) {
             proc.runs_with = dir.parameters.connections;
             proc.asked = false;
@@ -79,10 +79,10 @@ impl World {
 
     /// What speaks against promoting it.
     pub(super) fn unfit(&self, i: usize) -> Vec<Unfit> {
-        let server = &self.servers[i];
+        let server = &self.own.servers[i];
         match (&server.dir, &server.proc) {
             (Some(dir), Some(proc))
-                if proc.phase == Phase::Standby && self.archive.demanded(dir.end) > proc.runs_with =>
+                if proc.phase == Phase::Standby && self.own.archive.demanded(dir.end) > proc.runs_with =>
             {
                 vec![Unfit::ParameterTooLow { name: CHECKED.to_owned() }, Unfit::ReplayPaused]
             }

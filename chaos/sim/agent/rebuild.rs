@@ -16,18 +16,20 @@ impl World {
     pub(super) fn init(&mut self, i: usize, deed: &mut Deed) -> Flow {
         match deed.phase {
             0 => {
-                if self.servers[i].dir.is_some() && self.agents[i].memory.sentinel != Some(Sentinel::Create) {
+                if self.own.servers[i].dir.is_some()
+                    && self.own.agents[i].memory.sentinel != Some(Sentinel::Create)
+                {
                     return Flow::Failed("there is data that was not made for this cluster".to_owned());
                 }
-                self.agents[i].memory.sentinel = Some(Sentinel::Create);
+                self.own.agents[i].memory.sentinel = Some(Sentinel::Create);
                 Flow::Next(self.takes(i, 100 * MS, 900 * MS))
             }
             1 => {
-                if self.servers[i].dir.is_none() {
-                    let branch = self.archive.branch(1, None);
+                if self.own.servers[i].dir.is_none() {
+                    let branch = self.own.archive.branch(1, None);
                     let end = Place { branch, lsn: 0x100_0000 };
                     let epoch = deed.goal.stamp.epoch;
-                    self.servers[i].dir = Some(Dir {
+                    self.own.servers[i].dir = Some(Dir {
                         incarnation: Incarnation(1),
                         epoch,
                         signal: false,
@@ -49,10 +51,10 @@ impl World {
             }
             _ => {
                 let system = self.system();
-                let Some(dir) = self.servers[i].dir.as_mut() else { return Flow::Overtaken };
+                let Some(dir) = self.own.servers[i].dir.as_mut() else { return Flow::Overtaken };
                 dir.epoch = dir.epoch.max(deed.goal.stamp.epoch);
-                let created = (system, self.archive.position(dir.end));
-                let agent = &mut self.agents[i];
+                let created = (system, self.own.archive.position(dir.end));
+                let agent = &mut self.own.agents[i];
                 agent.memory.created = Some(created);
                 agent.memory.incarnation = Incarnation(1);
                 agent.memory.sentinel = None;
@@ -65,7 +67,7 @@ impl World {
     /// Whether a source is there to rewind or clone from: an open connection to a primary that answers.
     fn source(&self, i: usize, goal: &StandbyGoal) -> Option<usize> {
         let source = crate::plan::index(&goal.upstream);
-        let server = &self.servers[source];
+        let server = &self.own.servers[source];
         let there = server.is_primary() && server.answers() && !self.stopped(source);
         (there && self.network.talk(i, source) && server.deaf_until <= self.now).then_some(source)
     }
@@ -82,10 +84,10 @@ impl World {
             0 if self.clone_instead(i, incarnation).is_some() => {
                 Flow::Failed("it cannot be rewound, and a clone is asked for".to_owned())
             }
-            0 => match self.servers[i].dir.as_ref().map(|dir| (dir.state, dir.torn, dir.needs)) {
+            0 => match self.own.servers[i].dir.as_ref().map(|dir| (dir.state, dir.torn, dir.needs)) {
                 None => Flow::Failed("there is no directory".to_owned()),
                 Some((ControlState::InRecovery, ..)) => self.end_cleanly(i, deed, incarnation),
-                Some(_) if self.servers[i].proc.is_some() => self.end_cleanly(i, deed, incarnation),
+                Some(_) if self.own.servers[i].proc.is_some() => self.end_cleanly(i, deed, incarnation),
                 // A checkpoint of the source first: its control file may be of the old timeline (F26).
                 Some(_) if self.source(i, goal).is_none() => gone(),
                 Some(_) => Flow::Next(self.takes(i, 20 * MS, 300 * MS)),
@@ -102,14 +104,14 @@ impl World {
             }
             2 => {
                 let Some(source) = self.source(i, goal) else { return gone() };
-                let Some(from) = self.servers[source].dir.clone() else { return gone() };
+                let Some(from) = self.own.servers[source].dir.clone() else { return gone() };
                 let (Some(mine), torn) = (
-                    self.servers[i].dir.as_ref().map(|dir| dir.end),
-                    self.servers[i].dir.as_ref().is_some_and(|dir| dir.torn),
+                    self.own.servers[i].dir.as_ref().map(|dir| dir.end),
+                    self.own.servers[i].dir.as_ref().is_some_and(|dir| dir.torn),
                 ) else {
                     return Flow::Failed("there is no directory".to_owned());
                 };
-                let Some(_fork) = self.archive.common(mine, from.end).filter(|_| !torn) else {
+                let Some(_fork) = self.own.archive.common(mine, from.end).filter(|_| !torn) else {
                     return Flow::Failed("nothing in common".to_owned());
                 };
                 deed.kept = from.end.lsn;
@@ -118,7 +120,7 @@ impl World {
             3 => {
                 // The control file comes last, and the source wrote on meanwhile.
                 let Some(source) = self.source(i, goal) else { return gone() };
-                let Some(from) = self.servers[source].dir.clone() else { return gone() };
+                let Some(from) = self.own.servers[source].dir.clone() else { return gone() };
                 let wal = Place { branch: from.end.branch, lsn: deed.kept.min(from.end.lsn) };
                 self.copied(i, &from, wal, from.end, incarnation);
                 Flow::Next(self.small(i))
@@ -130,18 +132,18 @@ impl World {
     /// A standby that did not end cleanly is started, receiving from nobody, and stopped.
     fn end_cleanly(&mut self, i: usize, deed: &mut Deed, incarnation: Incarnation) -> Flow {
         let up = self.is_up(i);
-        match self.servers[i].proc.as_ref().map(|proc| proc.stopping) {
+        match self.own.servers[i].proc.as_ref().map(|proc| proc.stopping) {
             None => {
                 if !self.still(i, deed.goal.stamp) {
                     return Flow::Overtaken;
                 }
-                if let Some(dir) = self.servers[i].dir.as_mut() {
+                if let Some(dir) = self.own.servers[i].dir.as_mut() {
                     dir.role = Role::Sealed;
                     dir.signal = true;
                 }
-                self.agents[i].memory.promoted = None;
+                self.own.agents[i].memory.promoted = None;
                 self.start_server(i);
-                self.agents[i].process = Some(self.servers[i].life);
+                self.own.agents[i].process = Some(self.own.servers[i].life);
                 Flow::Again(50 * MS)
             }
             Some(false) if up => {
@@ -150,7 +152,7 @@ impl World {
             }
             Some(false) if self.now - deed.since > 10 * Self::patience() => {
                 // It lacks what its data need, and never gets so far.
-                self.agents[i].known.unrewindable =
+                self.own.agents[i].known.unrewindable =
                     Some((incarnation, "it could not be brought to a clean end".to_owned()));
                 self.kill_server(i, "");
                 Flow::Failed("it could not be brought to a clean end".to_owned())
@@ -169,21 +171,21 @@ impl World {
         let gone = || Flow::Failed("the source does not answer".to_owned());
         match deed.phase {
             0 => {
-                if !self.still(i, deed.goal.stamp) || self.servers[i].proc.is_some() {
+                if !self.still(i, deed.goal.stamp) || self.own.servers[i].proc.is_some() {
                     return Flow::Overtaken;
                 }
                 self.begin_rebuild(i, Rebuild::Clone, incarnation);
                 let Some(source) = self.source(i, goal) else { return gone() };
                 // Of this very run of the source: a backup dies with it.
-                deed.kept = u64::from(self.servers[source].life);
+                deed.kept = u64::from(self.own.servers[source].life);
                 Flow::Next(self.takes(i, 200 * MS, 2_000 * MS))
             }
             1 => {
                 let Some(source) = self.source(i, goal) else { return gone() };
-                if u64::from(self.servers[source].life) != deed.kept {
+                if u64::from(self.own.servers[source].life) != deed.kept {
                     return gone();
                 }
-                let Some(from) = self.servers[source].dir.clone() else { return gone() };
+                let Some(from) = self.own.servers[source].dir.clone() else { return gone() };
                 self.copied(i, &from, from.end, from.end, incarnation);
                 Flow::Next(self.small(i))
             }
@@ -193,9 +195,9 @@ impl World {
 
     /// The directory is the source's now, with WAL up to `wal`, and needs WAL up to `needs`.
     fn copied(&mut self, i: usize, from: &Dir, wal: Place, needs: Place, incarnation: Incarnation) {
-        self.servers[i].dir = Some(Dir {
+        self.own.servers[i].dir = Some(Dir {
             incarnation,
-            epoch: self.agents[i].memory.obeyed.epoch,
+            epoch: self.own.agents[i].memory.obeyed.epoch,
             signal: true,
             role: Role::Sealed,
             lets_in: false,
@@ -213,7 +215,7 @@ impl World {
     }
 
     fn begin_rebuild(&mut self, i: usize, how: Rebuild, incarnation: Incarnation) {
-        let agent = &mut self.agents[i];
+        let agent = &mut self.own.agents[i];
         agent.memory.sentinel = Some(Sentinel::Rebuild(how));
         agent.memory.incarnation = incarnation;
         agent.memory.rebuilt = None;
@@ -227,16 +229,16 @@ impl World {
     }
 
     fn finish_rebuild(&mut self, i: usize, incarnation: Incarnation) -> Flow {
-        let epoch = self.agents[i].memory.obeyed.epoch;
-        if let Some(dir) = self.servers[i].dir.as_mut() {
+        let epoch = self.own.agents[i].memory.obeyed.epoch;
+        if let Some(dir) = self.own.servers[i].dir.as_mut() {
             dir.epoch = epoch;
         }
-        let agent = &mut self.agents[i];
+        let agent = &mut self.own.agents[i];
         agent.memory.sentinel = None;
         agent.memory.promoted = None;
         agent.memory.rebuilt = Some(incarnation);
         agent.known.proofs.rebuilt = Some(incarnation);
-        debug_assert!(self.servers[i].proc.as_ref().is_none_or(|proc| proc.phase != Phase::Primary));
+        debug_assert!(self.own.servers[i].proc.as_ref().is_none_or(|proc| proc.phase != Phase::Primary));
         Flow::Done
     }
 }

@@ -26,11 +26,11 @@ impl World {
     pub(crate) fn start_agent(&mut self, i: usize) {
         let coordinators = self.coordinators.len();
         let now = self.now;
-        let ours = self.servers[i].proc.is_some() && !self.servers[i].runs_foreign();
-        let running = ours.then_some(self.servers[i].life);
-        let deadline = self.servers[i].proc.as_ref().and_then(|proc| proc.deadline);
-        let blank = Agent::new(self.names[i].clone(), coordinators);
-        let old = std::mem::replace(&mut self.agents[i], blank);
+        let ours = self.own.servers[i].proc.is_some() && !self.own.servers[i].runs_foreign();
+        let running = ours.then_some(self.own.servers[i].life);
+        let deadline = self.own.servers[i].proc.as_ref().and_then(|proc| proc.deadline);
+        let blank = Agent::new(self.own.names[i].clone(), coordinators);
+        let old = std::mem::replace(&mut self.own.agents[i], blank);
         let mut agent = Agent {
             up: true,
             run: old.run + 1,
@@ -57,7 +57,7 @@ impl World {
             agent.memory.obeyed = Stamp::default();
         }
         let run = agent.run;
-        self.agents[i] = agent;
+        self.own.agents[i] = agent;
         self.order(Order::StartAgent { i });
         let wait = self.takes(i, 5 * MS, 300 * MS);
         self.after(wait, Event::Register { i, run });
@@ -65,10 +65,10 @@ impl World {
 
     /// The agent's process ends. Its guard, and the server, go on.
     pub(crate) fn kill_agent(&mut self, i: usize) {
-        if self.agents[i].up {
+        if self.own.agents[i].up {
             self.order(Order::EndAgent { i });
         }
-        let agent = &mut self.agents[i];
+        let agent = &mut self.own.agents[i];
         agent.up = false;
         agent.run += 1;
         agent.deed = None;
@@ -77,7 +77,7 @@ impl World {
 
     /// It asks to be registered, of one coordinator after the other, until it is.
     pub(crate) fn register(&mut self, i: usize, run: u32) {
-        let agent = &self.agents[i];
+        let agent = &self.own.agents[i];
         if !agent.up || agent.run != run || agent.floor.is_some() {
             return;
         }
@@ -95,14 +95,14 @@ impl World {
 
     /// It is registered: from here on it obeys.
     pub(crate) fn welcomed(&mut self, i: usize, run: u32, floor: Stamp, goal: Rc<StampedGoal>) {
-        let agent = &mut self.agents[i];
+        let agent = &mut self.own.agents[i];
         if !agent.up || agent.run != run || agent.floor.is_some() {
             return;
         }
-        if self.servers[i].runs_foreign() && !matches!(goal.goal, Goal::Adopt { .. }) {
+        if self.own.servers[i].runs_foreign() && !matches!(goal.goal, Goal::Adopt { .. }) {
             return self.meets_a_stranger(i);
         }
-        let agent = &mut self.agents[i];
+        let agent = &mut self.own.agents[i];
         let forgets = mutants::on(Mutant::EpochPersistence);
         agent.floor = Some(if forgets { Stamp::default() } else { floor });
         if !forgets && agent.told.as_ref().is_none_or(|known| known.stamp < goal.stamp) {
@@ -117,7 +117,7 @@ impl World {
         }
         for c in 0..self.coordinators.len() {
             let crun = self.coordinators[c].run;
-            self.desks[c].told[i] = None;
+            self.own.desks[c].told[i] = None;
             self.after(MS, Event::WatchOpen { c, run: crun, i });
         }
     }
@@ -127,7 +127,7 @@ impl World {
     fn meets_a_stranger(&mut self, i: usize) {
         self.say(|| format!("n{}'s agent ends: somebody else's server runs on its directory", i + 1));
         self.kill_agent(i);
-        let run = self.agents[i].run;
+        let run = self.own.agents[i].run;
         self.after(1_000 * MS, Event::Mend(Mend::Agent { i, run }));
     }
 
@@ -143,10 +143,10 @@ impl World {
         if !self.may_still_be_heard(c, crun, i) {
             return;
         }
-        if !self.network.reaches(c, i) || !self.agents[i].up || self.agents[i].floor.is_none() {
+        if !self.network.reaches(c, i) || !self.own.agents[i].up || self.own.agents[i].floor.is_none() {
             return self.watch_broke(c, crun, i);
         }
-        if self.agents[i].run != run {
+        if self.own.agents[i].run != run {
             // What was meant for an earlier run: its stream is gone, and the present one opens its own.
             return;
         }
@@ -160,7 +160,7 @@ impl World {
 
     /// A goal is told to an agent that runs: the newest counts.
     pub(crate) fn take_goal(&mut self, i: usize, goal: Rc<StampedGoal>, place: Elected) {
-        let agent = &mut self.agents[i];
+        let agent = &mut self.own.agents[i];
         let known = agent.told.as_ref().map(|known| known.stamp);
         let older = match known {
             Some(known) if mutants::on(Mutant::GoalOrder) => goal.stamp.epoch < known.epoch,
@@ -179,11 +179,11 @@ impl World {
 
     /// The loop is to look again soon.
     pub(crate) fn poke(&mut self, i: usize) {
-        if !self.agents[i].up || self.agents[i].floor.is_none() {
+        if !self.own.agents[i].up || self.own.agents[i].floor.is_none() {
             return;
         }
-        if self.agents[i].deed.is_some() || self.agents[i].looked.is_some() {
-            self.agents[i].again = true;
+        if self.own.agents[i].deed.is_some() || self.own.agents[i].looked.is_some() {
+            self.own.agents[i].again = true;
             self.interrupt(i);
             return;
         }
@@ -191,7 +191,7 @@ impl World {
     }
 
     fn wake_in(&mut self, i: usize, wait: Time) {
-        let agent = &mut self.agents[i];
+        let agent = &mut self.own.agents[i];
         agent.token += 1;
         let (run, token) = (agent.run, agent.token);
         self.after(wait, Event::Wake { i, run, token });
@@ -199,22 +199,22 @@ impl World {
 
     /// The loop begins a round: it looks.
     pub(crate) fn wake(&mut self, i: usize, run: u32, token: u32) {
-        let agent = &self.agents[i];
+        let agent = &self.own.agents[i];
         if !agent.up || agent.run != run || agent.token != token || agent.deed.is_some() {
             return;
         }
         self.notice_exit(i);
-        self.agents[i].again = false;
-        let goal = self.agents[i].told.clone();
+        self.own.agents[i].again = false;
+        let goal = self.own.agents[i].told.clone();
         let seen = self.observe(i, goal.as_deref().map(|goal| &goal.goal));
-        self.agents[i].looked = Some((goal, seen));
+        self.own.agents[i].looked = Some((goal, seen));
         let look = self.takes(i, MS / 2, 4 * MS);
         self.after(look, Event::Act { i, run, token });
     }
 
     /// The look is done: is the goal to be obeyed, and what comes next?
     pub(crate) fn act(&mut self, i: usize, run: u32, token: u32) {
-        let agent = &mut self.agents[i];
+        let agent = &mut self.own.agents[i];
         if !agent.up || agent.run != run || agent.token != token {
             return;
         }
@@ -227,8 +227,8 @@ impl World {
         if agent.memory.obeyed < goal.stamp {
             // Written down before it is acted on; whoever is killed meanwhile has not begun.
             self.obey(i, goal.stamp);
-            self.agents[i].looked = Some((Some(goal), seen));
-            let stalled = self.servers[i].stalled_until.saturating_sub(self.now);
+            self.own.agents[i].looked = Some((Some(goal), seen));
+            let stalled = self.own.servers[i].stalled_until.saturating_sub(self.now);
             let sync = self.takes(i, MS / 2, 6 * MS).max(stalled);
             return self.after(sync, Event::Act { i, run, token });
         }
@@ -242,10 +242,10 @@ impl World {
     }
 
     fn rest(&mut self, i: usize, wait: Time) {
-        let wait = if self.agents[i].again { MS / 5 } else { wait };
+        let wait = if self.own.agents[i].again { MS / 5 } else { wait };
         self.wake_in(i, wait);
         if wait > AT_REST {
-            let agent = &self.agents[i];
+            let agent = &self.own.agents[i];
             let (run, token) = (agent.run, agent.token);
             self.after(AT_REST, Event::Heart { i, run, token });
         }
@@ -253,7 +253,7 @@ impl World {
 
     /// Nothing was looked at for a heartbeat: the last word goes out again, with its age.
     pub(crate) fn heart(&mut self, i: usize, run: u32, token: u32) {
-        let agent = &self.agents[i];
+        let agent = &self.own.agents[i];
         if agent.up && agent.run == run && agent.token == token {
             self.send_on_all(i);
             self.after(AT_REST, Event::Heart { i, run, token });
@@ -262,10 +262,10 @@ impl World {
 
     /// The goal's stamp is on disk: in the data directory first.
     fn obey(&mut self, i: usize, stamp: Stamp) {
-        let agent = &mut self.agents[i];
+        let agent = &mut self.own.agents[i];
         if agent.memory.obeyed.epoch < stamp.epoch
             && agent.memory.sentinel.is_none()
-            && let Some(dir) = self.servers[i].dir.as_mut()
+            && let Some(dir) = self.own.servers[i].dir.as_mut()
             && !dir.is_foreign()
             && dir.incarnation == agent.memory.incarnation
             && dir.epoch >= agent.memory.obeyed.epoch
@@ -277,7 +277,7 @@ impl World {
 
     /// Whether a stamp still binds.
     pub(super) fn still(&self, i: usize, stamp: Stamp) -> bool {
-        let agent = &self.agents[i];
+        let agent = &self.own.agents[i];
         if mutants::on(Mutant::GoalOrder) {
             return agent.told.as_ref().is_some_and(|goal| goal.stamp == stamp);
         }
@@ -286,7 +286,7 @@ impl World {
 
     fn begin_deed(&mut self, i: usize, goal: Rc<StampedGoal>, step: Step) {
         self.trace.say(self.now, || format!("n{}: {step} ({})", i + 1, goal.stamp));
-        let agent = &mut self.agents[i];
+        let agent = &mut self.own.agents[i];
         agent.deeds += 1;
         let (run, deed) = (agent.run, agent.deeds);
         agent.deed = Some(Deed::new(deed, goal, step, self.now));
@@ -299,34 +299,34 @@ impl World {
         if !self.is_doing(i, run, deed) {
             return;
         }
-        let goal = self.agents[i].deed.as_ref().map(|deed| deed.goal.clone());
+        let goal = self.own.agents[i].deed.as_ref().map(|deed| deed.goal.clone());
         self.observe(i, goal.as_deref().map(|goal| &goal.goal));
         self.after(AT_REST, Event::Side { i, run, deed });
     }
 
     pub(super) fn is_doing(&self, i: usize, run: u32, deed: u32) -> bool {
-        let agent = &self.agents[i];
+        let agent = &self.own.agents[i];
         agent.up && agent.run == run && agent.deed.as_ref().is_some_and(|doing| doing.id == deed)
     }
 
     /// A newer goal, or the end of the server, ends a deed that may be left half done.
     fn interrupt(&mut self, i: usize) {
-        let agent = &self.agents[i];
+        let agent = &self.own.agents[i];
         let Some(deed) = agent.deed.as_ref() else { return };
         if !matches!(deed.step, Step::ProveRule | Step::Clone { .. } | Step::ServeStandbys) {
             return;
         }
         let overtaken = agent.told.as_ref().is_some_and(|newest| newest.goal != deed.goal.goal);
-        let ended = agent.process.is_some() && self.servers[i].proc.is_none();
+        let ended = agent.process.is_some() && self.own.servers[i].proc.is_none();
         if overtaken || ended {
-            self.agents[i].deed = None;
+            self.own.agents[i].deed = None;
             self.wake_in(i, MS / 5);
         }
     }
 
     /// A deed is done, or failed.
     pub(super) fn deed_over(&mut self, i: usize, outcome: Result<(), String>) {
-        let agent = &mut self.agents[i];
+        let agent = &mut self.own.agents[i];
         let Some(deed) = agent.deed.take() else { return };
         let wait = match &outcome {
             Ok(()) => {
@@ -350,8 +350,8 @@ impl World {
 
     /// A server that ended by itself, or by its guard.
     fn notice_exit(&mut self, i: usize) {
-        if self.agents[i].process.is_some() && self.servers[i].proc.is_none() {
-            let words = self.agents[i].exit_words;
+        if self.own.agents[i].process.is_some() && self.own.servers[i].proc.is_none() {
+            let words = self.own.agents[i].exit_words;
             let words = if words.is_empty() { "ended by itself" } else { words };
             self.forget_process(i, Some(words.to_owned()));
         }
@@ -360,7 +360,7 @@ impl World {
     /// The server is gone: what was known of its run is void.
     pub(super) fn forget_process(&mut self, i: usize, exit: Option<String>) {
         let now = self.now;
-        let agent = &mut self.agents[i];
+        let agent = &mut self.own.agents[i];
         let early = exit.is_some() && agent.server.answered.is_none();
         let copy = agent.memory.incarnation;
         let before = agent.known.early_ends.take().filter(|before| before.incarnation == copy);
@@ -387,7 +387,7 @@ impl World {
 
     /// By which the server reigns: promoted in its goal's epoch since it was started.
     pub(super) fn reigns_by(&self, i: usize) -> Option<Rc<StampedGoal>> {
-        let agent = &self.agents[i];
+        let agent = &self.own.agents[i];
         let goal = agent.told.clone()?;
         let Goal::Primary(primary) = &goal.goal else { return None };
         let promoted = agent.known.proofs.promoted?;
@@ -397,15 +397,15 @@ impl World {
     /// One knock at the primary's port, if it is time.
     pub(super) fn knock(&mut self, i: usize) {
         let now = self.now;
-        let Some((primary, epoch)) = self.agents[i].place.filter(|(primary, _)| *primary != i) else {
-            self.agents[i].knocks = Knocks::default();
+        let Some((primary, epoch)) = self.own.agents[i].place.filter(|(primary, _)| *primary != i) else {
+            self.own.agents[i].knocks = Knocks::default();
             return;
         };
-        let before = self.agents[i].knocks;
+        let before = self.own.agents[i].knocks;
         if before.epoch == epoch && before.told.is_some() && now < before.last + AT_REST {
             return;
         }
-        let server = &self.servers[primary];
+        let server = &self.own.servers[primary];
         let host = self.network.talk(i, primary) && !self.stopped(primary);
         let listens = server.proc.as_ref().is_some_and(|proc| !proc.orphans) && server.deaf_until <= now;
         let answered = host && listens;
@@ -419,12 +419,12 @@ impl World {
         };
         let same = before.epoch == epoch && before.told == told;
         let since = if same { before.since } else { now };
-        self.agents[i].knocks = Knocks { epoch, last: now, failing, told, since };
+        self.own.agents[i].knocks = Knocks { epoch, last: now, failing, told, since };
     }
 
     pub(super) fn arm(&mut self, i: usize, epoch: Epoch, k: u32) -> Result<(), String> {
         let now = self.clock(i);
-        let book = &mut self.agents[i].book;
+        let book = &mut self.own.agents[i].book;
         let until = book.lease.until(k).filter(|_| book.lease.covers(epoch, k, now));
         let until = until.ok_or_else(|| format!("no lease is held for epoch {epoch}"))?;
         book.asynchronous = k == 0;

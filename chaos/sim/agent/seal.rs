@@ -15,26 +15,26 @@ const STILL_FOR: Time = 200 * MS;
 
 impl World {
     pub(super) fn seal(&mut self, i: usize, deed: &mut Deed, epoch: Option<Epoch>) -> Flow {
-        if self.servers[i].proc.is_none() {
+        if self.own.servers[i].proc.is_none() {
             return Flow::Failed("the server is gone".to_owned());
         }
-        if self.servers[i].is_primary() {
+        if self.own.servers[i].is_primary() {
             return Flow::Failed("a server that is not in recovery is sealed by stopping it".to_owned());
         }
         let mutant = epoch.is_some() && crate::mutants::on(crate::mutants::Mutant::Seal);
         match deed.phase {
             0 => {
-                let run = &mut self.agents[i].server;
+                let run = &mut self.own.agents[i].server;
                 run.role = None;
                 run.replaying = None;
-                if let Some(dir) = self.servers[i].dir.as_mut().filter(|_| !mutant) {
+                if let Some(dir) = self.own.servers[i].dir.as_mut().filter(|_| !mutant) {
                     dir.role = Role::Sealed;
                 }
                 self.reload(i);
                 Flow::Next(self.small(i))
             }
             1 => {
-                let shows = self.servers[i].proc.as_ref().is_some_and(|proc| proc.role == Role::Sealed);
+                let shows = self.own.servers[i].proc.as_ref().is_some_and(|proc| proc.role == Role::Sealed);
                 if !shows && !mutant {
                     return self.seal_waits(i, deed, epoch);
                 }
@@ -43,8 +43,8 @@ impl World {
             }
             2 => {
                 // Receivers are ended until none was seen for long enough.
-                let hangs = self.servers[i].hangs(self.now);
-                let seen = self.servers[i].proc.as_ref().is_some_and(|proc| proc.receiver.is_some());
+                let hangs = self.own.servers[i].hangs(self.now);
+                let seen = self.own.servers[i].proc.as_ref().is_some_and(|proc| proc.receiver.is_some());
                 let handed = matches!(deed.goal.goal, Goal::Sealed { ended: Some(_), .. });
                 if mutant || (handed && crate::mutants::on(crate::mutants::Mutant::HandOverSeal)) {
                     return Flow::Next(0);
@@ -58,7 +58,7 @@ impl World {
                     Goal::Sealed { ended, .. } => *ended,
                     _ => None,
                 };
-                let held = self.servers[i].dir.as_ref().map_or(0, |dir| dir.end.lsn);
+                let held = self.own.servers[i].dir.as_ref().map_or(0, |dir| dir.end.lsn);
                 let all = !seen && ended.is_some_and(|ended| held >= ended.lsn.0);
                 if (self.now - deed.mark < STILL_FOR && !all) || hangs {
                     return self.seal_waits(i, deed, epoch);
@@ -66,11 +66,11 @@ impl World {
                 Flow::Next(self.takes(i, MS, 10 * MS))
             }
             3 => {
-                let Some(end) = self.servers[i].scan() else {
+                let Some(end) = self.own.servers[i].scan() else {
                     return Flow::Failed("the end of WAL cannot be told".to_owned());
                 };
-                let position = self.archive.position(end);
-                let run = &mut self.agents[i].server;
+                let position = self.own.archive.position(end);
+                let run = &mut self.own.agents[i].server;
                 run.role = Some(Role::Sealed);
                 run.upstream = None;
                 run.replaying = Some(position.timeline);
@@ -92,7 +92,7 @@ impl World {
         }
         if epoch.is_some() {
             // It cannot be sealed while it runs: ended, it is.
-            if let Some(dir) = self.servers[i].dir.as_mut() {
+            if let Some(dir) = self.own.servers[i].dir.as_mut() {
                 dir.signal = true;
             }
             self.kill_server(i, "");
@@ -102,14 +102,14 @@ impl World {
 
     /// Told positions are kept on disk: a copy that later ends below one was rolled back.
     fn remember_told(&mut self, i: usize, deed: &mut Deed, position: Position) -> Flow {
-        let told = self.agents[i].memory.told;
+        let told = self.own.agents[i].memory.told;
         if let Some(told) = told.filter(|told| position < *told) {
             let why = format!("the copy ends at {position} and told {told} before: it was rolled back");
-            let copy = self.agents[i].memory.incarnation;
-            self.agents[i].known.doubt = Some((copy, why));
+            let copy = self.own.agents[i].memory.incarnation;
+            self.own.agents[i].known.doubt = Some((copy, why));
             return Flow::Done;
         }
-        self.agents[i].memory.told = told.max(Some(position));
+        self.own.agents[i].memory.told = told.max(Some(position));
         deed.kept = u64::from(position.timeline.0);
         Flow::Next(self.small(i))
     }
@@ -118,7 +118,7 @@ impl World {
         if !self.still(i, stamp) {
             return Flow::Overtaken;
         }
-        let (Some(position), Some(history)) = (self.agents[i].memory.told, self.own_history(i)) else {
+        let (Some(position), Some(history)) = (self.own.agents[i].memory.told, self.own_history(i)) else {
             return Flow::Failed("the history of its timeline is not known".to_owned());
         };
         let fork = history.ancestors.last().map(|ancestor| Promotion {
@@ -126,7 +126,7 @@ impl World {
             parent: ancestor.timeline,
             begin: ancestor.end,
         });
-        let known = &mut self.agents[i].known;
+        let known = &mut self.own.agents[i].known;
         known.proofs.sealed = Some(Seal { epoch, position, stopped, fork });
         if stopped {
             known.exit = None;
@@ -136,7 +136,7 @@ impl World {
     }
 
     fn own_history(&self, i: usize) -> Option<History> {
-        self.servers[i].dir.as_ref().map(|dir| self.archive.history(dir.end))
+        self.own.servers[i].dir.as_ref().map(|dir| self.own.archive.history(dir.end))
     }
 
     pub(super) fn scan_end(
@@ -146,22 +146,22 @@ impl World {
         epoch: Option<Epoch>,
         stopped: bool,
     ) -> Flow {
-        if stopped && self.servers[i].proc.is_some() {
+        if stopped && self.own.servers[i].proc.is_some() {
             return Flow::Failed("the server still runs".to_owned());
         }
         match deed.phase {
             0 => Flow::Next(self.takes(i, 2 * MS, 40 * MS)),
             1 => {
-                let archive = &self.archive;
+                let archive = &self.own.archive;
                 let whole = |end| {
-                    let needs = self.servers[i].dir.as_ref().and_then(|dir| dir.needs);
+                    let needs = self.own.servers[i].dir.as_ref().and_then(|dir| dir.needs);
                     let counts = crate::mutants::on(crate::mutants::Mutant::CloneCounts);
                     counts || needs.is_none_or(|needs| archive.includes(end, needs))
                 };
-                let needs = self.servers[i].dir.as_ref().and_then(|dir| dir.needs);
-                let scanned = self.servers[i].scan();
+                let needs = self.own.servers[i].dir.as_ref().and_then(|dir| dir.needs);
+                let scanned = self.own.servers[i].scan();
                 // A copy that was just made ends where its data need WAL up to, whether that is there or not.
-                let memory = &self.agents[i].memory;
+                let memory = &self.own.agents[i].memory;
                 let rebuilt = memory.rebuilt == Some(memory.incarnation);
                 let untold = |needs| memory.told.is_none_or(|told| told < archive.position(needs));
                 let end = match (scanned, needs, epoch) {
@@ -171,17 +171,17 @@ impl World {
                 };
                 match (end, epoch) {
                     (Some(end), Some(_)) => {
-                        let position = self.archive.position(end);
+                        let position = self.own.archive.position(end);
                         self.remember_told(i, deed, position)
                     }
                     (Some(end), None) => {
-                        let position = self.archive.position(end);
-                        let history = self.archive.history(end);
-                        self.agents[i].known.end = Some(End { position, history });
+                        let position = self.own.archive.position(end);
+                        let history = self.own.archive.history(end);
+                        self.own.agents[i].known.end = Some(End { position, history });
                         Flow::Done
                     }
                     (None, None) => {
-                        self.agents[i].known.endless =
+                        self.own.agents[i].known.endless =
                             Some("its WAL does not reach what its data need".to_owned());
                         Flow::Done
                     }
@@ -191,10 +191,10 @@ impl World {
             _ => {
                 let Some(epoch) = epoch else { return Flow::Done };
                 let flow = self.prove_seal(i, deed.goal.stamp, epoch, stopped);
-                if let (Some(position), Some(history)) = (self.agents[i].memory.told, self.own_history(i))
+                if let (Some(position), Some(history)) = (self.own.agents[i].memory.told, self.own_history(i))
                     && matches!(flow, Flow::Done)
                 {
-                    self.agents[i].known.end = Some(End { position, history });
+                    self.own.agents[i].known.end = Some(End { position, history });
                 }
                 flow
             }

@@ -20,7 +20,7 @@ const CALM: Time = 250 * MS;
 impl World {
     /// The driver is to look, not later than in `wait`.
     pub(super) fn look_soon(&mut self, c: usize, wait: Time) {
-        let desk = &mut self.desks[c];
+        let desk = &mut self.own.desks[c];
         if desk.proposing.is_some() {
             desk.changed = true;
             return;
@@ -36,14 +36,14 @@ impl World {
         let coordinator = &mut self.coordinators[c];
         if std::mem::take(&mut coordinator.away) {
             coordinator.listening_since = now;
-            self.in_each(|world| world.desks[c].heard.clear());
+            self.in_each(|world| world.own.desks[c].heard.clear());
         }
         now
     }
 
     /// One look of the driver.
     pub(crate) fn look(&mut self, c: usize, run: u32, token: u32) {
-        let (coordinator, desk) = (&self.coordinators[c], &self.desks[c]);
+        let (coordinator, desk) = (&self.coordinators[c], &self.own.desks[c]);
         if !coordinator.up || coordinator.run != run || desk.token != token || desk.proposing.is_some() {
             return;
         }
@@ -66,18 +66,18 @@ impl World {
             let wait = if self.suspicious(c, record, &decision, now) { BRISK } else { CALM };
             return self.look_soon(c, wait);
         }
-        self.desks[c].queue = decision.commands.into();
-        self.desks[c].changed = false;
+        self.own.desks[c].queue = decision.commands.into();
+        self.own.desks[c].changed = false;
         self.next_proposal(c);
     }
 
     fn decide(&mut self, c: usize, record: &Cluster, now: Instant) -> Decision {
-        let mut memory = std::mem::take(&mut self.desks[c].memory);
+        let mut memory = std::mem::take(&mut self.own.desks[c].memory);
         let policy = self.policy.of(&record.spec);
-        let view = self.desks[c].view(&self.coordinators[c], record, &policy, now);
+        let view = self.own.desks[c].view(&self.coordinators[c], record, &policy, now);
         memory.look(&view);
         let mut decision = decide(&view, &memory);
-        self.desks[c].memory = memory;
+        self.own.desks[c].memory = memory;
         self.settle(c);
         if let Some(wait) = self.awaits(c, record) {
             decision.commands.clear();
@@ -95,7 +95,7 @@ impl World {
         }
         let silent = |kind: &ProblemKind| matches!(kind, ProblemKind::AgentSilent { .. });
         let names_it = decision.problems.iter().any(|problem| silent(&problem.kind));
-        self.desks[c].says_so = names_it || !decision.waits.is_empty();
+        self.own.desks[c].says_so = names_it || !decision.waits.is_empty();
         if !decision.waits.is_empty() {
             self.fact(&Fact::Refused { record, waits: &decision.waits });
         }
@@ -104,7 +104,7 @@ impl World {
 
     fn suspicious(&self, c: usize, record: &Cluster, decision: &Decision, now: Instant) -> bool {
         let since = self.coordinators[c].listening_since;
-        let heard = |name| self.desks[c].heard.get(name).map_or(since, |heard| heard.at);
+        let heard = |name| self.own.desks[c].heard.get(name).map_or(since, |heard| heard.at);
         matches!(
             record.operation,
             Operation::Failover(_)
@@ -120,17 +120,17 @@ impl World {
 
     /// Proposes the next of what was decided; what would change nothing now is not even written.
     fn next_proposal(&mut self, c: usize) {
-        while let Some(command) = self.desks[c].queue.pop_front() {
+        while let Some(command) = self.own.desks[c].queue.pop_front() {
             match self.trial(c, &command) {
                 Some(true) => {
-                    self.desks[c].proposing = self.propose(c, command, Waits::Driver);
+                    self.own.desks[c].proposing = self.propose(c, command, Waits::Driver);
                     return;
                 }
                 Some(false) => {}
-                None => self.desks[c].queue.clear(),
+                None => self.own.desks[c].queue.clear(),
             }
         }
-        let again = std::mem::take(&mut self.desks[c].changed);
+        let again = std::mem::take(&mut self.own.desks[c].changed);
         self.look_soon(c, if again { MS / 5 } else { BRISK });
     }
 
@@ -138,9 +138,9 @@ impl World {
     pub(super) fn trial(&self, c: usize, command: &Command) -> Option<bool> {
         let state = self.state_of(c);
         let mut clusters: BTreeMap<_, _> =
-            state.record.clone().map(|record| (self.cluster.clone(), record)).into_iter().collect();
+            state.record.clone().map(|record| (self.own.cluster.clone(), record)).into_iter().collect();
         let entry =
-            Entry { cluster: self.cluster.clone(), command: command.clone(), at: WallMs(self.now / MS) };
+            Entry { cluster: self.own.cluster.clone(), command: command.clone(), at: WallMs(self.now / MS) };
         apply(&mut clusters, &entry, 0).ok().map(|events| !events.is_empty())
     }
 
@@ -148,7 +148,7 @@ impl World {
     pub(super) fn proposed(&mut self, c: usize, id: u64, waits: Waits, done: Option<bool>) {
         match waits {
             Waits::Driver => {
-                let desk = &mut self.desks[c];
+                let desk = &mut self.own.desks[c];
                 if desk.proposing != Some(id) {
                     return;
                 }

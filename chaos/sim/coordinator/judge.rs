@@ -19,7 +19,7 @@ impl World {
         let Some(after) = &state.record else { return };
         let before = before.and_then(|state| state.record.as_ref());
         crate::world::see(
-            &mut self.checks,
+            &mut self.own.checks,
             &mut self.trace,
             self.now,
             &Fact::Recorded { before, after, command },
@@ -29,9 +29,9 @@ impl World {
         {
             let sound = self.holds_position(self.index(instance), position);
             let fact = Fact::SealCounted { instance, epoch, position, sound };
-            crate::world::see(&mut self.checks, &mut self.trace, self.now, &fact);
+            crate::world::see(&mut self.own.checks, &mut self.trace, self.now, &fact);
         }
-        self.over |= !self.checks.violations().is_empty();
+        self.over |= !self.own.checks.violations().is_empty();
         if let Command::Elect { epoch, .. } = command
             && before.is_some_and(|before| before.overrides.len() < after.overrides.len())
         {
@@ -90,19 +90,19 @@ impl World {
             return;
         };
         let by = &reign.instance;
-        if let Some(dir) = &self.servers[self.index(by)].dir {
-            let holds = crate::postgres::holds(&self.archive, &self.commits, dir);
+        if let Some(dir) = &self.own.servers[self.index(by)].dir {
+            let holds = crate::postgres::holds(&self.own.archive, &self.own.commits, dir);
             let fact = Fact::Elected { by, epoch: after.epoch, holds: &holds };
-            crate::world::see(&mut self.checks, &mut self.trace, self.now, &fact);
+            crate::world::see(&mut self.own.checks, &mut self.trace, self.now, &fact);
         }
-        self.over |= !self.checks.violations().is_empty();
+        self.over |= !self.own.checks.violations().is_empty();
     }
 
     /// Whether a copy really holds what a position says.
     fn holds_position(&self, i: usize, position: Position) -> bool {
-        let Some(dir) = &self.servers[i].dir else { return false };
-        let reached = self.archive.on_the_way(dir.end, position.timeline.0);
-        let whole = dir.needs.is_none_or(|needs| self.archive.includes(dir.end, needs));
+        let Some(dir) = &self.own.servers[i].dir else { return false };
+        let reached = self.own.archive.on_the_way(dir.end, position.timeline.0);
+        let whole = dir.needs.is_none_or(|needs| self.own.archive.includes(dir.end, needs));
         !dir.torn && whole && reached.is_some_and(|at| position.lsn.0 <= at.lsn)
     }
 }

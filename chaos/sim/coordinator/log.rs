@@ -107,8 +107,8 @@ impl World {
 
     fn state(&self, record: Option<Cluster>) -> State {
         let goals = match &record {
-            Some(record) => self.names.iter().map(|name| goal(record, name).map(Rc::new)).collect(),
-            None => vec![None; self.names.len()],
+            Some(record) => self.own.names.iter().map(|name| goal(record, name).map(Rc::new)).collect(),
+            None => vec![None; self.own.names.len()],
         };
         let place = record.as_ref().and_then(|record| {
             let reign = record.primary.as_ref()?;
@@ -184,7 +184,7 @@ impl World {
         coordinator.since = clock;
         coordinator.lonely_since = None;
         self.in_each(|world| {
-            let desk = &mut world.desks[winner];
+            let desk = &mut world.own.desks[winner];
             desk.last_grant = clock;
             desk.memory = Default::default();
             desk.clear();
@@ -215,7 +215,7 @@ impl World {
                 coordinator.lonely_since.is_some_and(|since| self.now - since > self.plan.belief_ms * MS);
             if (told && self.rng.percent(40)) || alone {
                 self.coordinators[c].leads = None;
-                self.in_each(|world| world.desks[c].clear());
+                self.in_each(|world| world.own.desks[c].clear());
                 self.say(|| format!("coordinator {} no longer believes that it leads", c + 1));
             }
         }
@@ -269,7 +269,7 @@ impl World {
         let records = all.iter().filter_map(|state| state.record.clone());
         let mut clusters: BTreeMap<_, _> = records.map(|record| (record.name.clone(), record)).collect();
         let entry =
-            Entry { cluster: self.cluster.clone(), command: command.clone(), at: WallMs(self.now / MS) };
+            Entry { cluster: self.own.cluster.clone(), command: command.clone(), at: WallMs(self.now / MS) };
         let index = self.log.states.len() as u64;
         let events = match apply(&mut clusters, &entry, index) {
             Ok(events) => events,
@@ -281,7 +281,7 @@ impl World {
         for event in &events {
             self.trace.say(self.now, || format!("log: {}: {}", event.kind, event.text));
         }
-        let after = clusters.remove(&self.cluster);
+        let after = clusters.remove(&self.own.cluster);
         let changed = !events.is_empty();
         self.judge_the_others(&all, &clusters);
         let mut now = all;
@@ -378,10 +378,10 @@ impl World {
             if learns { self.rng.range(200 * MS, 5_000 * MS) } else { self.rng.range(MS, 200 * MS) };
         self.after(catch_up, Event::Apply { c, run, upto: last });
         self.in_each(|world| {
-            let agents = world.names.len();
-            let token = world.desks[c].token + 1;
+            let agents = world.own.names.len();
+            let token = world.own.desks[c].token + 1;
             let (voices, told) = (vec![(0, 0); agents], vec![None; agents]);
-            world.desks[c] = Desk { token, voices, told, ..Desk::default() };
+            world.own.desks[c] = Desk { token, voices, told, ..Desk::default() };
             for i in 0..agents {
                 let wait = world.rng.range(MS, 200 * MS);
                 world.after(wait, Event::WatchOpen { c, run, i });
@@ -399,7 +399,7 @@ impl World {
         coordinator.up = false;
         coordinator.run += 1;
         coordinator.leads = None;
-        self.in_each(|world| world.desks[c].clear());
+        self.in_each(|world| world.own.desks[c].clear());
     }
 
     pub(crate) fn ask(&mut self, c: usize, ask: Ask) {

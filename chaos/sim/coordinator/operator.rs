@@ -85,11 +85,11 @@ impl World {
         let state = self.state_of(c);
         let record = state.record.as_ref()?;
         let policy = self.policy.of(&record.spec);
-        let view = self.desks[c].view(&self.coordinators[c], record, &policy, now);
+        let view = self.own.desks[c].view(&self.coordinators[c], record, &policy, now);
         let epoch = record.epoch;
         match wish {
             Wish::Switchover { to } => {
-                let wanted = to.map(|to| &self.names[to % self.names.len()]);
+                let wanted = to.map(|to| &self.own.names[to % self.own.names.len()]);
                 let preview = switchover::preview(&view, wanted);
                 let to = preview.would_win.filter(|_| preview.obstacles.is_empty())?;
                 Some(Command::BeginSwitchover { epoch, to })
@@ -100,7 +100,7 @@ impl World {
                 Some(Command::BeginSwitchover { epoch, to })
             }
             Wish::Failover { to } => {
-                let wanted = Some(self.names[to % self.names.len()].clone());
+                let wanted = Some(self.own.names[to % self.own.names.len()].clone());
                 let reason = "asked for by an operator".to_owned();
                 Some(Command::BeginFailover { epoch: epoch.next(), reason, wanted })
             }
@@ -122,7 +122,7 @@ impl World {
 
     /// The same, as the admin service is asked: there it is previewed.
     fn asked(&self, wish: Wish) -> Option<Asked> {
-        let name = |i: usize| self.names[i % self.names.len()].clone();
+        let name = |i: usize| self.own.names[i % self.own.names.len()].clone();
         let of = |of: Target, what| Asked::Instance { instance: name(self.aim(of)), what };
         let set = |command| match command {
             Command::SetSpec { before, spec } if before != spec => {
@@ -150,8 +150,8 @@ impl World {
     }
 
     fn ask_of(&self, of: Target, what: Asking) -> Command {
-        let i = self.aim(of) % self.names.len();
-        Command::Ask { instance: self.names[i].clone(), what }
+        let i = self.aim(of) % self.own.names.len();
+        Command::Ask { instance: self.own.names[i].clone(), what }
     }
 }
 

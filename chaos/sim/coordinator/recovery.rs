@@ -36,7 +36,7 @@ impl World {
         let runs = self.coordinators.iter().map(|it| it.run).collect();
         self.log.recovered = Some(Recovered { at: self.now, runs });
         self.in_each(|world| {
-            world.endpoint.begins_anew();
+            world.own.endpoint.begins_anew();
             if let Some(record) = world.record().cloned() {
                 world.fact(&Fact::LogCut { record: &record });
             }
@@ -57,7 +57,7 @@ impl World {
     /// connections; whoever was stopped meanwhile may find the word in its socket.
     pub(crate) fn may_still_be_heard(&self, c: usize, crun: u32, i: usize) -> bool {
         let Some(recovered) = &self.log.recovered else { return true };
-        let slept = self.agents[i].paused_until.max(self.machines[i].paused_until) >= recovered.at;
+        let slept = self.own.agents[i].paused_until.max(self.machines[i].paused_until) >= recovered.at;
         crun >= recovered.runs[c] || slept
     }
 
@@ -66,7 +66,7 @@ impl World {
         if !self.coordinators[c].doubts {
             return None;
         }
-        let heard = &self.desks[c].heard;
+        let heard = &self.own.desks[c].heard;
         let testifies = |name: &InstanceName, member: &Instance| {
             registered(record, heard, name).is_some_and(|heard| testifies(member, &heard.report))
         };
@@ -81,7 +81,7 @@ impl World {
         let Some(record) = state.record.as_ref().filter(|_| !mutants::on(Mutant::RecordBehind)) else {
             return false;
         };
-        diagnose::record::ask(record, &self.desks[c].heard).is_some() || self.awaits(c, record).is_some()
+        diagnose::record::ask(record, &self.own.desks[c].heard).is_some() || self.awaits(c, record).is_some()
     }
 
     /// Everybody of every cluster was heard: the records are the newest there are, and the group may grow.
@@ -101,11 +101,11 @@ impl World {
     pub(crate) fn restart_unknown(&mut self) {
         let Some(record) = self.record().filter(|_| self.log.recovered.is_some()) else { return };
         let lost = |i: &usize| {
-            let name = &self.names[*i];
+            let name = &self.own.names[*i];
             let known = record.instances.contains_key(name) || record.removed.contains_key(name);
-            !known && self.agents[*i].floor.is_some()
+            !known && self.own.agents[*i].floor.is_some()
         };
-        let lost: Vec<usize> = (0..self.names.len()).filter(lost).collect();
+        let lost: Vec<usize> = (0..self.own.names.len()).filter(lost).collect();
         for i in lost {
             self.kill_agent(i);
             self.start_agent(i);

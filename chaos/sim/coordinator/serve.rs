@@ -33,12 +33,12 @@ impl World {
         // Old words are known by their number.
         if self.plan.mixes_reports {
             self.turn_to(0);
-            if i >= self.names.len() {
+            if i >= self.own.names.len() {
                 return;
             }
         }
         self.reached("a report", said.of);
-        let newest = &mut self.desks[c].voices[i];
+        let newest = &mut self.own.desks[c].voices[i];
         if serial <= *newest {
             self.reach.note(Danger::OldWord);
             return;
@@ -47,8 +47,8 @@ impl World {
         let age = sent.since(said.seen);
         let stale = if age > self.policy.fresh { age } else { Duration::ZERO };
         let seen = Instant(at.0.saturating_sub(u64::try_from(stale.as_millis()).unwrap_or(u64::MAX)));
-        let name = &self.names[i];
-        let heard = &mut self.desks[c].heard;
+        let name = &self.own.names[i];
+        let heard = &mut self.own.desks[c].heard;
         let news = match heard.get_mut(name) {
             Some(known) => {
                 let news = differs(&known.report, &said.report);
@@ -115,7 +115,7 @@ impl World {
                 if self.log.term > term {
                     self.reach.note(Danger::GrantedAfterDeposed);
                 }
-                self.desks[c].last_grant = self.clock(c);
+                self.own.desks[c].last_grant = self.clock(c);
                 let delay = self.network.delay(&mut self.rng, c, i);
                 if self.network.reaches(c, i) {
                     self.after(delay, Event::Granted { i, run, epoch, sent });
@@ -148,10 +148,10 @@ impl World {
     /// A watch is opened, or opened again after it broke.
     pub(crate) fn watch_open(&mut self, c: usize, run: u32, i: usize) {
         let coordinator = &self.coordinators[c];
-        if !coordinator.up || coordinator.run != run || self.desks[c].told[i].is_some() {
+        if !coordinator.up || coordinator.run != run || self.own.desks[c].told[i].is_some() {
             return;
         }
-        if !self.network.talk(c, i) || !self.agents[i].up || self.agents[i].floor.is_none() {
+        if !self.network.talk(c, i) || !self.own.agents[i].up || self.own.agents[i].floor.is_none() {
             return self.after(200 * MS, Event::WatchOpen { c, run, i });
         }
         self.tell(c, i);
@@ -159,9 +159,9 @@ impl World {
 
     /// Everybody who watches is told what differs.
     pub(super) fn tell_watchers(&mut self, c: usize) {
-        for i in 0..self.names.len() {
+        for i in 0..self.own.names.len() {
             let now = self.coordinators[c].applied;
-            let Some(told) = self.desks[c].told[i] else { continue };
+            let Some(told) = self.own.desks[c].told[i] else { continue };
             let (before, after) = (self.state_at(told), self.state_at(now));
             if before.goals[i] != after.goals[i] || before.place != after.place {
                 self.tell(c, i);
@@ -171,9 +171,9 @@ impl World {
 
     fn tell(&mut self, c: usize, i: usize) {
         let now = self.coordinators[c].applied;
-        self.desks[c].told[i] = Some(now);
+        self.own.desks[c].told[i] = Some(now);
         let state = self.state_at(now).clone();
-        let (run, crun) = (self.agents[i].run, self.coordinators[c].run);
+        let (run, crun) = (self.own.agents[i].run, self.coordinators[c].run);
         let (goal, place) = (state.goals[i].clone(), state.place);
         let delay = self.network.delay(&mut self.rng, c, i);
         self.after(delay, Event::Goal { i, run, c, crun, goal: goal.clone(), place });
@@ -193,14 +193,14 @@ impl World {
         let old = states.into_iter().find(|state| goal(state).is_some_and(|g| g.goal != now.goal));
         let Some((old, place)) = old.and_then(|state| Some((goal(state)?, state.place))) else { return };
         if old.stamp.epoch == now.stamp.epoch {
-            let (run, crun) = (self.agents[i].run, self.coordinators[c].run);
+            let (run, crun) = (self.own.agents[i].run, self.coordinators[c].run);
             self.after(MS, Event::Goal { i, run, c, crun, goal: Some(old), place });
         }
     }
 
     /// A stream broke: it is opened again.
     pub(crate) fn watch_broke(&mut self, c: usize, crun: u32, i: usize) {
-        if self.coordinators[c].run == crun && self.desks[c].told[i].take().is_some() {
+        if self.coordinators[c].run == crun && self.own.desks[c].told[i].take().is_some() {
             self.after(200 * MS, Event::WatchOpen { c, run: crun, i });
         }
     }
@@ -208,7 +208,7 @@ impl World {
 
 /// As what an agent registers its instance.
 pub(crate) fn registration(world: &World, i: usize) -> Registration {
-    let agent = &world.agents[i];
+    let agent = &world.own.agents[i];
     let silent = agent.memory.created.is_some() || agent.memory.sentinel.is_some();
     Registration {
         instance: agent.name.clone(),
@@ -218,7 +218,7 @@ pub(crate) fn registration(world: &World, i: usize) -> Registration {
         address: address(i),
         priority: world.priority(i),
         major: 15,
-        system: world.servers[i].dir.as_ref().filter(|_| !silent).map(|_| world.system()),
+        system: world.own.servers[i].dir.as_ref().filter(|_| !silent).map(|_| world.system()),
         replaces: None,
     }
 }

@@ -36,7 +36,7 @@ const LARGE: u64 = 64 << 10;
 impl World {
     /// Whether clients get in here, as a primary.
     pub(crate) fn takes_clients(&self, i: usize) -> bool {
-        let server = &self.servers[i];
+        let server = &self.own.servers[i];
         let lets = |proc: &Proc| {
             proc.phase == Phase::Primary && proc.lets_in && (!proc.stopping) && !(proc.orphans && proc.waits)
         };
@@ -45,18 +45,20 @@ impl World {
 
     /// Whether nothing of the server moves at the moment.
     pub(crate) fn stopped(&self, i: usize) -> bool {
-        self.servers[i].hangs(self.now) || self.machines[i].paused_until > self.now || !self.machines[i].on
+        self.own.servers[i].hangs(self.now)
+            || self.machines[i].paused_until > self.now
+            || !self.machines[i].on
     }
 
     /// A commit begins.
     pub(crate) fn write(&mut self, i: usize, by: By) {
-        let life = self.servers[i].life;
+        let life = self.own.servers[i].life;
         let bytes = self.rng.tail(COMMIT, LARGE) & !7;
-        let server = &mut self.servers[i];
+        let server = &mut self.own.servers[i];
         let (Some(proc), Some(dir)) = (server.proc.as_mut(), server.dir.as_ref()) else { return };
         proc.insert += bytes;
-        let commit = self.commits.len();
-        self.commits.push(Place { branch: dir.end.branch, lsn: proc.insert });
+        let commit = self.own.commits.len();
+        self.own.commits.push(Place { branch: dir.end.branch, lsn: proc.insert });
         proc.unflushed.push_back(Waiter { lsn: proc.insert, by, commit });
         if !proc.flushing {
             proc.flushing = true;
@@ -67,20 +69,20 @@ impl World {
 
     pub(crate) fn flush_takes(&mut self, i: usize) -> Time {
         let work = self.takes(i, 100, 3 * MS);
-        self.servers[i].slow_disk.lasts(self.now, work)
+        self.own.servers[i].slow_disk.lasts(self.now, work)
     }
 
     /// The log of a primary was flushed.
     pub(crate) fn flushed(&mut self, i: usize, life: u32) {
-        let stalled_until = self.servers[i].stalled_until;
+        let stalled_until = self.own.servers[i].stalled_until;
         if stalled_until > self.now {
             return self.at(stalled_until, Event::Flush { i, life });
         }
-        if self.servers[i].full {
+        if self.own.servers[i].full {
             self.reach.note(Danger::DiskFull);
             return self.kill_server(i, "could not write to its WAL: No space left on device");
         }
-        let server = &mut self.servers[i];
+        let server = &mut self.own.servers[i];
         let Some(dir) = server.dir.as_mut() else { return };
         let Some(proc) = server.proc.as_mut().filter(|_| server.life == life) else { return };
         proc.flushing = false;
@@ -103,7 +105,7 @@ impl World {
 
     /// A walsender heard how far its standby has flushed, or read its settings: who has waited long enough?
     pub(crate) fn release(&mut self, i: usize, link: u32) {
-        let Some(proc) = self.servers[i].proc.as_mut() else { return };
+        let Some(proc) = self.own.servers[i].proc.as_mut() else { return };
         let Some(by) = proc.senders.iter().find(|sender| sender.link == link) else { return };
         if !by.counts || !by.streaming || by.k == 0 {
             return;
@@ -128,7 +130,7 @@ impl World {
 
     /// Everybody who waits for less than `upto` has waited long enough.
     pub(super) fn let_through(&mut self, i: usize, upto: u64) {
-        let Some(proc) = self.servers[i].proc.as_mut() else { return };
+        let Some(proc) = self.own.servers[i].proc.as_mut() else { return };
         let mut through = Vec::new();
         while proc.waiters.front().is_some_and(|waiter| waiter.lsn <= upto) {
             through.extend(proc.waiters.pop_front());
@@ -138,7 +140,7 @@ impl World {
 
     /// For how long the lease had been over, in milliseconds and at least 1 once it is, while the machine ran.
     pub(crate) fn past_its_lease(&self, i: usize) -> u64 {
-        let deadline = self.servers[i].proc.as_ref().and_then(|proc| proc.deadline);
+        let deadline = self.own.servers[i].proc.as_ref().and_then(|proc| proc.deadline);
         let Some((_, deadline)) = deadline.filter(|(_, deadline)| self.clock(i) >= *deadline) else {
             return 0;
         };
@@ -147,32 +149,36 @@ impl World {
     }
 
     fn acknowledge(&mut self, i: usize, through: Vec<Waiter>) {
-        let waits = self.servers[i].proc.as_ref().is_some_and(|proc| proc.waits);
+        let waits = self.own.servers[i].proc.as_ref().is_some_and(|proc| proc.waits);
         let alone = (!waits).then(|| self.past_its_lease(i));
-        if let (Some(last), Some(proc)) = (through.last(), self.servers[i].proc.as_mut()) {
+        if let (Some(last), Some(proc)) = (through.last(), self.own.servers[i].proc.as_mut()) {
             proc.visible = proc.visible.max(Some(last.commit as u64));
         }
         for waiter in through {
             match waiter.by {
-                By::Client(client, turn) if self.clients[client].turn != turn => {
+                By::Client(client, turn) if self.own.clients[client].turn != turn => {
                     // Nobody is there any more to hear it.
                 }
                 By::Client(client, turn) => {
-                    let place = self.commits[waiter.commit];
-                    let timeline = TimelineId(self.archive.timeline(place.branch));
-                    let by = &self.names[i];
+                    let place = self.own.commits[waiter.commit];
+                    let timeline = TimelineId(self.own.archive.timeline(place.branch));
+                    let by = &self.own.names[i];
                     let commit = waiter.commit as u64;
-                    let held = self.newest.is_some_and(|newest| self.archive.includes(newest, place));
-                    if self.newest.is_none_or(|newest| self.archive.timeline(newest.branch) < timeline.0) {
-                        self.newest = Some(place);
+                    let held = self.own.newest.is_some_and(|newest| self.own.archive.includes(newest, place));
+                    if self
+                        .own
+                        .newest
+                        .is_none_or(|newest| self.own.archive.timeline(newest.branch) < timeline.0)
+                    {
+                        self.own.newest = Some(place);
                     }
                     crate::world::see(
-                        &mut self.checks,
+                        &mut self.own.checks,
                         &mut self.trace,
                         self.now,
                         &Fact::Acknowledged { by, timeline, commit, held, alone },
                     );
-                    self.over |= !self.checks.violations().is_empty();
+                    self.over |= !self.own.checks.violations().is_empty();
                     self.figures.acknowledged += 1;
                     self.answer(client, turn);
                 }
@@ -186,7 +192,7 @@ impl World {
 
     /// The server ends, or its sessions do: whoever waits never learns.
     pub(super) fn drop_sessions(&mut self, i: usize) {
-        let Some(proc) = self.servers[i].proc.as_mut() else { return };
+        let Some(proc) = self.own.servers[i].proc.as_mut() else { return };
         let mut all = std::mem::take(&mut proc.unflushed);
         all.append(&mut proc.waiters);
         for waiter in all {
@@ -197,7 +203,7 @@ impl World {
     /// What waits for standbys is cancelled: committed here, and the answer is a warning (F2). Whoever hears that knows
     /// nothing, and a beat proves nothing.
     pub(crate) fn cancel_waits(&mut self, i: usize) {
-        let Some(proc) = self.servers[i].proc.as_mut().filter(|proc| !proc.waiters.is_empty()) else {
+        let Some(proc) = self.own.servers[i].proc.as_mut().filter(|proc| !proc.waiters.is_empty()) else {
             return;
         };
         self.reach.note(Danger::WaitsCancelled);
@@ -215,7 +221,7 @@ impl World {
 
     /// A beat that was given up: its backend is ended.
     pub(crate) fn strand(&mut self, i: usize, run: u32, beat: u64) {
-        let Some(proc) = self.servers[i].proc.as_mut() else { return };
+        let Some(proc) = self.own.servers[i].proc.as_mut() else { return };
         let other = |waiter: &Waiter| match waiter.by {
             By::Beat { run: r, beat: b, .. } => r != run || b != beat,
             By::Client(..) => true,
@@ -225,7 +231,7 @@ impl World {
 
     /// Ends the sessions of clients, as `pg_terminate_backend` does: no answer (F3).
     pub(crate) fn cut_clients(&mut self, i: usize) {
-        let Some(proc) = self.servers[i].proc.as_mut() else { return };
+        let Some(proc) = self.own.servers[i].proc.as_mut() else { return };
         let mut cut = Vec::new();
         for queue in [&mut proc.unflushed, &mut proc.waiters] {
             queue.retain(|waiter| match waiter.by {
@@ -244,7 +250,7 @@ impl World {
 
     /// What one client waits for is cancelled (F2): nobody is told that it is safe.
     pub(crate) fn cancel_wait_of(&mut self, i: usize, client: usize, turn: u32) {
-        let Some(proc) = self.servers[i].proc.as_mut() else { return };
+        let Some(proc) = self.own.servers[i].proc.as_mut() else { return };
         let before = proc.waiters.len();
         proc.waiters.retain(|waiter| waiter.by != By::Client(client, turn));
         if proc.waiters.len() < before {
@@ -254,24 +260,24 @@ impl World {
 
     /// Tells the properties that clients are let in.
     pub(crate) fn serves(&mut self, i: usize) {
-        let Some(dir) = &self.servers[i].dir else { return };
-        let timeline = self.archive.timeline(dir.end.branch);
+        let Some(dir) = &self.own.servers[i].dir else { return };
+        let timeline = self.own.archive.timeline(dir.end.branch);
         // One that was promoted by hand serves nobody: its commits wait for ever.
         let elected =
-            self.servers[i].proc.as_ref().is_some_and(|p| matches!(p.role, super::Role::Primary(_)));
+            self.own.servers[i].proc.as_ref().is_some_and(|p| matches!(p.role, super::Role::Primary(_)));
         if !elected {
             return;
         }
         let shown = self.shows(dir.end);
-        if let Some(proc) = self.servers[i].proc.as_mut().filter(|proc| proc.visible.is_none()) {
+        if let Some(proc) = self.own.servers[i].proc.as_mut().filter(|proc| proc.visible.is_none()) {
             proc.visible = shown;
         }
-        let Some(dir) = &self.servers[i].dir else { return };
-        let holds = holds(&self.archive, &self.commits, dir);
-        let fact = Fact::Serves { by: &self.names[i], epoch: Epoch(timeline), holds: &holds };
-        crate::world::see(&mut self.checks, &mut self.trace, self.now, &fact);
-        self.over |= !self.checks.violations().is_empty();
-        let name = &self.names[i];
+        let Some(dir) = &self.own.servers[i].dir else { return };
+        let holds = holds(&self.own.archive, &self.own.commits, dir);
+        let fact = Fact::Serves { by: &self.own.names[i], epoch: Epoch(timeline), holds: &holds };
+        crate::world::see(&mut self.own.checks, &mut self.trace, self.now, &fact);
+        self.over |= !self.own.checks.violations().is_empty();
+        let name = &self.own.names[i];
         self.trace.say(self.now, || format!("{name} lets clients in on timeline {timeline}"));
     }
 }

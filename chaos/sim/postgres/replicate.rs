@@ -38,7 +38,7 @@ enum Relation {
 impl World {
     /// The startup process wants WAL: is there an upstream?
     pub(crate) fn receive(&mut self, i: usize, life: u32) {
-        let server = &mut self.servers[i];
+        let server = &mut self.own.servers[i];
         let Some(proc) = server.proc.as_mut().filter(|_| server.life == life) else { return };
         proc.tries = false;
         if proc.receiver.is_some()
@@ -54,7 +54,7 @@ impl World {
         let same = |role: &Role| matches!(role, Role::Standby { name: now, .. } if *now == name);
         let password = server.dir.as_ref().is_some_and(|dir| same(&dir.role));
         let up = |phase: Phase| phase != Phase::Starting;
-        let there = &self.servers[upstream];
+        let there = &self.own.servers[upstream];
         let lets = there.proc.as_ref().is_some_and(|p| up(p.phase) && !p.stopping && !p.orphans);
         let slots = there.dir.as_ref().is_some_and(|dir| dir.slots);
         if !password || !lets || !slots || !self.network.talk(i, upstream) || self.stopped(upstream) {
@@ -63,7 +63,7 @@ impl World {
         let upstream_life = there.life;
         let link = self.faults.next_link();
         let now = self.now;
-        if let Some(proc) = self.servers[i].proc.as_mut() {
+        if let Some(proc) = self.own.servers[i].proc.as_mut() {
             proc.receiver = Some(Receiver {
                 link,
                 upstream,
@@ -80,8 +80,8 @@ impl World {
     }
 
     pub(super) fn try_again(&mut self, i: usize) {
-        let life = self.servers[i].life;
-        if let Some(proc) = self.servers[i].proc.as_mut().filter(|proc| !proc.tries) {
+        let life = self.own.servers[i].life;
+        if let Some(proc) = self.own.servers[i].proc.as_mut().filter(|proc| !proc.tries) {
             proc.tries = true;
             let wait = RETRY + self.rng.below(10 * MS);
             self.after(wait, Event::Receive { i, life });
@@ -91,14 +91,14 @@ impl World {
     /// The upstream answers a receiver that connected.
     pub(crate) fn connect(&mut self, i: usize, life: u32, link: u32) {
         let Some((upstream, upstream_life, name)) = self.receiver(i, life, link) else { return };
-        let Some(end) = self.servers[i].dir.as_ref().map(|dir| dir.end) else { return };
-        let lost = !self.network.talk(i, upstream) || self.servers[upstream].life != upstream_life;
-        let gone = self.servers[upstream].proc.as_ref().is_none_or(|p| p.stopping || p.orphans);
+        let Some(end) = self.own.servers[i].dir.as_ref().map(|dir| dir.end) else { return };
+        let lost = !self.network.talk(i, upstream) || self.own.servers[upstream].life != upstream_life;
+        let gone = self.own.servers[upstream].proc.as_ref().is_none_or(|p| p.stopping || p.orphans);
         if lost || gone {
             return self.end_receiver(i);
         }
         // A slot serves one connection: what is left of the last one goes when the new one is heard of.
-        let stale: Vec<u32> = self.servers[upstream]
+        let stale: Vec<u32> = self.own.servers[upstream]
             .proc
             .iter()
             .flat_map(|proc| proc.senders.iter().filter(|s| s.to == i).map(|s| s.link))
@@ -111,7 +111,7 @@ impl World {
         }
         if self.thrown_away(i, upstream) {
             self.reach.note(Danger::SlotLost);
-            self.agents[i].miss_wal();
+            self.own.agents[i].miss_wal();
             return self.end_receiver(i);
         }
         let relation = self.relation(i, upstream);
@@ -119,7 +119,7 @@ impl World {
             Relation::Ahead | Relation::Stranger => return self.end_receiver(i),
             Relation::Collision => {
                 self.say(|| format!("n{} streams over its own WAL: two timelines of one number", i + 1));
-                if let Some(dir) = self.servers[i].dir.as_mut() {
+                if let Some(dir) = self.own.servers[i].dir.as_mut() {
                     dir.torn = true;
                 }
                 // Of a promotion by hand, off the very place and under the very number of the real one, nobody can tell
@@ -132,8 +132,8 @@ impl World {
             Relation::Behind | Relation::Diverged => {}
         }
         let now = self.now;
-        let cascades = !self.servers[upstream].is_primary();
-        let Some(proc) = self.servers[upstream].proc.as_mut() else { return };
+        let cascades = !self.own.servers[upstream].is_primary();
+        let Some(proc) = self.own.servers[upstream].proc.as_mut() else { return };
         let (k, counts) = proc.role.counts(&name);
         // A walsender counts by what the postmaster had when it was forked; one that cascades counts for nothing.
         proc.senders.push(Sender {
@@ -150,8 +150,8 @@ impl World {
             behind: false,
             historic: relation == Relation::Diverged,
         });
-        let timeline = self.archive.timeline(end.branch);
-        if let Some(receiver) = self.servers[i].proc.as_mut().and_then(|proc| proc.receiver.as_mut()) {
+        let timeline = self.own.archive.timeline(end.branch);
+        if let Some(receiver) = self.own.servers[i].proc.as_mut().and_then(|proc| proc.receiver.as_mut()) {
             receiver.streaming = true;
             receiver.heard = now;
             receiver.timeline = timeline;
@@ -168,8 +168,8 @@ impl World {
 
     /// A primary throws away what a standby that is not there has yet to receive (F35).
     pub(crate) fn lose_slot(&mut self, primary: usize, i: usize) {
-        let Some(incarnation) = self.servers[i].dir.as_ref().map(|dir| dir.incarnation) else { return };
-        let server = &mut self.servers[primary];
+        let Some(incarnation) = self.own.servers[i].dir.as_ref().map(|dir| dir.incarnation) else { return };
+        let server = &mut self.own.servers[primary];
         let serves = server.proc.as_ref().is_some_and(|p| p.senders.iter().any(|sender| sender.to == i));
         if let Some(dir) = server.dir.as_mut().filter(|_| !serves && primary != i) {
             dir.lost.insert(i, incarnation);
@@ -177,31 +177,31 @@ impl World {
     }
 
     fn thrown_away(&self, i: usize, upstream: usize) -> bool {
-        let (Some(mine), Some(theirs)) = (&self.servers[i].dir, &self.servers[upstream].dir) else {
+        let (Some(mine), Some(theirs)) = (&self.own.servers[i].dir, &self.own.servers[upstream].dir) else {
             return false;
         };
         theirs.lost.get(&i) == Some(&mine.incarnation) && mine.end != theirs.end
     }
 
     fn receiver(&self, i: usize, life: u32, link: u32) -> Option<(usize, u32, Rc<str>)> {
-        let server = &self.servers[i];
+        let server = &self.own.servers[i];
         let receiver = server.proc.as_ref().filter(|_| server.life == life)?.receiver.as_ref()?;
         (receiver.link == link).then(|| (receiver.upstream, receiver.upstream_life, receiver.name.clone()))
     }
 
     fn relation(&self, i: usize, upstream: usize) -> Relation {
-        let (Some(mine), Some(theirs)) = (&self.servers[i].dir, &self.servers[upstream].dir) else {
+        let (Some(mine), Some(theirs)) = (&self.own.servers[i].dir, &self.own.servers[upstream].dir) else {
             return Relation::Stranger;
         };
-        let (mine, theirs) = (self.archive.settled(mine.end), theirs.end);
-        if self.archive.includes(theirs, mine) {
+        let (mine, theirs) = (self.own.archive.settled(mine.end), theirs.end);
+        if self.own.archive.includes(theirs, mine) {
             return Relation::Behind;
         }
-        let number = self.archive.timeline(mine.branch);
-        match self.archive.on_the_way(theirs, number) {
+        let number = self.own.archive.timeline(mine.branch);
+        match self.own.archive.on_the_way(theirs, number) {
             None => Relation::Stranger,
             Some(at) if at.branch != mine.branch => Relation::Collision,
-            Some(_) if self.archive.settled(theirs).branch == mine.branch => Relation::Ahead,
+            Some(_) if self.own.archive.settled(theirs).branch == mine.branch => Relation::Ahead,
             Some(_) => Relation::Diverged,
         }
     }
@@ -210,26 +210,31 @@ impl World {
     pub(crate) fn check(&mut self, i: usize, life: u32, link: u32) {
         let Some((upstream, upstream_life, _)) = self.receiver(i, life, link) else { return };
         let now = self.now;
-        let there = &self.servers[upstream];
+        let there = &self.own.servers[upstream];
         let serves = there.life == upstream_life
             && there.proc.as_ref().is_some_and(|p| p.senders.iter().any(|s| s.link == link));
         let reached = self.network.talk(i, upstream) && !self.stopped(upstream) && self.machines[upstream].on;
         let refused = reached && !serves;
-        let heard = self.servers[i].proc.as_ref().and_then(|p| p.receiver.as_ref()).map_or(now, |r| r.heard);
+        let heard =
+            self.own.servers[i].proc.as_ref().and_then(|p| p.receiver.as_ref()).map_or(now, |r| r.heard);
         if refused || now.saturating_sub(heard) > TIMEOUT {
             return self.end_receiver(i);
         }
         if reached && serves {
-            if self.servers[i].proc.as_ref().is_some_and(|p| p.receiver.as_ref().is_some_and(|r| r.streaming))
+            if self.own.servers[i]
+                .proc
+                .as_ref()
+                .is_some_and(|p| p.receiver.as_ref().is_some_and(|r| r.streaming))
                 && matches!(self.relation(i, upstream), Relation::Diverged)
             {
                 self.end_sender(upstream, link);
                 return self.end_receiver(i);
             }
-            if let Some(receiver) = self.servers[i].proc.as_mut().and_then(|proc| proc.receiver.as_mut()) {
+            if let Some(receiver) = self.own.servers[i].proc.as_mut().and_then(|proc| proc.receiver.as_mut())
+            {
                 receiver.heard = now;
             }
-            if let Some(end) = self.servers[i].dir.as_ref().map(|dir| dir.end) {
+            if let Some(end) = self.own.servers[i].dir.as_ref().map(|dir| dir.end) {
                 self.acknowledge_wal(i, life, link, upstream, end);
             }
         }
@@ -242,14 +247,14 @@ impl World {
         let _ = life;
         self.after(
             delay,
-            Event::Ack { i: upstream, life: self.servers[upstream].life, link, flushed: end.lsn },
+            Event::Ack { i: upstream, life: self.own.servers[upstream].life, link, flushed: end.lsn },
         );
     }
 
     /// A primary hears how far a standby has flushed.
     pub(crate) fn ack(&mut self, i: usize, life: u32, link: u32, flushed: u64) {
         let now = self.now;
-        let Some(proc) = self.servers[i].proc(life) else { return };
+        let Some(proc) = self.own.servers[i].proc(life) else { return };
         let Some(sender) = proc.senders.iter_mut().find(|sender| sender.link == link) else { return };
         let to = sender.to;
         if !self.network.reaches(to, i) {
@@ -262,7 +267,7 @@ impl World {
 
     /// What a primary flushed goes out.
     pub(crate) fn send_wal(&mut self, i: usize) {
-        let Some(proc) = self.servers[i].proc.as_ref() else { return };
+        let Some(proc) = self.own.servers[i].proc.as_ref() else { return };
         let links: Vec<u32> = proc.senders.iter().map(|sender| sender.link).collect();
         for link in links {
             self.send_to(i, link);
@@ -271,7 +276,7 @@ impl World {
 
     fn send_to(&mut self, i: usize, link: u32) {
         let now = self.now;
-        let server = &mut self.servers[i];
+        let server = &mut self.own.servers[i];
         let (Some(proc), Some(dir)) = (server.proc.as_mut(), server.dir.as_ref()) else { return };
         let end = dir.end;
         let Some(sender) = proc.senders.iter_mut().find(|sender| sender.link == link) else { return };
@@ -298,24 +303,24 @@ impl World {
             self.after(again, Event::Wal { i, life, link, to });
             return;
         }
-        let stalled_until = self.servers[i].stalled_until;
+        let stalled_until = self.own.servers[i].stalled_until;
         if stalled_until > self.now {
             return self.at(stalled_until, Event::Wal { i, life, link, to });
         }
-        if self.servers[i].full {
+        if self.own.servers[i].full {
             return self.end_receiver(i);
         }
         let now = self.now;
-        let timeline = self.archive.timeline(to.branch);
-        let server = &mut self.servers[i];
+        let timeline = self.own.archive.timeline(to.branch);
+        let server = &mut self.own.servers[i];
         let (Some(dir), Some(proc)) = (server.dir.as_mut(), server.proc.as_mut()) else { return };
         if let Some(receiver) = proc.receiver.as_mut() {
             receiver.heard = now;
             receiver.timeline = timeline;
         }
-        let crosses = dir.end.branch != to.branch && !self.archive.includes(dir.end, to);
+        let crosses = dir.end.branch != to.branch && !self.own.archive.includes(dir.end, to);
         if crosses || (dir.end.branch == to.branch && to.lsn > dir.end.lsn) {
-            if crosses && !dir.torn && !self.archive.includes(to, self.archive.settled(dir.end)) {
+            if crosses && !dir.torn && !self.own.archive.includes(to, self.own.archive.settled(dir.end)) {
                 dir.torn = true;
                 let (end, number) = (dir.end, i + 1);
                 self.trace
@@ -325,14 +330,15 @@ impl World {
         }
         if crosses {
             // A receiver fetches every history that it lacks, before it receives the timeline.
-            let line = self.archive.history_of(to.branch);
+            let line = self.own.archive.history_of(to.branch);
             for ancestor in line.ancestors.iter().map(|a| a.timeline.0).chain([timeline]).filter(|t| *t > 1) {
                 dir.histories.entry(ancestor).or_insert(true);
             }
         }
         let phase = proc.phase;
         let end = dir.end;
-        let misled = |needs: Place| !self.archive.includes(end, needs) && !self.archive.includes(needs, end);
+        let misled =
+            |needs: Place| !self.own.archive.includes(end, needs) && !self.own.archive.includes(needs, end);
         if phase == Phase::Starting && dir.needs.is_some_and(misled) {
             // After the switch it could not come by the point any more that its data need.
             dir.hopeless = true;
@@ -348,7 +354,7 @@ impl World {
 
     /// The receiver's process ends; the startup process tries again.
     pub(crate) fn end_receiver(&mut self, i: usize) {
-        let Some(proc) = self.servers[i].proc.as_mut() else { return };
+        let Some(proc) = self.own.servers[i].proc.as_mut() else { return };
         let Some(receiver) = proc.receiver.take() else { return };
         let (upstream, link) = (receiver.upstream, receiver.link);
         // Its end is noticed there at once where the machines hear each other.
@@ -359,7 +365,7 @@ impl World {
     }
 
     pub(crate) fn end_sender(&mut self, i: usize, link: u32) {
-        if let Some(proc) = self.servers[i].proc.as_mut() {
+        if let Some(proc) = self.own.servers[i].proc.as_mut() {
             proc.senders.retain(|sender| sender.link != link);
         }
     }
@@ -367,15 +373,15 @@ impl World {
     /// Senders whose standbys have been silent for too long go.
     pub(crate) fn expire_senders(&mut self, i: usize) {
         let now = self.now;
-        if let Some(proc) = self.servers[i].proc.as_mut() {
+        if let Some(proc) = self.own.servers[i].proc.as_mut() {
             proc.senders.retain(|sender| now.saturating_sub(sender.heard) <= TIMEOUT);
         }
     }
 
     /// The settings were changed on disk, and every part was told to read them again: each does so in its own time.
     pub(crate) fn reload(&mut self, i: usize) {
-        let life = self.servers[i].life;
-        let Some(proc) = self.servers[i].proc.as_mut() else { return };
+        let life = self.own.servers[i].life;
+        let Some(proc) = self.own.servers[i].proc.as_mut() else { return };
         proc.checkpointer_behind = true;
         let mut parts = vec![Part::Postmaster, Part::Checkpointer, Part::Startup];
         for sender in &mut proc.senders {
@@ -401,7 +407,7 @@ impl World {
 
     /// One part of a server reads the settings.
     pub(crate) fn conf(&mut self, i: usize, life: u32, part: Part) {
-        let server = &mut self.servers[i];
+        let server = &mut self.own.servers[i];
         let (Some(dir), Some(proc)) = (server.dir.as_ref(), server.proc.as_mut()) else { return };
         if server.life != life {
             return;

@@ -22,7 +22,7 @@ const KILLED_WITHIN: Time = 8 * MS;
 impl World {
     /// Starts a server on its directory, as a standby.
     pub(crate) fn start_server(&mut self, i: usize) {
-        let server = &mut self.servers[i];
+        let server = &mut self.own.servers[i];
         let Some(dir) = server.dir.as_mut() else { return };
         server.life += 1;
         let life = server.life;
@@ -61,17 +61,17 @@ impl World {
 
     /// Recovery has replayed what was there.
     pub(crate) fn up(&mut self, i: usize, life: u32) {
-        if self.servers[i].proc(life).is_none() {
+        if self.own.servers[i].proc(life).is_none() {
             return;
         }
-        if self.servers[i].full {
+        if self.own.servers[i].full {
             return self.kill_server(i, "could not write to its WAL: No space left on device");
         }
-        if self.servers[i].dir.as_ref().is_some_and(|dir| dir.parameters.misses_library) {
+        if self.own.servers[i].dir.as_ref().is_some_and(|dir| dir.parameters.misses_library) {
             self.reach.note(Danger::ParameterKeepsDown);
             return self.kill_server(i, "could not access a library");
         }
-        if self.servers[i].dir.as_ref().is_some_and(|dir| dir.hopeless) {
+        if self.own.servers[i].dir.as_ref().is_some_and(|dir| dir.hopeless) {
             return self.kill_server(i, "requested timeline does not contain minimum recovery point");
         }
         if self.up_as_found(i) {
@@ -83,8 +83,8 @@ impl World {
 
     /// A standby lets connections in once it has replayed what its data need.
     pub(super) fn consistent(&mut self, i: usize) {
-        let archive = &self.archive;
-        let server = &mut self.servers[i];
+        let archive = &self.own.archive;
+        let server = &mut self.own.servers[i];
         let (Some(dir), Some(proc)) = (server.dir.as_mut(), server.proc.as_mut()) else { return };
         if proc.phase == Phase::Starting && dir.needs.is_none_or(|needs| archive.includes(dir.end, needs)) {
             proc.phase = Phase::Standby;
@@ -94,20 +94,20 @@ impl World {
 
     /// `pg_promote`: granted is irrevocable.
     pub(crate) fn promote_server(&mut self, i: usize, epoch: Epoch) {
-        let life = self.servers[i].life;
-        let Some(proc) = self.servers[i].proc.as_mut() else { return };
+        let life = self.own.servers[i].life;
+        let Some(proc) = self.own.servers[i].proc.as_mut() else { return };
         if proc.phase != Phase::Standby || proc.promoting.is_some() {
             return;
         }
         proc.promoting = Some(epoch);
-        let name = &self.names[i];
+        let name = &self.own.names[i];
         crate::world::see(
-            &mut self.checks,
+            &mut self.own.checks,
             &mut self.trace,
             self.now,
             &Fact::PromotionAsked { by: name, epoch },
         );
-        self.over |= !self.checks.violations().is_empty();
+        self.over |= !self.own.checks.violations().is_empty();
         self.say(|| format!("n{} is told to promote in epoch {epoch}", i + 1));
         self.phase(crate::faults::Moment::Promoting);
         // Mostly at once; now and then much has to be replayed first.
@@ -121,35 +121,35 @@ impl World {
 
     /// The promotion comes about.
     pub(crate) fn promoted_server(&mut self, i: usize, life: u32) {
-        if self.servers[i].full && self.servers[i].proc(life).is_some() {
+        if self.own.servers[i].full && self.own.servers[i].proc(life).is_some() {
             return self.kill_server(i, "could not write to its WAL: No space left on device");
         }
-        let server = &mut self.servers[i];
+        let server = &mut self.own.servers[i];
         let Some(proc) = server.proc.as_mut().filter(|_| server.life == life) else { return };
         let (Some(epoch), Some(dir)) = (proc.promoting, server.dir.as_mut()) else { return };
         if proc.stopping || proc.phase != Phase::Standby {
             return;
         }
-        let demanded = self.archive.demanded(dir.end);
+        let demanded = self.own.archive.demanded(dir.end);
         if proc.asked && proc.runs_with < demanded {
             return self.kill_server(i, "recovery aborted because of insufficient parameter settings");
         }
         let receiver = proc.receiver.take();
-        let end = self.archive.settled(dir.end);
-        let parent = self.archive.timeline(end.branch);
+        let end = self.own.archive.settled(dir.end);
+        let parent = self.own.archive.timeline(end.branch);
         let mut number = parent + 1;
         let mut averted = false;
         while dir.histories.contains_key(&number) {
             averted |= dir.histories.get(&number) == Some(&false);
             number += 1;
         }
-        let branch = self.archive.branch(number, Some(end));
+        let branch = self.own.archive.branch(number, Some(end));
         // Its first record says that recovery ended here.
         dir.end = Place { branch, lsn: end.lsn + 32 };
         if proc.runs_with != demanded {
             // From here on replay demands what this one runs with (F25).
             dir.end.lsn += 64;
-            self.archive.demand(dir.end, proc.runs_with);
+            self.own.archive.demand(dir.end, proc.runs_with);
         }
         dir.histories.insert(number, true);
         dir.signal = false;
@@ -180,20 +180,20 @@ impl World {
 
     fn fact_promoted(&mut self, i: usize, epoch: Epoch, timeline: u32, parent: u32, begin: u64) {
         let fact = Fact::Promoted {
-            by: &self.names[i],
+            by: &self.own.names[i],
             epoch,
             timeline: TimelineId(timeline),
             parent: TimelineId(parent),
             begin: Lsn(begin),
         };
-        crate::world::see(&mut self.checks, &mut self.trace, self.now, &fact);
-        self.over |= !self.checks.violations().is_empty();
+        crate::world::see(&mut self.own.checks, &mut self.trace, self.now, &fact);
+        self.over |= !self.own.checks.violations().is_empty();
     }
 
     /// Those who streamed from it in recovery go on on the new timeline, and count from then on.
     fn switch_senders(&mut self, i: usize) {
-        let life = self.servers[i].life;
-        let Some(proc) = self.servers[i].proc.as_mut() else { return };
+        let life = self.own.servers[i].life;
+        let Some(proc) = self.own.servers[i].proc.as_mut() else { return };
         let links: Vec<u32> = proc.senders.iter().map(|sender| sender.link).collect();
         for link in links {
             let wait = self.takes(i, MS, 25 * MS);
@@ -204,15 +204,15 @@ impl World {
 
     /// A fast shutdown begins: clients are gone, the checkpoint is written and sent (F29).
     pub(crate) fn shut_down(&mut self, i: usize) {
-        let now_primary = self.servers[i].is_primary();
-        let life = self.servers[i].life;
-        let Some(proc) = self.servers[i].proc.as_mut() else { return };
+        let now_primary = self.own.servers[i].is_primary();
+        let life = self.own.servers[i].life;
+        let Some(proc) = self.own.servers[i].proc.as_mut() else { return };
         if proc.stopping {
             return;
         }
         proc.stopping = true;
         self.drop_sessions(i);
-        let server = &mut self.servers[i];
+        let server = &mut self.own.servers[i];
         if let (Some(proc), Some(dir)) = (server.proc.as_mut(), server.dir.as_mut())
             && now_primary
         {
@@ -230,8 +230,8 @@ impl World {
 
     /// Everything is killed at once. The last of it is gone a moment later.
     pub(crate) fn kill_server(&mut self, i: usize, exit: &'static str) {
-        let life = self.servers[i].life;
-        if self.servers[i].proc.is_some() {
+        let life = self.own.servers[i].life;
+        if self.own.servers[i].proc.is_some() {
             let wait = self.rng.range(MS / 10, KILLED_WITHIN);
             self.after(wait, Event::Gone { i, life, exit });
         }
@@ -239,11 +239,11 @@ impl World {
 
     /// The last process of a server is gone. `exit`: how, when nobody asked for it.
     pub(crate) fn gone(&mut self, i: usize, life: u32, exit: &'static str) {
-        if self.servers[i].proc(life).is_none() {
+        if self.own.servers[i].proc(life).is_none() {
             return;
         }
         self.drop_sessions(i);
-        let server = &mut self.servers[i];
+        let server = &mut self.own.servers[i];
         let Some(proc) = server.proc.take() else { return };
         if let Some(dir) = server.dir.as_mut() {
             dir.state = match (proc.stopping, proc.phase) {
@@ -267,8 +267,8 @@ impl World {
             for sender in proc.senders {
                 let reset = self.network.talk(i, sender.to) && !self.stopped(sender.to);
                 if reset
-                    && self.servers[sender.to].life == sender.to_life
-                    && self.servers[sender.to]
+                    && self.own.servers[sender.to].life == sender.to_life
+                    && self.own.servers[sender.to]
                         .proc
                         .as_ref()
                         .is_some_and(|p| p.receiver.as_ref().is_some_and(|r| r.link == sender.link))
@@ -277,15 +277,15 @@ impl World {
                 }
             }
         }
-        self.agents[i].exit_words = exit;
+        self.own.agents[i].exit_words = exit;
         self.poke(i);
     }
 
     /// Power is gone: what was not flushed is, too.
     pub(crate) fn cut_power(&mut self, i: usize) {
-        if let Some(proc) = self.servers[i].proc.as_mut() {
+        if let Some(proc) = self.own.servers[i].proc.as_mut() {
             proc.stopping = false;
-            let life = self.servers[i].life;
+            let life = self.own.servers[i].life;
             self.gone(i, life, "power was lost");
         }
     }
@@ -297,7 +297,9 @@ impl World {
             return self.at(paused, Event::Guard { i, life });
         }
         let clock = self.clock(i);
-        let Some(proc) = self.servers[i].proc(life).filter(|_| !mutants::on(Mutant::Guard)) else { return };
+        let Some(proc) = self.own.servers[i].proc(life).filter(|_| !mutants::on(Mutant::Guard)) else {
+            return;
+        };
         proc.guard_set = false;
         let Some((epoch, deadline)) = proc.deadline else { return };
         if clock < deadline {
@@ -310,8 +312,8 @@ impl World {
 
     /// The guard wakes at the deadline that it holds.
     pub(crate) fn set_guard(&mut self, i: usize) {
-        let life = self.servers[i].life;
-        let Some(proc) = self.servers[i].proc.as_mut() else { return };
+        let life = self.own.servers[i].life;
+        let Some(proc) = self.own.servers[i].proc.as_mut() else { return };
         let Some((_, deadline)) = proc.deadline.filter(|_| !proc.guard_set) else { return };
         proc.guard_set = true;
         let at = self.when(i, deadline).max(self.now);
@@ -320,7 +322,7 @@ impl World {
 
     /// A machine that was stopped runs again before it was to: its guard wakes now.
     pub(crate) fn wake_guard(&mut self, i: usize) {
-        if let Some(proc) = self.servers[i].proc.as_mut() {
+        if let Some(proc) = self.own.servers[i].proc.as_mut() {
             proc.guard_set = false;
         }
         self.set_guard(i);
@@ -328,7 +330,7 @@ impl World {
 
     /// Hands the guard a deadline.
     pub(crate) fn set_deadline(&mut self, i: usize, epoch: Epoch, until: Instant) {
-        if let Some(proc) = self.servers[i].proc.as_mut() {
+        if let Some(proc) = self.own.servers[i].proc.as_mut() {
             proc.deadline = Some((epoch, until));
         }
         self.set_guard(i);
@@ -338,19 +340,19 @@ impl World {
     /// Tells the properties which leases run, where there is more than one.
     fn tell_leases(&mut self) {
         let running = |i: usize| {
-            let proc = self.servers[i].proc.as_ref().filter(|proc| !proc.stopping)?;
+            let proc = self.own.servers[i].proc.as_ref().filter(|proc| !proc.stopping)?;
             let (epoch, _) = proc.deadline.filter(|(_, until)| self.clock(i) < *until)?;
             let asynchronous = proc.phase == Phase::Primary && !proc.waits;
             Some((i, epoch, asynchronous))
         };
-        let running: Vec<_> = (0..self.servers.len()).filter_map(running).collect();
+        let running: Vec<_> = (0..self.own.servers.len()).filter_map(running).collect();
         if running.len() > 1 {
-            let names = &self.names;
+            let names = &self.own.names;
             let told = |(i, epoch, asynchronous)| RunningLease { by: &names[i], epoch, asynchronous };
             let running: Vec<RunningLease<'_>> = running.into_iter().map(told).collect();
             let fact = Fact::Leases { running: &running };
-            crate::world::see(&mut self.checks, &mut self.trace, self.now, &fact);
-            self.over |= !self.checks.violations().is_empty();
+            crate::world::see(&mut self.own.checks, &mut self.trace, self.now, &fact);
+            self.over |= !self.own.checks.violations().is_empty();
         }
     }
 }
