@@ -272,9 +272,9 @@ impl Due {
     ) -> Result<(), watch::error::RecvError> {
         loop {
             reports.changed().await?;
+            let Some(told) = &self.told else { return Ok(()) };
             let newest = reports.borrow_and_update();
-            let newest = newest.as_ref().map(|outgoing| outgoing.report.lasting());
-            if self.told.is_none() || newest != self.told {
+            if newest.as_ref().is_none_or(|outgoing| outgoing.report.lasting() != *told) {
                 return Ok(());
             }
         }

@@ -84,9 +84,7 @@ impl Memory {
         }
         // A primary whose agent is silent, or whose server does not answer it, says nothing about its standbys: that it is
         // alone is known only from itself.
-        let primary = view.record.primary.as_ref();
-        let primary_speaks =
-            primary.is_some_and(|r| matches!(view.server(&r.instance), Some(Server::Primary(_))));
+        let primary = view.record.primary.as_ref().and_then(|reign| view.server(&reign.instance));
         // A cluster that was never open is not alone, it is not finished: its first standby is still being cloned.
         // Once nobody else speaks, it is alone all the same.
         // One that was adopted was open before, and goes on as it may.
@@ -95,14 +93,11 @@ impl Memory {
         let mut others = view.record.instances.keys().filter(|name| !is_primary(view.record, name));
         let unfinished = never_open && others.any(|name| view.fresh(name).is_some());
         let passed = self.looked.replace(view.now).map_or(Duration::ZERO, |last| view.now.since(last));
-        let server_silent =
-            primary.is_some_and(|r| matches!(view.server(&r.instance), Some(Server::Silent { .. })));
-        self.alone = match (anybody, primary_speaks && !unfinished) {
-            (true, _) => None,
-            (false, true) => self.alone.or(Some(view.now)),
+        self.alone = match primary {
+            Some(Server::Primary(_)) if !anybody && !unfinished => self.alone.or(Some(view.now)),
             // It neither was heard to be alone meanwhile, nor not to be.
-            (false, false) if server_silent => self.alone.map(|since| since.plus(passed)),
-            (false, false) => None,
+            Some(Server::Silent { .. }) => self.alone.map(|since| since.plus(passed)),
+            _ => None,
         };
     }
 

@@ -32,7 +32,7 @@ pub fn objection(record: &Cluster, instance: &InstanceName) -> Option<String> {
     ))
 }
 
-/// Standbys left to acknowledge without this one; `None`: enough, or it is not waited for now.
+/// Standbys left to acknowledge without this one; `None`: enough, or no commit waits for it.
 fn left_without(record: &Cluster, instance: &InstanceName) -> Option<u32> {
     let sync = &record.sync;
     let others = sync.standbys.iter().filter(|name| *name != instance).count();

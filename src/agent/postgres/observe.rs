@@ -9,7 +9,7 @@ use super::layout::{REPLICATION, SUPERUSER};
 use super::observed::{InRecovery, NotInRecovery, Observed, ObservedReceiver, ObservedRole, ObservedSender};
 use super::remote::timeline_of;
 use super::server::Server;
-use super::session::Row;
+use super::session::{Questions, Row};
 use interrex_cluster::ids::SystemId;
 use interrex_cluster::report::REPLAY_CHECKS;
 use interrex_cluster::wal::{Lsn, TimelineId};
@@ -25,7 +25,7 @@ impl Server {
     /// # Errors
     /// `Starting`, `Silent` and `Down` say in which way there is nothing to see.
     pub async fn observe(&self, deadline: Duration) -> Result<Observed> {
-        let rows = self.ask_again(&questions(), deadline).await?;
+        let rows = self.ask_again(questions, deadline).await?;
         let ages = self.heard().look(stamps(&rows));
         let answer = Answer { rows: &rows, ages };
         // A primary has none; to look through its processes costs more than all the rest.
@@ -35,7 +35,7 @@ impl Server {
 }
 
 /// Each row begins with what it is about.
-fn questions() -> [String; 4] {
+fn questions() -> Questions {
     let settings = SHOWN.iter().chain(REPLAY_CHECKS.iter());
     let settings: Vec<String> =
         settings.map(|s| format!("select 'setting', '{s}', current_setting('{s}')")).collect();

@@ -19,15 +19,19 @@ pub(super) struct Session {
     connection: PgConnection,
     at: String,
     pid: Option<i32>,
-    /// The questions that this connection knows by number.
-    prepared: Vec<String>,
+    /// This connection knows the questions of every look, by number.
+    prepared: bool,
 }
+
+/// What is asked at every look.
+pub(super) type Questions = [String; QUESTIONS];
+const QUESTIONS: usize = 4;
 
 /// What is asked on the kept connection.
 #[derive(Clone, Copy)]
 enum Asked<'a> {
     Once(&'a str),
-    AgainAndAgain(&'a [String]),
+    AgainAndAgain(fn() -> Questions),
 }
 
 impl Server {
@@ -78,9 +82,9 @@ impl Server {
         self.on_kept(Asked::Once(sql), within).await
     }
 
-    /// The same, of what is asked over and over: read and planned once a connection, where that takes longer than to
-    /// answer.
-    pub(super) async fn ask_again(&self, questions: &[String], within: Duration) -> Result<Vec<Row>> {
+    /// The same, of what is asked at every look, and is always the same: read and planned once a connection, where that
+    /// takes longer than to answer.
+    pub(super) async fn ask_again(&self, questions: fn() -> Questions, within: Duration) -> Result<Vec<Row>> {
         self.on_kept(Asked::AgainAndAgain(questions), within).await
     }
 
@@ -115,7 +119,7 @@ impl Session {
             .await
             .map_err(|_| Error::Silent { what: what.clone(), within })?;
         match connected {
-            Ok(connection) => Ok(Session { connection, at, pid: None, prepared: Vec::new() }),
+            Ok(connection) => Ok(Session { connection, at, pid: None, prepared: false }),
             Err(refused) => Err(explain(&refused, &what, &at)),
         }
     }
@@ -136,24 +140,22 @@ impl Session {
         match asked {
             Asked::Once(sql) => self.rows(sql, within).await,
             Asked::AgainAndAgain(questions) => {
-                let what = || questions.first().map(|question| abridged(question)).unwrap_or_default();
                 let answer = timeout(within, self.again(questions, within)).await;
-                answer.map_err(|_| Error::Silent { what: what(), within })?
+                answer.map_err(|_| Error::Silent { what: abridged(&questions()[0]), within })?
             }
         }
     }
 
-    /// All rows of all `questions`, which the server remembers.
-    async fn again(&mut self, questions: &[String], within: Duration) -> Result<Vec<Row>> {
-        for question in questions {
-            if !self.prepared.contains(question) {
-                let number = self.prepared.len();
-                self.run(&format!("prepare q{number} as {question}"), within).await?;
-                self.prepared.push(question.clone());
-            }
+    /// All rows of all `questions`, which the server remembers: they are made only for one that does not know them yet.
+    async fn again(&mut self, questions: fn() -> Questions, within: Duration) -> Result<Vec<Row>> {
+        if !self.prepared {
+            let prepare = |(number, question)| format!("; prepare q{number} as {question}");
+            let all: String = questions().iter().enumerate().map(prepare).collect();
+            // Whatever an attempt before this one came to.
+            self.run(&format!("deallocate all{all}"), within).await?;
+            self.prepared = true;
         }
-        let known = self.prepared.iter().enumerate().filter(|(_, known)| questions.contains(known));
-        let asked: Vec<String> = known.map(|(number, _)| format!("execute q{number}")).collect();
+        let asked = std::array::from_fn::<_, QUESTIONS, _>(|number| format!("execute q{number}"));
         self.rows(&asked.join("; "), within).await
     }
 

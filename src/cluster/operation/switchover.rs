@@ -83,8 +83,8 @@ fn left_behind<'a>(view: &View<'a>) -> Option<(&'a InstanceName, String)> {
     let taken_up = &view.fresh(primary)?.pending_restart;
     let checked = |p: &&String| REPLAY_CHECKS.contains(&p.as_str()) && taken_up.contains(*p);
     let lacks = |name| view.fresh(name)?.pending_restart.iter().find(checked).cloned();
-    let others = view.record.instances.keys().filter(|name| *name != primary);
-    others.filter_map(|name| Some((name, lacks(name)?))).next()
+    let mut others = view.record.instances.keys().filter(|name| *name != primary);
+    others.find_map(|name| Some((name, lacks(name)?)))
 }
 
 /// What stands in the way of any planned change.

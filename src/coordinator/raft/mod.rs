@@ -6,8 +6,7 @@
 //!
 //! To read: `node` (the API), `formation`, `members`, `change` and `transition` (who belongs, and how that changes),
 //! `believe` (who proves it), `leadership`, `heirs` and `confirm` (who leads), `levels` (what every member reads), `log`
-//! (what is on disk), `network` and `server` (the wire), `runtime` (where
-//! openraft's own tasks run).
+//! (what is on disk), `network` and `server` (the wire), `runtime` (where openraft's own tasks run).
 
 mod believe;
 mod change;

@@ -1,7 +1,7 @@
 //! The seam under the log: a directory of append-only files, and what may be relied on about each call.
 //!
-//! The real directory is here; the tests, and the simulation, have one in memory that loses what was not flushed. Whoever calls this owns
-//! all thinking about formats and order; this file only promises when something is durable.
+//! The real directory is here; the tests, and the simulation, have one in memory that loses what was not flushed.
+//! Whoever calls this owns all thinking about formats and order; this file only promises when something is durable.
 
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
