@@ -25,6 +25,11 @@ use tokio::time::{sleep, timeout};
 
 /// A report that is not answered within this is given up: a newer one is waiting.
 const REPORT_WITHIN: Duration = Duration::from_millis(600);
+/// Longer than between two reports on any line: what the reports' deadlines tell needs no ping.
+const PING: Duration = Duration::from_secs(1);
+/// Each look brings news, and looks are a heartbeat apart: only where one takes longer than this part of a heartbeat
+/// more is what the last one found told once more.
+const LATE_BY: u32 = 5;
 /// A coordinator that does not lead is told what moves all the time at every third heartbeat: half of a policy's
 /// `fresh`, and half of what an agent's lines cost.
 const BEATS_OF_OTHERS: u32 = 3;
@@ -66,6 +71,7 @@ impl Lines {
         let options = ClientOptions {
             call: REPORT_WITHIN,
             overall: Duration::from_secs(2),
+            ping: PING,
             user_agent: concat!("interrex-agent/", env!("CARGO_PKG_VERSION")).to_owned(),
             tls: agent.tls.clone(),
             ..ClientOptions::default()
@@ -183,7 +189,7 @@ impl Lines {
         let mut talks = Talk::new(client.address());
         loop {
             let outgoing = self.report.borrow_and_update().clone();
-            let mut due = Due { within: self.heartbeat, told: None };
+            let mut due = Due { within: self.heartbeat + self.heartbeat / LATE_BY, told: None };
             if let Some(Outgoing { report, wants_lease, seen }) = outgoing {
                 // The lease counts from before the request left.
                 let sent = now();

@@ -10,10 +10,6 @@ use tonic::Request;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 
-/// A connection on which the peer does not answer pings for so long is closed: a stopped process still acknowledges
-/// TCP, only an answer of its own counts as life.
-const PING: Duration = Duration::from_millis(500);
-
 /// How a client connects, and how patient it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientOptions {
@@ -23,6 +19,9 @@ pub struct ClientOptions {
     pub call: Duration,
     /// Most time for everything: every address, every repetition.
     pub overall: Duration,
+    /// A connection is silent for so long before the other end is asked for a sign of life, and closed when none has come
+    /// after as long again: a stopped process still acknowledges TCP, only an answer of its own counts.
+    pub ping: Duration,
     /// Who asks, for the coordinators' logs: `interrex-ctl/0.1`.
     pub user_agent: String,
     /// Set by a coordinator that passes a call on: it is marked so, and hints are not followed.
@@ -41,6 +40,7 @@ impl Default for ClientOptions {
             connect: Duration::from_millis(300),
             call: Duration::from_secs(2),
             overall: Duration::from_secs(5),
+            ping: Duration::from_millis(500),
             user_agent: concat!("interrex/", env!("CARGO_PKG_VERSION")).to_owned(),
             relayed: false,
             tls: None,
@@ -91,7 +91,10 @@ pub(crate) fn channel(address: &str, options: &ClientOptions) -> Result<Channel,
     let agent = options.user_agent.parse::<tonic::codegen::http::HeaderValue>().map_err(|_| bad())?;
     let settings = |endpoint: tonic::transport::Endpoint| {
         let named = endpoint.clone().user_agent(agent).unwrap_or(endpoint);
-        named.http2_keep_alive_interval(PING).keep_alive_timeout(PING).keep_alive_while_idle(true)
+        named
+            .http2_keep_alive_interval(options.ping)
+            .keep_alive_timeout(options.ping)
+            .keep_alive_while_idle(true)
     };
     target.channel(options.tls.as_ref(), &options.dialer, options.connect, settings).map_err(|_| bad())
 }
