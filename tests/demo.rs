@@ -66,7 +66,7 @@ fn a_killed_postmaster_s_story_is_told_to_people_and_a_named_directory_is_kept()
     {
         assert!(told.contains(line), "no '{line}' in: {told}");
     }
-    for file in ["ledger", "writer.log", "n1/node.log", "n3/pg/demo/PG_VERSION"] {
+    for file in ["ledger", "ledger.log", "n1/node.log", "n3/pg/demo/PG_VERSION"] {
         assert!(kept.join(file).is_file(), "{file}");
     }
     let again = scene.start(&["--keep", kept.to_str().unwrap()]).wait_with_output().unwrap();

@@ -6,13 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use interrex_cluster::status::ClusterStatus;
 use interrex_ledger::{longest_gap, monotonic_ms};
+use interrex_rig::{Cluster, Duty, Patience, Voice, Writer};
 use serde::Serialize;
-
-use crate::cluster_up::Cluster;
-use crate::patience::Patience;
-use crate::shape::Duty;
-use crate::voice::Voice;
-use crate::writer::Writer;
 
 const LEAVING: Duration = Duration::from_secs(30);
 /// Writing without it, before the primary dies as well.
@@ -81,7 +76,7 @@ fn is_out(status: &ClusterStatus, standby: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::progress::tests::whole;
+    use crate::whole_cluster::whole;
 
     #[test]
     fn a_standby_is_out_once_no_listed_rule_can_wait_for_it() {

@@ -6,63 +6,33 @@
 
 mod args;
 mod away;
-mod cluster_up;
-mod control_group;
-mod directory;
-mod machine;
 mod measure;
 mod menu;
-mod patience;
 mod ports;
-mod postgresql;
-mod processes;
-mod progress;
 mod report;
 mod script;
 mod shape;
-mod shared_memory;
 mod strike;
 mod sweeper;
 #[cfg(test)]
-mod testing;
-mod traces;
-mod voice;
-mod writer;
+#[path = "../../tests/shared/whole_cluster.rs"]
+mod whole_cluster;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail};
+use interrex_rig::{Cluster, Directory, Ended, Usage, Voice, postgresql};
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cluster_up::Cluster;
-use crate::directory::Directory;
 use crate::sweeper::Sweeper;
-use crate::voice::Voice;
 
 pub use args::{DemoArgs, Measure, Output, RaftLeader, Script, SweeperArgs};
+pub use interrex_rig::exit_code;
 pub use sweeper::sweep_main;
 
 /// What a shell says of a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
-
-/// An argument that is to be edited.
-#[derive(Debug)]
-pub(crate) struct Usage(pub(crate) String);
-
-impl std::fmt::Display for Usage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Usage {}
-
-/// What to exit with after an error of [`main`]: 2 when an argument is to be edited, 1 otherwise.
-pub fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.is::<Usage>() { 2 } else { 1 }
-}
 
 /// Runs the demo on the caller's tokio runtime. Exit codes: 0, the script did what it promises, or the menu was left
 /// with nothing lost; 1, something was lost or failed to show; 130, a signal ended it.
@@ -78,7 +48,7 @@ pub async fn main(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let account = postgresql::check()?;
     // Heard from here on, so that nothing that is made below is left to chance.
     let mut ended = Ended::listen()?;
-    let directory = Directory::make(args.keep.as_deref())?;
+    let directory = Directory::make("interrex-demo-", args.keep.as_deref())?;
     let sweeper = match Sweeper::start(&directory.path, directory.named).await {
         Ok(sweeper) => sweeper,
         Err(error) => {
@@ -133,7 +103,8 @@ async fn run(
         (_, Some(Measure::Idle)) => shape::THREE_AND_AN_AGENT,
         _ => shape::THREE,
     };
-    let mut cluster = Cluster::make(&directory.path, shape, account)?;
+    let program = std::env::current_exe().context("find the program of this process")?;
+    let mut cluster = Cluster::make(&directory.path, &program, shape::sites(shape)?, account)?;
     match (args.script, args.measure) {
         (Some(script), _) => {
             let report = script::play(&mut cluster, script, args.raft_leader, voice).await?;
@@ -175,30 +146,4 @@ fn show(
 /// A line for the person, on standard error. With that gone nobody is left to be told.
 fn complain(line: &str) {
     let _ = writeln!(io::stderr(), "interrex: {line}");
-}
-
-/// The signals that end a demo.
-struct Ended {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    hangup: tokio::signal::unix::Signal,
-}
-
-impl Ended {
-    fn listen() -> anyhow::Result<Ended> {
-        let listen = |kind| signal(kind).context("listen for signals");
-        Ok(Ended {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-            hangup: listen(SignalKind::hangup())?,
-        })
-    }
-
-    async fn heard(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
-        }
-    }
 }

@@ -9,16 +9,13 @@ use anyhow::Context;
 use interrex_cluster::event::Event;
 use interrex_cluster::status::ClusterStatus;
 use interrex_ledger::{HostSpec, monotonic_ms, verify};
+use interrex_rig::{Cluster, Voice, Writer, in_words};
 use tokio::sync::mpsc;
 
 use crate::args::{RaftLeader, Script};
-use crate::cluster_up::Cluster;
-use crate::progress::in_words;
 use crate::report::Phases;
-use crate::script::{self, findings};
-use crate::strike::{Struck, goes_on, leader, streams_again, strike};
-use crate::voice::Voice;
-use crate::writer::Writer;
+use crate::script;
+use crate::strike::{Struck, goes_on, streams_again, strike};
 
 const KEYS: &str =
     "1 kill the primary's machine · 2 kill its postmaster · 3 status · 4 events · 5 hand over · q quit";
@@ -168,7 +165,7 @@ async fn tell_losses(
 }
 
 async fn show_status(cluster: &mut Cluster, writer: &mut Writer, voice: &Voice) -> anyhow::Result<()> {
-    let leads = leader(cluster).await.unwrap_or_else(|| "nobody".to_owned());
+    let leads = cluster.leader().await.unwrap_or_else(|| "nobody".to_owned());
     match cluster.status().await? {
         Some(status) => status_lines(&status).iter().for_each(|line| voice.say(line)),
         None => voice.say("no coordinator leads at the moment"),
@@ -210,7 +207,7 @@ async fn conclude(cluster: &mut Cluster, writer: Writer, voice: &Voice) -> anyho
     let file = writer.stop().await?;
     let verdict = verify(&file, &cluster.hosts(), &cluster.login, COMPARING).await?;
     voice.tell(&format!("{} writes acknowledged, {} lost", verdict.acked, verdict.lost.len()));
-    let found = findings(&verdict);
+    let found = verdict.findings();
     found.iter().for_each(|line| voice.say(line));
     Ok(if verdict.lost.is_empty() && found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -218,7 +215,7 @@ async fn conclude(cluster: &mut Cluster, writer: Writer, voice: &Voice) -> anyho
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::progress::tests::whole;
+    use crate::whole_cluster::whole;
 
     #[test]
     fn a_line_is_a_choice_and_nonsense_is_none() {

@@ -1,15 +1,14 @@
 //! What a script found: one JSON object for programs, an account for people, and whether it may be called a success.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use interrex_cluster::event::Event;
 use interrex_cluster::ids::Epoch;
+use interrex_rig::Killed;
 use serde::Serialize;
 
 use crate::args::Script;
 use crate::away::Away;
-use crate::machine::Killed;
 
 /// Fewer acknowledgements prove little.
 pub(crate) const ENOUGH: u64 = 200;
@@ -190,12 +189,6 @@ impl Report {
         ));
         lines
     }
-}
-
-/// The machine's load averages; none where the machine does not tell.
-pub(crate) fn load() -> Vec<f64> {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split_whitespace().take(3).filter_map(|number| number.parse().ok()).collect()
 }
 
 #[cfg(test)]

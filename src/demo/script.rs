@@ -4,15 +4,12 @@ use std::time::Duration;
 
 use interrex_cluster::status::ClusterStatus;
 use interrex_ledger::{LedgerFile, Verdict, monotonic_ms, verify};
+use interrex_rig::{Cluster, Patience, Voice, Writer, load};
 
 use crate::args::{RaftLeader, Script};
 use crate::away::{self, Away};
-use crate::cluster_up::Cluster;
-use crate::patience::Patience;
-use crate::report::{ENOUGH, Phases, Report, load};
+use crate::report::{ENOUGH, Phases, Report};
 use crate::strike::{GoesOn, Struck, gap_since, goes_on, streams_again, strike};
-use crate::voice::Voice;
-use crate::writer::Writer;
 
 /// Written before the kill, so that there is something to lose.
 const WRITING: u64 = 2_000;
@@ -148,69 +145,15 @@ async fn report(
         up_ms: run.up_ms,
         away: run.away,
         load: load(),
-        findings: findings(verdict),
+        findings: verdict.findings(),
     })
-}
-
-/// What is wrong with the rows apart from losses, which are counted.
-pub(crate) fn findings(verdict: &Verdict) -> Vec<String> {
-    let mut findings = Vec::new();
-    let mut find = |count: usize, what: &str| {
-        if count > 0 {
-            findings.push(format!("{count} {what}"));
-        }
-    };
-    find(verdict.failed_kept.len(), "refused writes are there nevertheless");
-    find(verdict.phantom.len(), "rows are there that were never written");
-    find(verdict.divergent.len(), "rows are on some instances and not on others");
-    find(
-        verdict.instances.iter().filter(|instance| !instance.caught_up).count(),
-        "standbys did not catch up",
-    );
-    let primaries = verdict.instances.iter().filter(|instance| instance.primary).count();
-    if primaries != 1 {
-        findings.push(format!("{primaries} instances take writes instead of one"));
-    }
-    findings
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::Killed;
     use interrex_cluster::ids::Epoch;
-    use interrex_ledger::InstanceVerdict;
-
-    fn instance(primary: bool) -> InstanceVerdict {
-        let (host, lost) = ("127.0.0.1:1".to_owned(), [].into());
-        InstanceVerdict { host, primary, caught_up: true, rows: 1, lost }
-    }
-
-    fn verdict() -> Verdict {
-        Verdict {
-            acked: 1,
-            lost: [].into(),
-            warned_kept: 0,
-            warned_gone: 0,
-            unknown_kept: 0,
-            unknown_gone: 0,
-            failed_kept: [].into(),
-            phantom: [].into(),
-            divergent: [].into(),
-            instances: vec![instance(true), instance(false)],
-        }
-    }
-
-    #[test]
-    fn rows_that_should_not_be_there_are_found_though_nothing_is_lost() {
-        assert_eq!(findings(&verdict()), Vec::<String>::new());
-        let odd = Verdict { phantom: [7].into(), divergent: [7, 8].into(), ..verdict() };
-        let found = findings(&odd);
-        assert_eq!(found[0], "1 rows are there that were never written");
-        assert_eq!(found[1], "2 rows are on some instances and not on others");
-        let two = Verdict { instances: vec![instance(true), instance(true)], ..verdict() };
-        assert_eq!(findings(&two), ["2 instances take writes instead of one"]);
-    }
+    use interrex_rig::Killed;
 
     #[test]
     fn what_died_is_told_with_the_leader_among_it() {

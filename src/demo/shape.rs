@@ -1,15 +1,11 @@
-//! Which machines a demo has, and what each of them is there for.
+//! Which machines a demo has, and what each of them is there for. All of them are this machine's loopback.
 
-/// What runs on a machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Duty {
-    /// A coordinator and an instance.
-    Both,
-    /// A vote, and no PostgreSQL.
-    Coordinator,
-    /// PostgreSQL with its agent, and no vote.
-    Instance,
-}
+use std::net::{IpAddr, Ipv4Addr};
+
+use anyhow::Context;
+use interrex_rig::{Duty, Launcher, Site};
+
+use crate::ports;
 
 /// A machine's name, and its duty.
 pub(crate) type Shape = &'static [(&'static str, Duty)];
@@ -26,19 +22,16 @@ pub(crate) const STANDBY_APART: Shape =
 pub(crate) const THREE_AND_AN_AGENT: Shape =
     &[("n1", Duty::Both), ("n2", Duty::Both), ("n3", Duty::Both), ("n4", Duty::Instance)];
 
-impl Duty {
-    /// It votes.
-    pub(crate) fn votes(self) -> bool {
-        self != Duty::Instance
-    }
-
-    /// It runs PostgreSQL.
-    pub(crate) fn serves(self) -> bool {
-        self != Duty::Coordinator
-    }
-}
-
-/// How many instances there are.
-pub(crate) fn instances(shape: Shape) -> usize {
-    shape.iter().filter(|(_, duty)| duty.serves()).count()
+/// These machines on loopback, with ports that are free.
+pub(crate) fn sites(shape: Shape) -> anyhow::Result<Vec<Site>> {
+    let ports = ports::free(2 * shape.len()).context("find free ports")?;
+    let site = |((name, duty), ports): (&(&str, Duty), &[u16])| Site {
+        name: (*name).to_owned(),
+        duty: *duty,
+        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        coordinator_port: ports[0],
+        postgres_port: ports[1],
+        launcher: Launcher::default(),
+    };
+    Ok(shape.iter().zip(ports.chunks(2)).map(site).collect())
 }

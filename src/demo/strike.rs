@@ -5,18 +5,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use interrex_api::admin::SwitchoverRequest;
-use interrex_cluster::ids::{Epoch, MachineName};
+use interrex_cluster::ids::Epoch;
 use interrex_cluster::status::{ClusterStatus, InstanceStatus};
 use interrex_ledger::{Gap, LedgerFile, longest_gap, monotonic_ms, wall_ms};
+use interrex_rig::{CLUSTER, Cluster, Killed, Patience, Writer, in_words, streams};
 
 use crate::args::{RaftLeader, Script};
-use crate::cluster_up::{CLUSTER, Cluster};
-use crate::machine::Killed;
-use crate::patience::Patience;
-use crate::progress::{in_words, streams};
-use crate::writer::Writer;
 
-const PLACING: Duration = Duration::from_secs(30);
 /// Far longer than any failover may take: what takes this long has failed.
 const FAILING_OVER: Duration = Duration::from_secs(60);
 const REJOINING: Duration = Duration::from_secs(90);
@@ -84,33 +79,18 @@ async fn hand_over(cluster: &Cluster) -> anyhow::Result<Killed> {
 
 /// Hands leadership over until the leader is where it is wanted; who leads then.
 pub(crate) async fn place_leader(
-    cluster: &mut Cluster,
+    cluster: &Cluster,
     wish: RaftLeader,
     primary: &str,
 ) -> anyhow::Result<Option<String>> {
+    let on_primary = |name: &str| name == primary;
     let target = match wish {
-        RaftLeader::Elsewhere => cluster.machines.iter().find(|machine| machine.name != primary),
-        RaftLeader::Any | RaftLeader::WithPrimary => {
-            cluster.machines.iter().find(|machine| machine.name == primary)
-        }
+        RaftLeader::Any => return Ok(cluster.leader().await),
+        RaftLeader::Elsewhere => cluster.machines.iter().find(|machine| !on_primary(&machine.name)),
+        RaftLeader::WithPrimary => cluster.machines.iter().find(|machine| on_primary(&machine.name)),
     };
-    let target: MachineName = target.context("a demo has three machines")?.name.parse()?;
-    let patience = Patience::new(format!("{target} to lead the coordinators"), PLACING);
-    loop {
-        let leader = leader(cluster).await;
-        if leader.as_ref().map_or(wish == RaftLeader::Any, |leader| wish.content_with(leader, primary)) {
-            return Ok(leader);
-        }
-        // A refusal is a reason to look again, nothing more: what counts is who leads.
-        let refusal = cluster.client.transfer_leadership(Some(&target)).await.err();
-        patience.pause(&refusal.map(|refusal| refusal.to_string()).unwrap_or_default()).await?;
-    }
-}
-
-/// Who leads the coordinators.
-pub(crate) async fn leader(cluster: &Cluster) -> Option<String> {
-    let coordinators = cluster.client.list_coordinators().await.ok()?;
-    coordinators.iter().find(|member| member.leader).map(|member| member.machine.to_string())
+    let target = target.context("a demo has three machines")?;
+    cluster.place_leader(&target.name, |leader| wish.content_with(leader, primary)).await.map(Some)
 }
 
 /// Waits until a new reign is open and a write was acknowledged in it.

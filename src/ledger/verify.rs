@@ -62,12 +62,30 @@ impl Verdict {
     /// invented.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.lost.is_empty()
-            && self.failed_kept.is_empty()
-            && self.phantom.is_empty()
-            && self.divergent.is_empty()
-            && self.instances.iter().filter(|instance| instance.primary).count() == 1
-            && self.instances.iter().all(|instance| instance.caught_up)
+        self.lost.is_empty() && self.findings().is_empty()
+    }
+
+    /// What is wrong apart from losses, which are counted; a line each, for people.
+    #[must_use]
+    pub fn findings(&self) -> Vec<String> {
+        let mut findings = Vec::new();
+        let mut find = |count: usize, what: &str| {
+            if count > 0 {
+                findings.push(format!("{count} {what}"));
+            }
+        };
+        find(self.failed_kept.len(), "refused writes are there nevertheless");
+        find(self.phantom.len(), "rows are there that were never written");
+        find(self.divergent.len(), "rows are on some instances and not on others");
+        find(
+            self.instances.iter().filter(|instance| !instance.caught_up).count(),
+            "standbys did not catch up",
+        );
+        let primaries = self.instances.iter().filter(|instance| instance.primary).count();
+        if primaries != 1 {
+            findings.push(format!("{primaries} instances take writes instead of one"));
+        }
+        findings
     }
 }
 
@@ -217,5 +235,41 @@ async fn answer<T>(
         Ok(Ok(value)) => Ok(value),
         Ok(Err(source)) => Err(LedgerError::Instance { host: host.to_owned(), action, source }),
         Err(_) => Err(LedgerError::Silent { host: host.to_owned(), action, limit_ms: patience.as_millis() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instance(primary: bool) -> InstanceVerdict {
+        let (host, lost) = ("127.0.0.1:1".to_owned(), [].into());
+        InstanceVerdict { host, primary, caught_up: true, rows: 1, lost }
+    }
+
+    fn verdict() -> Verdict {
+        Verdict {
+            acked: 1,
+            lost: [].into(),
+            warned_kept: 0,
+            warned_gone: 0,
+            unknown_kept: 0,
+            unknown_gone: 0,
+            failed_kept: [].into(),
+            phantom: [].into(),
+            divergent: [].into(),
+            instances: vec![instance(true), instance(false)],
+        }
+    }
+
+    #[test]
+    fn rows_that_should_not_be_there_are_found_though_nothing_is_lost() {
+        assert_eq!(verdict().findings(), Vec::<String>::new());
+        let odd = Verdict { phantom: [7].into(), divergent: [7, 8].into(), ..verdict() };
+        let found = odd.findings();
+        assert_eq!(found[0], "1 rows are there that were never written");
+        assert_eq!(found[1], "2 rows are on some instances and not on others");
+        let two = Verdict { instances: vec![instance(true), instance(true)], ..verdict() };
+        assert_eq!(two.findings(), ["2 instances take writes instead of one"]);
     }
 }

@@ -22,11 +22,12 @@ const MAY: &[(&str, &[&str])] = &[
     ("agent", &["api", "cluster", "guard", "notices", "rt", "tls"]),
     ("endpoint", &["api", "cluster", "rt", "tls"]),
     ("ctl", &["api", "cluster", "tls"]),
-    ("demo", &["api", "cluster", "ledger"]),
+    ("rig", &["api", "cluster", "ledger"]),
+    ("demo", &["api", "cluster", "ledger", "rig"]),
     ("check", &["cluster"]),
     ("sim", &["check", "cluster"]),
     ("whole", &["sim", "cluster", "rt", "api", "coordinator"]),
-    ("harness", &["check", "api", "cluster", "ledger"]),
+    ("harness", &["check", "sim", "api", "cluster", "ledger", "rig"]),
 ];
 
 /// Rooms that take next to nothing from outside, what they take, and why.

@@ -4,14 +4,11 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use interrex_rig::{Cluster, Patience, Voice, load};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::processes::{Used, pss_kib, used};
-use crate::cluster_up::Cluster;
-use crate::patience::Patience;
-use crate::report::load;
-use crate::voice::Voice;
 
 const WHOLE: Duration = Duration::from_secs(60);
 const REST: Duration = Duration::from_secs(60);

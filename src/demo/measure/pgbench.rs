@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use interrex_ledger::HostSpec;
+use interrex_rig::{CLUSTER, Cluster, Patience, Voice, load, postgresql, processes::Process};
 use rustix::process::Signal;
 use serde::Serialize;
 use tokio::process::Command;
@@ -22,13 +23,7 @@ use tokio::process::Command;
 use super::processes::used;
 use super::slices::{Slices, ends};
 use crate::args::RaftLeader;
-use crate::cluster_up::{CLUSTER, Cluster};
-use crate::patience::Patience;
-use crate::postgresql;
-use crate::processes::Process;
-use crate::report::load;
 use crate::strike::place_leader;
-use crate::voice::Voice;
 
 /// Rows in units of 100,000: 150 MB, which stay in memory.
 const SCALE: &str = "10";
@@ -285,14 +280,7 @@ impl Bench {
 
     async fn pgbench(&self, arguments: &[&str], how_long: Duration) -> anyhow::Result<String> {
         let mut command = Command::new(&self.program);
-        command.args([
-            "-h",
-            &self.host.host,
-            "-p",
-            &self.host.port.to_string(),
-            "-U",
-            crate::cluster_up::USER,
-        ]);
+        command.args(["-h", &self.host.host, "-p", &self.host.port.to_string(), "-U", interrex_rig::USER]);
         command.args(arguments).arg(CLUSTER).env("PGPASSWORD", &self.password).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let ended = tokio::time::timeout(how_long + GRACE, command.output()).await;

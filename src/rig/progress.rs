@@ -11,20 +11,22 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// What was seen, by what it is about.
 #[derive(Debug, Default)]
-pub(crate) struct Progress {
+pub struct Progress {
     seen: BTreeMap<String, String>,
     told: BTreeMap<String, (String, Instant)>,
 }
 
 impl Progress {
-    pub(crate) fn note_coordinators(&mut self, coordinators: &[Coordinator]) {
+    /// Who leads them.
+    pub fn note_coordinators(&mut self, coordinators: &[Coordinator]) {
         let leader = coordinators.iter().find(|member| member.leader);
         let leads =
             leader.map_or_else(|| "none leads yet".to_owned(), |leader| format!("{} leads", leader.machine));
         self.note("coordinators", leads);
     }
 
-    pub(crate) fn note_cluster(&mut self, status: &ClusterStatus) {
+    /// What is under way, and how each instance is.
+    pub fn note_cluster(&mut self, status: &ClusterStatus) {
         let operation = if status.operation == "steady" { "nothing is under way" } else { &status.operation };
         self.note("cluster", operation.to_owned());
         for instance in &status.instances {
@@ -37,7 +39,7 @@ impl Progress {
     }
 
     /// Lines for what changed.
-    pub(crate) fn news(&mut self) -> Vec<String> {
+    pub fn news(&mut self) -> Vec<String> {
         let now = Instant::now();
         let mut lines = Vec::new();
         for (about, what) in &self.seen {
@@ -73,7 +75,7 @@ fn at_a_glance(instance: &InstanceStatus) -> String {
 }
 
 /// An instance in a few words. How long it has been silent is left out: that is no change.
-pub(crate) fn in_words(instance: &InstanceStatus) -> String {
+pub fn in_words(instance: &InstanceStatus) -> String {
     let server = instance.server.split(" for ").next().unwrap_or_default();
     let mut words = format!("{}, {server}", instance.role);
     if let Some(doing) = &instance.doing {
@@ -88,7 +90,7 @@ fn without_digits(text: &str) -> String {
 
 /// What it still lacks, in words; `None` when it is whole: `wanted` instances, clients let in, every standby
 /// streaming, and nothing wrong.
-pub(crate) fn missing(status: &ClusterStatus, wanted: usize) -> Option<String> {
+pub fn missing(status: &ClusterStatus, wanted: usize) -> Option<String> {
     let registered = status.instances.len();
     if registered < wanted {
         return Some(format!("{registered} of {wanted} instances registered"));
@@ -105,62 +107,14 @@ pub(crate) fn missing(status: &ClusterStatus, wanted: usize) -> Option<String> {
 }
 
 /// A standby with a whole copy that receives WAL.
-pub(crate) fn streams(instance: &InstanceStatus) -> bool {
+pub fn streams(instance: &InstanceStatus) -> bool {
     instance.role == "standby" && instance.server == "streaming"
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use interrex_cluster::ids::{ClusterId, Epoch, Incarnation, Revision};
-    use interrex_cluster::record::Address;
-    use interrex_cluster::spec::Spec;
-
-    pub(crate) fn instance(name: &str, role: &str, server: &str) -> InstanceStatus {
-        InstanceStatus {
-            name: name.parse().unwrap(),
-            machine: name.parse().unwrap(),
-            zone: String::new(),
-            address: Address { host: "127.0.0.1".to_owned(), port: 1 },
-            role: role.to_owned(),
-            server: server.to_owned(),
-            priority: Some(1),
-            timeline: None,
-            lsn: None,
-            lag_bytes: None,
-            lag_ms: None,
-            in_sync_set: true,
-            incarnation: Incarnation(1),
-            report_age_ms: Some(1),
-            lease_left_ms: None,
-            doing: None,
-            pending_restart: Vec::new(),
-        }
-    }
-
-    pub(crate) fn whole() -> ClusterStatus {
-        ClusterStatus {
-            name: "demo".parse().unwrap(),
-            id: ClusterId(1),
-            spec: Spec::default(),
-            system: None,
-            epoch: Epoch(2),
-            revision: Revision(1),
-            operation: "steady".to_owned(),
-            primary: Some("n1".parse().unwrap()),
-            open: true,
-            rule: String::new(),
-            rules: Vec::new(),
-            instances: vec![
-                instance("n1", "primary", "open"),
-                instance("n2", "standby", "streaming"),
-                instance("n3", "standby", "streaming"),
-            ],
-            problems: Vec::new(),
-            waits: Vec::new(),
-            paused: false,
-        }
-    }
+    use crate::whole_cluster::{instance, whole};
 
     #[test]
     fn a_whole_cluster_lacks_nothing() {

@@ -16,63 +16,72 @@ use interrex_ledger::{HostSpec, Login};
 
 use crate::machine::Machine;
 use crate::patience::Patience;
-use crate::ports;
 use crate::postgresql::Account;
 use crate::progress::{Progress, missing};
-use crate::shape::{self, Shape};
+use crate::site::Site;
 use crate::traces::Traces;
 use crate::voice::Voice;
 
 /// The cluster's name, and its database's.
-pub(crate) const CLUSTER: &str = "demo";
+pub const CLUSTER: &str = "demo";
 /// The application's role.
-pub(crate) const USER: &str = "app";
+pub const USER: &str = "app";
 /// A slow machine with a debug build needs a good part of it.
 const COMING_UP: Duration = Duration::from_secs(120);
 
 /// The machines and the means to ask them.
-pub(crate) struct Cluster {
-    /// The demo's directory.
-    pub(crate) dir: PathBuf,
-    pub(crate) machines: Vec<Machine>,
-    pub(crate) client: Client,
-    pub(crate) login: Login,
+pub struct Cluster {
+    /// Everything of it is below.
+    pub dir: PathBuf,
+    /// In the order of their sites.
+    pub machines: Vec<Machine>,
+    /// Asks the coordinators, as any operator does.
+    pub client: Client,
+    /// The application's.
+    pub login: Login,
     /// What killed processes may leave.
-    pub(crate) traces: Traces,
+    pub traces: Traces,
+    /// `interrex`.
+    pub(crate) program: PathBuf,
     name: ClusterName,
 }
 
 impl Cluster {
-    /// Makes directories and files; starts nothing.
-    pub(crate) fn make(dir: &Path, shape: Shape, account: Option<Account>) -> anyhow::Result<Cluster> {
-        let ports = ports::free(2 * shape.len()).context("find free ports")?;
-        let machines: Vec<Machine> = shape
-            .iter()
-            .zip(ports.chunks(2))
-            .map(|(machine, ports)| Machine::new(dir, *machine, ports[0], ports[1]))
-            .collect();
+    /// Makes directories and files; starts nothing. `program` is `interrex`, its guard beside it.
+    pub fn make(
+        dir: &Path,
+        program: &Path,
+        sites: Vec<Site>,
+        account: Option<Account>,
+    ) -> anyhow::Result<Cluster> {
+        let instances = sites.iter().filter(|site| site.duty.serves()).count();
+        let machines: Vec<Machine> = sites.into_iter().map(|site| Machine::new(dir, program, site)).collect();
         let voters = || machines.iter().filter(|machine| machine.duty.votes());
         let members: Vec<_> = voters().map(|machine| (machine.name.clone(), machine.coordinator())).collect();
         let password = draw_password()?;
         write_password(&password_file(dir), &password)?;
         for (zone, machine) in (1..).zip(&machines) {
-            let text = machine.node_text(zone, &members, shape::instances(shape), &password_file(dir))?;
+            let text = machine.node_text(zone, &members, instances, &password_file(dir))?;
             machine.make(&text, account)?;
         }
         let options = ClientOptions {
             call: Duration::from_secs(1),
             overall: Duration::from_secs(1),
-            user_agent: "interrex-demo".to_owned(),
+            user_agent: "interrex-rig".to_owned(),
             ..ClientOptions::default()
         };
         let client = Client::new(voters().map(Machine::coordinator).collect(), options)?;
         let login = Login { user: USER.to_owned(), password: Some(password), dbname: CLUSTER.to_owned() };
         let name = CLUSTER.parse().context("name the cluster")?;
-        Ok(Cluster { dir: dir.to_owned(), machines, client, login, traces: Traces::default(), name })
+        let (dir, program) = (dir.to_owned(), program.to_owned());
+        Ok(Cluster { dir, program, machines, client, login, traces: Traces::default(), name })
     }
 
     /// Starts every machine and tells how it comes along until the cluster is whole.
-    pub(crate) async fn up(&mut self, voice: &Voice) -> anyhow::Result<ClusterStatus> {
+    ///
+    /// # Errors
+    /// A machine cannot be started, or the cluster is not whole in time.
+    pub async fn up(&mut self, voice: &Voice) -> anyhow::Result<ClusterStatus> {
         for machine in &mut self.machines {
             machine.start()?;
         }
@@ -103,7 +112,7 @@ impl Cluster {
     ///
     /// # Errors
     /// A node ended that nobody killed.
-    pub(crate) async fn status(&mut self) -> anyhow::Result<Option<ClusterStatus>> {
+    pub async fn status(&mut self) -> anyhow::Result<Option<ClusterStatus>> {
         for machine in &mut self.machines {
             if let Some(status) = machine.ended()? {
                 let (name, words, log) = (&machine.name, machine.last_words(), machine.log());
@@ -117,7 +126,10 @@ impl Cluster {
     }
 
     /// Waits until it lacks nothing.
-    pub(crate) async fn whole(&mut self, at_most: Duration) -> anyhow::Result<ClusterStatus> {
+    ///
+    /// # Errors
+    /// It still lacks something after `at_most`, or a node ended by itself.
+    pub async fn whole(&mut self, at_most: Duration) -> anyhow::Result<ClusterStatus> {
         let patience = Patience::new("all instances to stream", at_most);
         loop {
             let lacks = match self.status().await? {
@@ -132,13 +144,19 @@ impl Cluster {
     }
 
     /// Nothing automatic begins from here on.
-    pub(crate) async fn pause(&self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// No coordinator took the request.
+    pub async fn pause(&self) -> anyhow::Result<()> {
         self.client.set_paused(&self.name, true).await.context("pause the cluster")?;
         Ok(())
     }
 
     /// Everything that happened so far, oldest first.
-    pub(crate) async fn events(&self) -> anyhow::Result<Vec<Event>> {
+    ///
+    /// # Errors
+    /// No coordinator leads.
+    pub async fn events(&self) -> anyhow::Result<Vec<Event>> {
         let request = EventsRequest { cluster: Some(self.name.clone()), after: 0, follow: false };
         let mut stream = self.client.events(request).await?;
         let mut events = Vec::new();
@@ -149,36 +167,42 @@ impl Cluster {
     }
 
     /// The machine of that name.
-    pub(crate) fn machine(&mut self, name: &str) -> anyhow::Result<&mut Machine> {
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn machine(&mut self, name: &str) -> anyhow::Result<&mut Machine> {
         self.doomed(name).map(|(machine, ..)| machine)
     }
 
-    /// The machine of that name, the demo's directory, and what has to be noted before anything on it dies.
-    pub(crate) fn doomed(&mut self, name: &str) -> anyhow::Result<(&mut Machine, &Path, &mut Traces)> {
+    /// The machine of that name, the cluster's directory, and what has to be noted before anything on it dies.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn doomed(&mut self, name: &str) -> anyhow::Result<(&mut Machine, &Path, &mut Traces)> {
         let found = self.machines.iter_mut().find(|machine| machine.name == name);
-        let machine = found.ok_or_else(|| anyhow!("there is no machine {name} in this demo"))?;
+        let machine = found.ok_or_else(|| anyhow!("there is no machine {name} in this cluster"))?;
         Ok((machine, &self.dir, &mut self.traces))
     }
 
     /// Where the application's password is.
-    pub(crate) fn password_file(&self) -> PathBuf {
+    pub fn password_file(&self) -> PathBuf {
         password_file(&self.dir)
     }
 
     /// Every PostgreSQL.
-    pub(crate) fn hosts(&self) -> Vec<HostSpec> {
+    pub fn hosts(&self) -> Vec<HostSpec> {
         self.machines.iter().filter(|machine| machine.duty.serves()).map(Machine::host).collect()
     }
 
     /// How an application connects. The password is hexadecimal and needs no escape.
-    pub(crate) fn connection_string(&self) -> String {
+    pub fn connection_string(&self) -> String {
         let hosts = self.hosts().iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let password = self.login.password.as_deref().unwrap_or_default();
         format!("postgresql://{USER}:{password}@{hosts}/{CLUSTER}?target_session_attrs=read-write")
     }
 
     /// The coordinators, as the operator's commands take them.
-    pub(crate) fn coordinators(&self) -> String {
+    pub fn coordinators(&self) -> String {
         let voters = self.machines.iter().filter(|machine| machine.duty.votes());
         voters.map(Machine::coordinator).collect::<Vec<_>>().join(",")
     }
@@ -203,6 +227,7 @@ fn write_password(path: &Path, password: &str) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::site::{Duty, Launcher};
 
     #[test]
     fn three_machines_are_made_that_know_each_other_and_nothing_runs() {
@@ -210,11 +235,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let _here = runtime.enter();
-        let mut cluster = Cluster::make(dir.path(), shape::THREE, None).unwrap();
-        for (name, _) in shape::THREE {
+        let site = |number: u16| Site {
+            name: format!("n{number}"),
+            duty: Duty::Both,
+            address: [127, 0, 0, 1].into(),
+            coordinator_port: 15_000 + number,
+            postgres_port: 16_000 + number,
+            launcher: Launcher::default(),
+        };
+        let sites = (1..=3).map(site).collect();
+        let mut cluster = Cluster::make(dir.path(), Path::new("interrex"), sites, None).unwrap();
+        for name in ["n1", "n2", "n3"] {
             let text = fs::read_to_string(dir.path().join(name).join("node.toml")).unwrap();
             assert!(cluster.machines.iter().all(|machine| text.contains(&machine.coordinator())), "{text}");
-            assert_eq!(cluster.machine(name).unwrap().name, *name);
+            assert_eq!(cluster.machine(name).unwrap().name, name);
         }
         assert!(cluster.machine("n4").is_err());
         let mode = fs::metadata(cluster.password_file()).unwrap().permissions().mode();

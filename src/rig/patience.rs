@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 const PAUSE: Duration = Duration::from_millis(30);
 
 /// A deadline with a name.
-pub(crate) struct Patience {
+pub struct Patience {
     what: String,
     limit: Duration,
     until: Instant,
@@ -16,7 +16,7 @@ pub(crate) struct Patience {
 
 impl Patience {
     /// Runs from now. `what` completes the sentence "waited 30 s for …".
-    pub(crate) fn new(what: impl Into<String>, limit: Duration) -> Patience {
+    pub fn new(what: impl Into<String>, limit: Duration) -> Patience {
         Patience { what: what.into(), limit, until: Instant::now() + limit }
     }
 
@@ -24,7 +24,7 @@ impl Patience {
     ///
     /// # Errors
     /// The deadline has passed; `last` is what was seen last, empty when nothing was.
-    pub(crate) async fn pause(&self, last: &str) -> anyhow::Result<()> {
+    pub async fn pause(&self, last: &str) -> anyhow::Result<()> {
         if Instant::now() >= self.until {
             let seen = if last.is_empty() { String::new() } else { format!("; seen last: {last}") };
             anyhow::bail!("waited {} s for {} in vain{seen}", self.limit.as_secs(), self.what);

@@ -1,4 +1,6 @@
 //! For scenes: a program that counts as ours by its name.
+//!
+//! One file for several crates' tests, which take it in with `#[path]`.
 
 use std::fs;
 use std::io;

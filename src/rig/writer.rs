@@ -1,5 +1,5 @@
-//! The writer of the demo: `interrex ledger write` as a process of its own, with its own connections to all three
-//! hosts, and a view of its ledger. It ends with whoever holds its standard input, however that dies.
+//! A writer: `interrex ledger write` as a process of its own, with its own connections to the hosts that it is told of,
+//! and a view of its ledger. It ends with whoever holds its standard input, however that dies.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -7,19 +7,33 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
-use interrex_ledger::{Follow, LedgerFile};
-use tokio::process::{Child, Command};
+use interrex_ledger::{Follow, HostSpec, LedgerFile};
+use tokio::process::Child;
 use tokio::time::timeout;
 
-use crate::cluster_up::Cluster;
+use crate::cluster::Cluster;
 use crate::patience::Patience;
+use crate::site::Launcher;
 
 /// It finishes the statement under way, which has a limit of its own.
 const STOPPING: Duration = Duration::from_secs(10);
 const STARTING: Duration = Duration::from_secs(20);
 
+/// Which writer: where it runs, and what it writes to.
+#[derive(Debug, Clone)]
+pub struct Post {
+    /// Of its ledger's file, in the cluster's directory.
+    pub name: String,
+    /// How it is started.
+    pub launcher: Launcher,
+    /// Whom it dials.
+    pub hosts: Vec<HostSpec>,
+    /// Its first id, where several write to one table; none: the table's largest + 1.
+    pub first_id: Option<i64>,
+}
+
 /// A running writer.
-pub(crate) struct Writer {
+pub struct Writer {
     child: Child,
     ledger: PathBuf,
     log: PathBuf,
@@ -27,16 +41,30 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Starts it and returns when its ledger is there.
-    pub(crate) async fn start(cluster: &Cluster) -> anyhow::Result<Writer> {
-        let (ledger, log) = (cluster.dir.join("ledger"), cluster.dir.join("writer.log"));
-        let hosts = cluster.hosts().iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        let exe = std::env::current_exe().context("find the program of this process")?;
+    /// Starts the one that dials every PostgreSQL, and returns when its ledger is there.
+    ///
+    /// # Errors
+    /// It ends, or there is no ledger in time.
+    pub async fn start(cluster: &Cluster) -> anyhow::Result<Writer> {
+        let (name, launcher) = ("ledger".to_owned(), Launcher::default());
+        Writer::start_at(cluster, Post { name, launcher, hosts: cluster.hosts(), first_id: None }).await
+    }
+
+    /// Starts this one, and returns when its ledger is there.
+    ///
+    /// # Errors
+    /// It ends, or there is no ledger in time.
+    pub async fn start_at(cluster: &Cluster, post: Post) -> anyhow::Result<Writer> {
+        let (ledger, log) = (cluster.dir.join(&post.name), cluster.dir.join(format!("{}.log", post.name)));
+        let hosts = post.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let output = File::create(&log).with_context(|| format!("make {}", log.display()))?;
-        let mut command = Command::new(exe);
+        let mut command = post.launcher.command(&cluster.program);
         command.args(["ledger", "write", "--hosts", &hosts, "--user", &cluster.login.user]);
         command.args(["--dbname", &cluster.login.dbname, "--json", "--until-stdin-closes"]);
         command.arg("--password-file").arg(cluster.password_file()).arg("--ledger").arg(&ledger);
+        if let Some(first) = post.first_id {
+            command.args(["--first-id", &first.to_string()]);
+        }
         let errors = output.try_clone().context("share the writer's log")?;
         command.stdin(Stdio::piped()).stdout(output).stderr(errors);
         let mut child =
@@ -53,22 +81,27 @@ impl Writer {
     }
 
     /// Everything acknowledged so far.
-    pub(crate) fn look(&mut self) -> anyhow::Result<&LedgerFile> {
+    ///
+    /// # Errors
+    /// It ended by itself, or its ledger cannot be read.
+    pub fn look(&mut self) -> anyhow::Result<&LedgerFile> {
         ensure_alive(&mut self.child, &self.log)?;
         Ok(self.follow.refresh()?)
     }
 
     /// How many were acknowledged.
-    pub(crate) fn acknowledged(&mut self) -> anyhow::Result<u64> {
+    ///
+    /// # Errors
+    /// It ended by itself, or its ledger cannot be read.
+    pub fn acknowledged(&mut self) -> anyhow::Result<u64> {
         Ok(self.look()?.tally().ok)
     }
 
     /// Waits for an acknowledgement that arrived after `mono_ms` (`CLOCK_MONOTONIC`), and tells when it did.
-    pub(crate) async fn acknowledged_after(
-        &mut self,
-        mono_ms: u64,
-        at_most: Duration,
-    ) -> anyhow::Result<u64> {
+    ///
+    /// # Errors
+    /// There is none within `at_most`, with what the writer was told last.
+    pub async fn acknowledged_after(&mut self, mono_ms: u64, at_most: Duration) -> anyhow::Result<u64> {
         let patience = Patience::new("an acknowledged write", at_most);
         loop {
             let file = self.look()?;
@@ -82,12 +115,18 @@ impl Writer {
     }
 
     /// What the ledger says now, apart from the writer.
-    pub(crate) fn snapshot(&self) -> anyhow::Result<LedgerFile> {
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn snapshot(&self) -> anyhow::Result<LedgerFile> {
         Ok(LedgerFile::read(&self.ledger)?)
     }
 
     /// Ends it in an orderly way; its whole ledger.
-    pub(crate) async fn stop(mut self) -> anyhow::Result<LedgerFile> {
+    ///
+    /// # Errors
+    /// It ended before, does not end, or failed.
+    pub async fn stop(mut self) -> anyhow::Result<LedgerFile> {
         ensure_alive(&mut self.child, &self.log)?;
         drop(self.child.stdin.take());
         let ended = timeout(STOPPING, self.child.wait()).await;

@@ -1,4 +1,4 @@
-//! Whether this machine has what a demo needs, asked before anything is made. The nodes ask again, more thoroughly;
+//! Whether this machine has what a cluster needs, asked before anything is made. The nodes ask again, more thoroughly;
 //! here it is only about saying the one clear line that somebody who just cloned the project needs.
 
 use std::fs;
@@ -12,15 +12,20 @@ const DEBIAN: &str = "/usr/lib/postgresql";
 /// Server and client packages apart, these are the programs that tell them all to be there.
 const NEEDED: [&str; 4] = ["postgres", "initdb", "pg_basebackup", "pg_rewind"];
 
-/// The account under which PostgreSQL will run, where that is not the one that started the demo.
+/// The account under which PostgreSQL will run, where that is not the one that started this program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Account {
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
+pub struct Account {
+    /// Of the user.
+    pub uid: u32,
+    /// Of its own group.
+    pub gid: u32,
 }
 
-/// Looks for PostgreSQL and for somebody to run it.
-pub(crate) fn check() -> anyhow::Result<Option<Account>> {
+/// Looks for PostgreSQL and for somebody to run it; `None`: the user of this process runs it.
+///
+/// # Errors
+/// One of the two is not there, with the way out.
+pub fn check() -> anyhow::Result<Option<Account>> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).collect::<Vec<_>>();
     if !is_there(Path::new(DEBIAN), &on_path) {
@@ -40,7 +45,7 @@ fn is_there(debian: &Path, on_path: &[PathBuf]) -> bool {
 }
 
 /// The directory of PostgreSQL's programs that has this one as well.
-pub(crate) fn with_program(program: &str) -> Option<PathBuf> {
+pub fn with_program(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     directory_of(&[program], Path::new(DEBIAN), &std::env::split_paths(&path).collect::<Vec<_>>())
 }
@@ -58,7 +63,7 @@ fn number_of(what: &str) -> anyhow::Result<u32> {
     let text = String::from_utf8_lossy(&output.stdout);
     text.trim().parse().ok().context(
         "there is no user postgres, as whom root's nodes run PostgreSQL; make it (useradd --system postgres), or \
-         run the demo as an ordinary user",
+         run this as an ordinary user",
     )
 }
 

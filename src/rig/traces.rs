@@ -16,27 +16,27 @@ const FILE: &str = "traces.json";
 
 /// What to remove at the end.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Traces {
+pub struct Traces {
     memory: SharedMemory,
     groups: BTreeSet<PathBuf>,
 }
 
 impl Traces {
     /// What was noted in the demo's directory; nothing when nothing was.
-    pub(crate) fn load(dir: &Path) -> Traces {
+    pub fn load(dir: &Path) -> Traces {
         let text = fs::read(dir.join(FILE)).unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
     /// Replaces what stands in the demo's directory, in one step: a sweeper never reads half of it.
-    pub(crate) fn save(&self, dir: &Path) -> io::Result<()> {
+    pub fn save(&self, dir: &Path) -> io::Result<()> {
         let new = dir.join(format!("{FILE}.new"));
         fs::write(&new, serde_json::to_vec(self)?)?;
         fs::rename(new, dir.join(FILE))
     }
 
     /// Adds what these living processes would leave if they were killed.
-    pub(crate) fn note(&mut self, processes: &[Process]) {
+    pub fn note(&mut self, processes: &[Process]) {
         for process in processes.iter().filter(|process| process.program() == "postgres") {
             self.memory.note_maps_of(process.pid);
             self.groups.extend(control_group::of(process.pid));
@@ -45,12 +45,12 @@ impl Traces {
 
     /// Adds the segment named by the `postmaster.pid` of a data directory whose PostgreSQL was killed before anybody
     /// looked.
-    pub(crate) fn note_data_directory(&mut self, pgdata: &Path) {
+    pub fn note_data_directory(&mut self, pgdata: &Path) {
         self.memory.note_pid_file(&pgdata.join("postmaster.pid"));
     }
 
     /// Removes all of it; gives a line for each thing that resists.
-    pub(crate) fn remove(&self) -> Vec<String> {
+    pub fn remove(&self) -> Vec<String> {
         control_group::remove(&self.groups);
         self.memory.remove()
     }

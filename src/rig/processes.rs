@@ -18,22 +18,23 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// A living process that belongs to a directory.
 #[derive(Debug)]
-pub(crate) struct Process {
-    pub(crate) pid: i32,
+pub struct Process {
+    /// Its number, which is its own as long as this value is held.
+    pub pid: i32,
     /// Its program.
-    pub(crate) exe: PathBuf,
+    pub exe: PathBuf,
     fd: OwnedFd,
 }
 
 impl Process {
     /// Its program's file name, also when that file was replaced by a newer build.
-    pub(crate) fn program(&self) -> &str {
+    pub fn program(&self) -> &str {
         let name = self.exe.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         name.strip_suffix(" (deleted)").unwrap_or(name)
     }
 
     /// Sends a signal; a process that is gone already does not mind.
-    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
         match pidfd_send_signal(&self.fd, signal) {
             Err(rustix::io::Errno::SRCH) => Ok(()),
             sent => sent.map_err(io::Error::from),
@@ -42,7 +43,10 @@ impl Process {
 }
 
 /// Every process that belongs to `dir` and is not in `spared`.
-pub(crate) fn of(dir: &Path, spared: &BTreeSet<i32>) -> io::Result<Vec<Process>> {
+///
+/// # Errors
+/// When /proc cannot be read.
+pub fn of(dir: &Path, spared: &BTreeSet<i32>) -> io::Result<Vec<Process>> {
     let all = all()?;
     let mut ours: BTreeSet<i32> =
         all.iter().filter(|seen| seen.belongs_to(dir)).map(|seen| seen.pid).collect();
@@ -61,7 +65,7 @@ pub(crate) fn of(dir: &Path, spared: &BTreeSet<i32>) -> io::Result<Vec<Process>>
 }
 
 /// This process and everyone above it.
-pub(crate) fn self_and_ancestors() -> BTreeSet<i32> {
+pub fn self_and_ancestors() -> BTreeSet<i32> {
     let mut line = BTreeSet::new();
     let mut next = i32::try_from(std::process::id()).ok();
     while let Some(pid) = next.filter(|pid| *pid > 0 && line.insert(*pid)) {
@@ -71,7 +75,7 @@ pub(crate) fn self_and_ancestors() -> BTreeSet<i32> {
 }
 
 /// Waits until all of them are gone; false when some are still there after `at_most`.
-pub(crate) fn wait_gone<'a>(processes: impl IntoIterator<Item = &'a Process>, at_most: Duration) -> bool {
+pub fn wait_gone<'a>(processes: impl IntoIterator<Item = &'a Process>, at_most: Duration) -> bool {
     let until = Instant::now() + at_most;
     let mut left: Vec<&Process> = processes.into_iter().collect();
     while !left.is_empty() {
@@ -163,7 +167,7 @@ mod tests {
 
     /// A program that counts as ours and sleeps, with a child that does not count by itself.
     fn program(dir: &Path, name: &str) -> Child {
-        crate::testing::program(dir, name, Path::new("/"), "sleep 60; :")
+        crate::program::program(dir, name, Path::new("/"), "sleep 60; :")
     }
 
     fn found(dir: &Path, wanted: impl Fn(&[Process]) -> bool) -> Vec<Process> {

@@ -1,4 +1,4 @@
-//! The one directory that a demo lives in: a temporary one that goes with it, or one that a person named and keeps.
+//! The one directory that a cluster lives in: a temporary one that goes with it, or one that a person named and keeps.
 //! PostgreSQL's user has to pass through it, hence mode 0755.
 
 use std::fs::{self, Permissions};
@@ -8,26 +8,29 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use crate::Usage;
+use crate::usage::Usage;
 
 /// Below it lie sockets such as `n1/data/instances/demo/run/.s.PGSQL.65535`, and a socket's path has 107 bytes.
 const LONGEST: usize = 107 - "/n1/data/instances/demo/run/.s.PGSQL.65535".len();
 
-/// Where a demo lives.
+/// Where a cluster lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Directory {
+pub struct Directory {
     /// Absolute and free of links, as /proc shows it.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
     /// It was named by a person.
-    pub(crate) named: bool,
+    pub named: bool,
 }
 
 impl Directory {
-    /// Makes it, or takes the empty one that was named.
-    pub(crate) fn make(named: Option<&Path>) -> anyhow::Result<Directory> {
+    /// Makes one whose name begins with `prefix`, or takes the empty one that was named.
+    ///
+    /// # Errors
+    /// [`Usage`] where another one is to be named.
+    pub fn make(prefix: &str, named: Option<&Path>) -> anyhow::Result<Directory> {
         let path = match named {
             Some(path) => take(path)?,
-            None => temporary()?,
+            None => temporary(prefix)?,
         };
         let directory = Directory { path, named: named.is_some() };
         let length = directory.path.as_os_str().len();
@@ -42,20 +45,20 @@ impl Directory {
         Ok(directory)
     }
 
-    /// For a demo that ends before its sweeper began. A named one is left as it is.
-    pub(crate) fn remove_unused(&self) {
+    /// For a program that ends before anything was started. A named one is left as it is.
+    pub fn remove_unused(&self) {
         if !self.named {
             let _ = fs::remove_dir_all(&self.path);
         }
     }
 }
 
-fn temporary() -> anyhow::Result<PathBuf> {
+fn temporary(prefix: &str) -> anyhow::Result<PathBuf> {
     let base = std::env::temp_dir();
     let base =
         fs::canonicalize(&base).with_context(|| format!("find the directory {} (TMPDIR)", base.display()))?;
     let mut builder = tempfile::Builder::new();
-    builder.prefix("interrex-demo-").rand_bytes(6).permissions(Permissions::from_mode(0o755));
+    builder.prefix(prefix).rand_bytes(6).permissions(Permissions::from_mode(0o755));
     let made =
         builder.tempdir_in(&base).with_context(|| format!("make a directory in {}", base.display()))?;
     let path = made.keep();
@@ -96,8 +99,8 @@ mod tests {
 
     #[test]
     fn a_temporary_directory_can_be_passed_through_and_goes() {
-        let directory = Directory::make(None).unwrap();
-        assert!(directory.path.file_name().unwrap().to_str().unwrap().starts_with("interrex-demo-"));
+        let directory = Directory::make("interrex-rig-", None).unwrap();
+        assert!(directory.path.file_name().unwrap().to_str().unwrap().starts_with("interrex-rig-"));
         assert_eq!((mode(&directory.path), directory.named), (0o755, false));
         directory.remove_unused();
         assert!(!directory.path.exists());
@@ -107,22 +110,24 @@ mod tests {
     fn a_named_directory_must_be_empty_or_absent() {
         let base = tempfile::tempdir().unwrap();
         let absent = base.path().join("a/b");
-        assert_eq!(mode(&Directory::make(Some(&absent)).unwrap().path), 0o755);
-        let again = Directory::make(Some(&absent)).unwrap();
+        let make = |path: &Path| Directory::make("interrex-rig-", Some(path));
+        assert_eq!(mode(&make(&absent).unwrap().path), 0o755);
+        let again = make(&absent).unwrap();
         again.remove_unused();
         assert!(absent.exists(), "what a person named stays");
         fs::write(absent.join("precious"), "").unwrap();
-        let error = Directory::make(Some(&absent)).unwrap_err().to_string();
+        let error = make(&absent).unwrap_err().to_string();
         assert!(error.contains("is not empty; name an empty directory"), "{error}");
-        let file = Directory::make(Some(&absent.join("precious"))).unwrap_err();
+        let file = make(&absent.join("precious")).unwrap_err();
         assert!(file.to_string().contains("is no directory; name an empty directory"), "{file}");
-        assert_eq!(crate::exit_code(&file), 2);
+        assert_eq!(crate::usage::exit_code(&file), 2);
     }
 
     #[test]
     fn a_path_too_long_for_a_socket_is_refused_with_its_length() {
         let base = tempfile::tempdir().unwrap();
-        let error = Directory::make(Some(&base.path().join("x".repeat(LONGEST)))).unwrap_err().to_string();
+        let error =
+            Directory::make("", Some(&base.path().join("x".repeat(LONGEST)))).unwrap_err().to_string();
         assert!(error.contains(&format!("leave {LONGEST}")), "{error}");
     }
 }

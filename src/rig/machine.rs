@@ -2,72 +2,72 @@
 //! node starts. Here a machine dies, all of it at once, and is started again.
 
 use std::fs::{self, File, OpenOptions, Permissions};
+use std::net::IpAddr;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use interrex_ledger::{HostSpec, monotonic_ms, wall_ms};
 use rustix::process::Signal;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use crate::postgresql::Account;
 use crate::processes::{self, Process};
-use crate::shape::Duty;
+use crate::site::{Duty, Site};
 use crate::traces::Traces;
 
 /// How long a killed machine's processes may take to vanish.
 const VANISHING: Duration = Duration::from_secs(10);
 
 /// One machine.
-pub(crate) struct Machine {
+pub struct Machine {
     /// Of the machine, and so of its instance.
-    pub(crate) name: String,
+    pub name: String,
     /// What runs on it.
-    pub(crate) duty: Duty,
+    pub duty: Duty,
+    site: Site,
     dir: PathBuf,
-    /// Where its coordinator listens, on loopback.
-    pub(crate) coordinator_port: u16,
-    /// Where its PostgreSQL listens, on loopback.
-    pub(crate) postgres_port: u16,
+    program: PathBuf,
     node: Option<Child>,
 }
 
 /// Something died, and when: just before the first signal was sent.
 #[derive(Debug, Clone)]
-pub(crate) struct Killed {
+pub struct Killed {
     /// By the wall clock, milliseconds since 1970, as events are.
-    pub(crate) wall_ms: u64,
+    pub wall_ms: u64,
     /// By `CLOCK_MONOTONIC`, as the ledger's times are.
-    pub(crate) mono_ms: u64,
+    pub mono_ms: u64,
     /// What was killed.
-    pub(crate) pids: Vec<i32>,
+    pub pids: Vec<i32>,
 }
 
 impl Machine {
-    pub(crate) fn new(
-        demo: &Path,
-        (name, duty): (&str, Duty),
-        coordinator_port: u16,
-        postgres_port: u16,
-    ) -> Machine {
-        let dir = demo.join(name);
-        Machine { name: name.to_owned(), duty, dir, coordinator_port, postgres_port, node: None }
+    /// Below a cluster's directory; `program` is `interrex`. Nothing is made yet.
+    pub fn new(cluster: &Path, program: &Path, site: Site) -> Machine {
+        let (name, dir) = (site.name.clone(), cluster.join(&site.name));
+        Machine { name, duty: site.duty, site, dir, program: program.to_owned(), node: None }
+    }
+
+    /// Where its servers listen.
+    pub fn address(&self) -> IpAddr {
+        self.site.address
     }
 
     /// Where its coordinator is reached.
-    pub(crate) fn coordinator(&self) -> String {
-        format!("127.0.0.1:{}", self.coordinator_port)
+    pub fn coordinator(&self) -> String {
+        self.site.coordinator()
     }
 
     /// Where its PostgreSQL is reached.
-    pub(crate) fn host(&self) -> HostSpec {
-        HostSpec { host: "127.0.0.1".to_owned(), port: self.postgres_port }
+    pub fn host(&self) -> HostSpec {
+        self.site.host()
     }
 
     /// Its node's log.
-    pub(crate) fn log(&self) -> PathBuf {
+    pub fn log(&self) -> PathBuf {
         self.dir.join("node.log")
     }
 
@@ -81,11 +81,11 @@ impl Machine {
     }
 
     fn pgdata(&self) -> PathBuf {
-        self.pg().join(crate::cluster_up::CLUSTER)
+        self.pg().join(crate::cluster::CLUSTER)
     }
 
     /// Makes its directories and its node file.
-    pub(crate) fn make(&self, text: &str, account: Option<Account>) -> anyhow::Result<()> {
+    pub fn make(&self, text: &str, account: Option<Account>) -> anyhow::Result<()> {
         let make = |dir: &Path| {
             let made =
                 fs::create_dir(dir).and_then(|()| fs::set_permissions(dir, Permissions::from_mode(0o755)));
@@ -101,16 +101,20 @@ impl Machine {
     }
 
     /// Its node file: every coordinator's address, of so many instances, the application's password.
-    pub(crate) fn node_text(
+    pub fn node_text(
         &self,
         zone: usize,
         voters: &[(String, String)],
         instances: usize,
         password: &Path,
     ) -> anyhow::Result<String> {
-        let (name, cluster) = (&self.name, crate::cluster_up::CLUSTER);
+        let (name, cluster) = (&self.name, crate::cluster::CLUSTER);
         let data_dir = quoted(&self.dir.join("data"))?;
         let mut text = format!("name = \"{name}\"\nzone = \"zone-{zone}\"\ndata_dir = {data_dir}\n");
+        if !self.site.address.is_loopback() {
+            // A network that nobody but this cluster is in.
+            text += "tls = \"off\"\n";
+        }
         let listed =
             |one: fn(&(String, String)) -> String| voters.iter().map(one).collect::<Vec<_>>().join(", ");
         if self.duty.votes() {
@@ -127,7 +131,7 @@ impl Machine {
                 &format!("\n[[instance]]\ncluster = \"{cluster}\"\nlisten = \"{host}\"\npgdata = {pgdata}\n");
         }
         if self.duty.votes() {
-            let (user, password) = (crate::cluster_up::USER, quoted(password)?);
+            let (user, password) = (crate::cluster::USER, quoted(password)?);
             text += &format!(
                 "\n[cluster.{cluster}]\ninstances = {instances}\nuser = \"{user}\"\npassword_file = {password}\n"
             );
@@ -135,16 +139,15 @@ impl Machine {
         Ok(text)
     }
 
-    /// Starts its node. A process group of its own: the terminal's signals are for the demo alone.
-    pub(crate) fn start(&mut self) -> anyhow::Result<()> {
-        let exe = std::env::current_exe().context("find the program of this process")?;
+    /// Starts its node. A process group of its own: the terminal's signals are for this process alone.
+    pub fn start(&mut self) -> anyhow::Result<()> {
         let log = self.log();
         let log = OpenOptions::new()
             .create(true)
             .append(true)
             .open(&log)
             .with_context(|| format!("open {}", log.display()))?;
-        let mut command = Command::new(exe);
+        let mut command = self.site.launcher.command(&self.program);
         command.arg("node").arg("-c").arg(self.node_file()).current_dir(&self.dir).process_group(0);
         command.stdin(Stdio::null()).stdout(clone(&log)?).stderr(log);
         self.node = Some(command.spawn().with_context(|| format!("start the node of {}", self.name))?);
@@ -152,28 +155,28 @@ impl Machine {
     }
 
     /// How its node ended, if it did without being told to.
-    pub(crate) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+    pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         let Some(node) = &mut self.node else { return Ok(None) };
         node.try_wait().with_context(|| format!("look after the node of {}", self.name))
     }
 
     /// The last line of its log.
-    pub(crate) fn last_words(&self) -> String {
+    pub fn last_words(&self) -> String {
         let text = fs::read(self.log()).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing").trim().to_owned()
     }
 
     /// Everything that runs on it.
-    pub(crate) fn processes(&self) -> anyhow::Result<Vec<Process>> {
+    pub fn processes(&self) -> anyhow::Result<Vec<Process>> {
         processes::of(&self.dir, &processes::self_and_ancestors()).context("read /proc")
     }
 
     /// SIGKILL to everything that runs on it, until nothing does.
-    pub(crate) async fn kill(&mut self, demo: &Path, traces: &mut Traces) -> anyhow::Result<Killed> {
+    pub async fn kill(&mut self, cluster: &Path, traces: &mut Traces) -> anyhow::Result<Killed> {
         let mut found = self.processes()?;
-        note(traces, &found, demo)?;
-        let mut killed = Killed { wall_ms: wall_ms(), mono_ms: monotonic_ms(), pids: Vec::new() };
+        note(traces, &found, cluster)?;
+        let mut killed = Killed::begin();
         let until = std::time::Instant::now() + VANISHING;
         while !found.is_empty() {
             for process in &found {
@@ -186,34 +189,92 @@ impl Machine {
         }
         killed.pids.sort_unstable();
         killed.pids.dedup();
-        if let Some(mut node) = self.node.take() {
-            node.wait().await.context("reap the node")?;
-        }
+        self.reap().await?;
         Ok(killed)
+    }
+
+    /// SIGKILL to its node, and to nothing else: agent and coordinator are gone, guard and PostgreSQL stay.
+    pub async fn kill_node(&mut self, cluster: &Path, traces: &mut Traces) -> anyhow::Result<Killed> {
+        let nodes = self.programs("interrex")?;
+        note(traces, &self.processes()?, cluster)?;
+        let killed = Killed::begin().strike(&nodes)?;
+        self.reap().await?;
+        Ok(killed)
+    }
+
+    /// SIGKILL to PostgreSQL with all its backends, and to nothing else. The postmaster first: of what it forked since
+    /// it was looked at, only the guard is left to take care.
+    pub fn kill_postgres(&self, cluster: &Path, traces: &mut Traces) -> anyhow::Result<Killed> {
+        let postmaster = self.postmaster()?.pid;
+        let mut all = self.programs("postgres")?;
+        all.sort_by_key(|process| process.pid != postmaster);
+        note(traces, &self.processes()?, cluster)?;
+        Killed::begin().strike(&all)
     }
 
     /// SIGKILL to its postmaster, and to nothing else.
-    pub(crate) fn kill_postmaster(&self, demo: &Path, traces: &mut Traces) -> anyhow::Result<Killed> {
+    pub fn kill_postmaster(&self, cluster: &Path, traces: &mut Traces) -> anyhow::Result<Killed> {
+        let postmaster = self.postmaster()?;
+        note(traces, &self.processes()?, cluster)?;
+        Killed::begin().strike(&[postmaster])
+    }
+
+    /// SIGKILL to its guard, and to nothing else.
+    pub fn kill_guard(&self, cluster: &Path, traces: &mut Traces) -> anyhow::Result<Killed> {
+        let guards = self.programs("interrex-guard")?;
+        ensure!(!guards.is_empty(), "no guard runs on {}", self.name);
+        note(traces, &self.processes()?, cluster)?;
+        Killed::begin().strike(&guards)
+    }
+
+    /// Its postmaster, as `postmaster.pid` names it.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn postmaster(&self) -> anyhow::Result<Process> {
         let path = self.pgdata().join("postmaster.pid");
         let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
         let pid: Option<i32> = text.lines().next().and_then(|line| line.trim().parse().ok());
-        let found = self.processes()?;
-        note(traces, &found, demo)?;
-        let is_it = |process: &&Process| Some(process.pid) == pid && process.program() == "postgres";
-        let Some(postmaster) = found.iter().find(is_it) else {
-            bail!("{} names process {pid:?}, which is no postgres of {}", path.display(), self.name);
-        };
-        let killed = Killed { wall_ms: wall_ms(), mono_ms: monotonic_ms(), pids: vec![postmaster.pid] };
-        postmaster.signal(Signal::KILL).with_context(|| format!("kill process {}", postmaster.pid))?;
-        ensure!(processes::wait_gone([postmaster], VANISHING), "process {} does not die", postmaster.pid);
-        Ok(killed)
+        let found = self.programs("postgres")?.into_iter().find(|process| Some(process.pid) == pid);
+        found.with_context(|| {
+            format!("{} names process {pid:?}, which is no postgres of {}", path.display(), self.name)
+        })
+    }
+
+    /// What runs on it of one program, by its file's name.
+    pub fn programs(&self, program: &str) -> anyhow::Result<Vec<Process>> {
+        Ok(self.processes()?.into_iter().filter(|process| process.program() == program).collect())
+    }
+
+    async fn reap(&mut self) -> anyhow::Result<()> {
+        if let Some(mut node) = self.node.take() {
+            node.wait().await.context("reap the node")?;
+        }
+        Ok(())
     }
 }
 
-/// On disk before anything dies: the sweeper has to know even if this process is killed next.
-fn note(traces: &mut Traces, processes: &[Process], demo: &Path) -> anyhow::Result<()> {
+impl Killed {
+    /// Now, and nothing yet.
+    fn begin() -> Killed {
+        Killed { wall_ms: wall_ms(), mono_ms: monotonic_ms(), pids: Vec::new() }
+    }
+
+    /// SIGKILL to these, and waits until they are gone.
+    fn strike(mut self, doomed: &[Process]) -> anyhow::Result<Killed> {
+        for process in doomed {
+            process.signal(Signal::KILL).with_context(|| format!("kill process {}", process.pid))?;
+        }
+        self.pids.extend(doomed.iter().map(|process| process.pid));
+        ensure!(processes::wait_gone(doomed, VANISHING), "processes {:?} do not die", self.pids);
+        Ok(self)
+    }
+}
+
+/// On disk before anything dies: whoever sweeps has to know even if this process is killed next.
+fn note(traces: &mut Traces, processes: &[Process], cluster: &Path) -> anyhow::Result<()> {
     traces.note(processes);
-    traces.save(demo).with_context(|| format!("write to {}", demo.display()))
+    traces.save(cluster).with_context(|| format!("write to {}", cluster.display()))
 }
 
 fn clone(log: &File) -> anyhow::Result<File> {
@@ -230,10 +291,40 @@ fn quoted(path: &Path) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::program::program;
+    use crate::site::Launcher;
+
+    fn machine(cluster: &Path, name: &str, duty: Duty, address: [u8; 4]) -> Machine {
+        let (name, address) = (name.to_owned(), address.into());
+        let site = Site {
+            name,
+            duty,
+            address,
+            coordinator_port: 15001,
+            postgres_port: 15002,
+            launcher: Launcher::default(),
+        };
+        Machine::new(cluster, Path::new("interrex"), site)
+    }
+
+    fn n1(cluster: &Path) -> Machine {
+        machine(cluster, "n1", Duty::Both, [127, 0, 0, 1])
+    }
+
+    #[test]
+    fn outside_loopback_a_node_file_says_that_its_network_is_trusted() {
+        let voters = [("n1".to_owned(), "10.0.0.1:15001".to_owned())];
+        let file = |address| {
+            let machine = machine(Path::new("/d"), "n1", Duty::Both, address);
+            machine.node_text(1, &voters, 1, Path::new("/p")).unwrap()
+        };
+        assert!(file([10, 0, 0, 1]).contains("tls = \"off\"\n\n[coordinator]\nlisten = \"10.0.0.1:15001\""));
+        assert!(!file([127, 0, 0, 1]).contains("tls"));
+    }
 
     #[test]
     fn a_node_file_names_everything_that_a_machine_needs() {
-        let machine = Machine::new(Path::new("/tmp/de\"mo"), ("n2", Duty::Both), 15001, 15002);
+        let machine = machine(Path::new("/tmp/de\"mo"), "n2", Duty::Both, [127, 0, 0, 1]);
         let voters = [("n2".to_owned(), "127.0.0.1:15001".to_owned())];
         let text = machine.node_text(2, &voters, 3, Path::new("/tmp/password")).unwrap();
         let expected = r#"name = "n2"
@@ -260,7 +351,7 @@ password_file = "/tmp/password"
     #[test]
     fn a_machine_names_only_what_runs_on_it() {
         let text = |duty| {
-            let machine = Machine::new(Path::new("/demo"), ("n4", duty), 15001, 15002);
+            let machine = machine(Path::new("/demo"), "n4", duty, [127, 0, 0, 1]);
             let voters = [("n1".to_owned(), "127.0.0.1:1".to_owned())];
             machine.node_text(4, &voters, 3, Path::new("/password")).unwrap()
         };
@@ -275,7 +366,7 @@ password_file = "/tmp/password"
     #[test]
     fn the_last_words_of_a_node_are_its_last_line() {
         let demo = tempfile::tempdir().unwrap();
-        let machine = Machine::new(demo.path(), ("n1", Duty::Both), 1, 2);
+        let machine = n1(demo.path());
         assert_eq!(machine.last_words(), "nothing");
         fs::create_dir(demo.path().join("n1")).unwrap();
         fs::write(machine.log(), "one\nkey 'data_dir': full\n\n").unwrap();
@@ -285,7 +376,7 @@ password_file = "/tmp/password"
     #[test]
     fn a_machine_s_directories_let_postgresql_s_user_pass() {
         let demo = tempfile::tempdir().unwrap();
-        let machine = Machine::new(demo.path(), ("n1", Duty::Both), 1, 2);
+        let machine = n1(demo.path());
         machine.make("", None).unwrap();
         for dir in ["n1", "n1/pg"] {
             assert_eq!(fs::metadata(demo.path().join(dir)).unwrap().permissions().mode() & 0o055, 0o055);
@@ -296,10 +387,10 @@ password_file = "/tmp/password"
     #[tokio::test]
     async fn a_killed_machine_has_no_process_left_and_tells_what_died() {
         let demo = tempfile::tempdir().unwrap();
-        let mut machine = Machine::new(demo.path(), ("n1", Duty::Both), 1, 2);
+        let mut machine = n1(demo.path());
         fs::create_dir(demo.path().join("n1")).unwrap();
-        let mut program = crate::testing::program(demo.path(), "interrex", &machine.dir, "sleep 60; :");
-        let pid = i32::try_from(program.id()).unwrap();
+        let mut node = program(demo.path(), "interrex", &machine.dir, "sleep 60; :");
+        let pid = i32::try_from(node.id()).unwrap();
         let patience = crate::patience::Patience::new("the program to run", Duration::from_secs(10));
         while machine.processes().unwrap().len() < 2 {
             patience.pause("").await.unwrap();
@@ -307,14 +398,14 @@ password_file = "/tmp/password"
         let killed = machine.kill(demo.path(), &mut Traces::default()).await.unwrap();
         assert!(killed.pids.contains(&pid) && killed.pids.len() == 2, "{killed:?}");
         assert!(machine.processes().unwrap().is_empty());
-        program.wait().unwrap();
+        node.wait().unwrap();
         assert!(machine.ended().unwrap().is_none(), "a machine that was killed did not end by itself");
     }
 
     #[test]
     fn a_postmaster_is_killed_only_when_it_is_one() {
         let demo = tempfile::tempdir().unwrap();
-        let machine = Machine::new(demo.path(), ("n1", Duty::Both), 1, 2);
+        let machine = n1(demo.path());
         fs::create_dir_all(machine.pgdata()).unwrap();
         let mut traces = Traces::default();
         let error = machine.kill_postmaster(demo.path(), &mut traces).unwrap_err();

@@ -1,0 +1,79 @@
+//! A backend that commits without a pause, on the server's side, with no client in between: it looks up for nobody, not
+//! even for the death of its postmaster.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use interrex_ledger::{HostSpec, Login};
+use interrex_rig::Patience;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::{ConnectOptions, PgConnection, Row};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+const TABLE: &str = "create table if not exists busy (id bigserial primary key)";
+const LOOP: &str = "do $$ begin loop insert into busy default values; commit; end loop; end $$";
+/// Between its first commits, and until a dead backend's client hears of it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The session of that backend, and the means to ask for its rows.
+pub(crate) struct Busy {
+    options: PgConnectOptions,
+    looping: JoinHandle<()>,
+}
+
+impl Busy {
+    /// Starts it.
+    pub(crate) async fn start(host: &HostSpec, login: &Login) -> anyhow::Result<Busy> {
+        let options = PgConnectOptions::new_without_pgpass()
+            .host(&host.host)
+            .port(host.port)
+            .username(&login.user)
+            .password(login.password.as_deref().unwrap_or_default())
+            .database(&login.dbname)
+            .application_name("interrex-chaos")
+            .ssl_mode(PgSslMode::Disable)
+            .statement_cache_capacity(0)
+            .disable_statement_logging();
+        let mut session: PgConnection =
+            options.connect().await.with_context(|| format!("connect to {host} for a busy session"))?;
+        sqlx::raw_sql(TABLE).execute(&mut session).await.context("make the table of the busy session")?;
+        let looping = tokio::spawn(async move {
+            // How it ends is the point of nothing; that it ends is what is asked.
+            let _ = sqlx::raw_sql(LOOP).execute(&mut session).await;
+        });
+        Ok(Busy { options, looping })
+    }
+
+    /// How many commits it has made.
+    pub(crate) async fn commits(&self) -> anyhow::Result<u64> {
+        let mut session: PgConnection =
+            self.options.connect().await.context("ask for the busy session's rows")?;
+        let row = sqlx::raw_sql("select count(*) from busy").fetch_one(&mut session).await;
+        let count: i64 = row.and_then(|row| row.try_get(0)).context("count the busy session's rows")?;
+        Ok(count.unsigned_abs())
+    }
+
+    /// Waits until it has made more than that, which is how many.
+    pub(crate) async fn commits_more_than(&self, before: u64) -> anyhow::Result<u64> {
+        let patience = Patience::new("the busy session to commit", PATIENCE);
+        loop {
+            let commits = self.commits().await?;
+            if commits > before {
+                return Ok(commits);
+            }
+            patience.pause(&format!("{commits} commits")).await?;
+        }
+    }
+
+    /// Its client was told that it is gone.
+    pub(crate) async fn ended(&mut self) -> bool {
+        timeout(PATIENCE, &mut self.looping).await.is_ok()
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.looping.abort();
+    }
+}

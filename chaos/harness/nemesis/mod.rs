@@ -1,0 +1,70 @@
+//! Faults, one file each: how it is injected, how it is healed, and how it is known that it took effect. A fault that
+//! cannot show its effect makes its run void, whatever else that run says.
+
+mod cut;
+mod cut_from_coordinators;
+mod cut_from_standbys;
+mod freeze_machine;
+mod isolate_primary;
+mod isolate_standby;
+mod kill_all;
+mod kill_guard;
+mod kill_machine;
+mod kill_node;
+mod kill_postgres;
+mod kill_postmaster;
+mod one_way;
+mod stop_node;
+mod stop_postmaster;
+mod stopped;
+
+use std::pin::Pin;
+
+use crate::catalogue::Row;
+use crate::scene::Scene;
+
+/// A step of a fault under way.
+pub(crate) type Deed<'a, T = ()> = Pin<Box<dyn Future<Output = anyhow::Result<T>> + 'a>>;
+
+/// How the effect showed; or why it did not.
+pub(crate) type Proof = Result<String, String>;
+
+/// Something that goes wrong, and gets well again.
+pub(crate) trait Fault {
+    /// What it needs before the strike, while all is well.
+    fn prepare<'a>(&'a mut self, _scene: &'a mut Scene) -> Deed<'a> {
+        Box::pin(async move { Ok(()) })
+    }
+
+    /// The strike.
+    fn inject<'a>(&'a mut self, scene: &'a mut Scene) -> Deed<'a>;
+
+    /// Asked at the end of the fault, before it is healed.
+    fn proof<'a>(&'a mut self, scene: &'a mut Scene) -> Deed<'a, Proof>;
+
+    /// What whoever runs the machines would do; nothing, where the product has to get well by itself.
+    fn heal<'a>(&'a mut self, scene: &'a mut Scene) -> Deed<'a>;
+}
+
+/// Every fault, in the order in which `--all` runs them.
+pub(crate) const ROWS: &[Row] = &[
+    kill_machine::ROW,
+    kill_all::ROW,
+    kill_postgres::ROW,
+    kill_postmaster::ROW,
+    kill_guard::ROW,
+    kill_node::ROW,
+    kill_node::BRIEF,
+    stop_postmaster::ROW,
+    stop_node::ROW,
+    stop_node::BRIEF,
+    freeze_machine::ROW,
+    freeze_machine::HALF,
+    freeze_machine::BRIEF,
+    isolate_primary::ROW,
+    isolate_standby::ROW,
+    cut_from_standbys::ROW,
+    cut_from_coordinators::ROW,
+    one_way::OUT,
+    one_way::IN,
+];
