@@ -8,7 +8,7 @@ use crate::ids::InstanceName;
 use crate::memory::Memory;
 use crate::problem::{Problem, ProblemKind, Wait};
 use crate::quorum;
-use crate::record::{CommitRule, Copy, Failover, Reign};
+use crate::record::{Cluster, CommitRule, Copy, Failover, Reign};
 use crate::report::{Seal, Server};
 use crate::spec::OnCrash;
 use crate::view::View;
@@ -53,13 +53,21 @@ fn restarts(view: &View<'_>, memory: &Memory, problem: &Problem) -> Option<Insta
 }
 
 /// The elected server ended before it answered anything, so it was not promoted, and nobody else could be elected: there is
-/// nobody, or another election has chosen it again. Its agent starts it anew in this very epoch; an epoch for each start
+/// nobody who starts, or the others had their chance. Its agent starts it anew in this very epoch; an epoch for each start
 /// that fails would use up timeline numbers without end. One that ended in the moment of its promotion does take a new
 /// epoch, and gets it after a while.
 fn starts_again(view: &View<'_>, memory: &Memory, instance: &InstanceName) -> bool {
-    let Some(failing) = view.fresh(instance).and_then(|report| report.failing.as_ref()) else { return false };
-    let alone = !view.whole_and_fresh().any(|other| other != instance);
-    (alone || failing.times > 1) && memory.in_phase_for(view.now) < view.policy.restarts_again_after
+    let fails = |name: &InstanceName| view.fresh(name).is_some_and(|report| report.failing.is_some());
+    let alone = !view.whole_and_fresh().any(|other| other != instance && !fails(other));
+    fails(instance)
+        && (alone || elected_again(view.record, instance))
+        && memory.in_phase_for(view.now) < view.policy.restarts_again_after
+}
+
+/// It was elected in the epoch before this one, too, and was not promoted in that: another election has chosen it again.
+fn elected_again(record: &Cluster, instance: &InstanceName) -> bool {
+    let again = record.failover().is_some_and(|failover| failover.from.as_ref() == Some(instance));
+    again && !record.timelines.iter().any(|fork| fork.epoch.next() == record.epoch)
 }
 
 /// The wait that names who is missing, when sealing everybody within reach would satisfy too little.
