@@ -5,7 +5,8 @@
 //! wrote is never dropped, only added to; where the two differ, the operator is told.
 //!
 //! A group that was made anew out of one log (`coordinator recover`) takes the place of the one that it came from, for good:
-//! a majority that starts with the old logs leads that one again, and its goals bear the same stamps as the new ones.
+//! a majority that starts with the old logs leads that one again, and its goals bear the same stamps as the new ones. So a
+//! list names the groups that its own replaced, and the way back to them is closed, also to who never knew them.
 
 use crate::instance::lock;
 use crate::state::replace;
@@ -90,7 +91,7 @@ impl Coordinators {
     }
 
     /// Takes note of a list: a newer one of the same group, or that of another one, whose leader tells it: the group
-    /// known so far is left for good.
+    /// known so far is left for good, and so is each that the list's own replaced.
     pub(crate) fn take(&self, roster: Roster) {
         self.told.send_if_modified(|told| {
             let known = told.as_ref().map(|known| known.id);
@@ -101,6 +102,7 @@ impl Coordinators {
                 Some(known) if known.index >= roster.id.index => return false,
                 Some(_) | None => {}
             }
+            left.extend(&roster.replaced);
             if let Err(error) = self.keep(&roster, &left) {
                 tracing::warn!("the list of coordinators is not kept over a restart: {error}");
             }
@@ -113,6 +115,15 @@ impl Coordinators {
             }
             true
         });
+    }
+
+    /// The same of a leader whose record may not have the instance: that one's group is gone over to only where it replaced
+    /// the one that is known.
+    pub(crate) fn hear(&self, roster: Roster) {
+        let follows = |id: RosterId| id.group == roster.id.group || roster.replaced.contains(&id.group);
+        if self.knows().is_none_or(follows) {
+            self.take(roster);
+        }
     }
 
     fn keep(&self, roster: &Roster, left: &BTreeSet<u64>) -> io::Result<()> {
@@ -175,7 +186,7 @@ fn read(path: &Path) -> Result<Option<(Roster, BTreeSet<u64>)>, String> {
         return Err(format!("'{at}' of {name} is no host:port"));
     }
     let id = RosterId { group, index: kept.index };
-    Ok(Some((Roster { id, coordinators: kept.coordinators }, left)))
+    Ok(Some((Roster { id, coordinators: kept.coordinators, replaced: BTreeSet::new() }, left)))
 }
 
 #[cfg(test)]
@@ -184,7 +195,7 @@ mod tests {
 
     fn roster(group: u64, index: u64, all: &[(&str, &str)]) -> Roster {
         let coordinators = all.iter().map(|(name, at)| (name.parse().unwrap(), (*at).to_owned())).collect();
-        Roster { id: RosterId { group, index }, coordinators }
+        Roster { id: RosterId { group, index }, coordinators, replaced: BTreeSet::new() }
     }
 
     fn written() -> Vec<String> {
@@ -234,6 +245,33 @@ mod tests {
                 coordinators.left(Some(7)) && !coordinators.counts(Some(7)) && coordinators.counts(Some(8))
             );
         }
+    }
+
+    #[test]
+    fn a_list_closes_the_way_to_the_groups_that_its_own_replaced_also_to_who_never_knew_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let coordinators = Coordinators::begin(dir.path(), written());
+        let newest = || Roster { replaced: [7, 8].into(), ..roster(9, 2, &[("n2", "10.0.0.2:7400")]) };
+        coordinators.take(newest());
+        coordinators.take(roster(8, 40, &[("n3", "10.0.0.3:7400")]));
+        coordinators.take(roster(7, 50, &[("n4", "10.0.0.4:7400")]));
+        for coordinators in [coordinators, Coordinators::begin(dir.path(), written())] {
+            assert_eq!(coordinators.knows(), Some(newest().id));
+            assert!(coordinators.left(Some(7)) && coordinators.left(Some(8)) && !coordinators.left(Some(9)));
+        }
+    }
+
+    #[test]
+    fn who_lets_an_instance_wait_is_gone_over_to_only_where_its_group_replaced_the_known_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let coordinators = Coordinators::begin(dir.path(), written());
+        let at_n2 = [("n2", "10.0.0.2:7400")];
+        coordinators.hear(roster(7, 30, &at_n2));
+        coordinators.hear(roster(5, 40, &at_n2));
+        assert_eq!(coordinators.knows(), Some(RosterId { group: 7, index: 30 }), "a stranger");
+        coordinators.hear(Roster { replaced: [7].into(), ..roster(8, 2, &at_n2) });
+        assert_eq!(coordinators.knows(), Some(RosterId { group: 8, index: 2 }));
+        assert!(coordinators.left(Some(7)));
     }
 
     #[test]

@@ -103,8 +103,8 @@ impl Lines {
                 let (cluster, registration) = (self.cluster.clone(), registration.clone());
                 let serial = self.serials.next();
                 let request = RegisterRequest { cluster, registration, serial, obeyed };
-                match client.register(&request).await {
-                    Ok(Registered::Welcome(welcome)) if self.coordinators.left(welcome.group) => {
+                match client.register(&request).await.inspect(|answer| self.heed(answer)) {
+                    Ok(answer) if self.coordinators.left(answer.group()) => {
                         problem =
                             Some(format!("{address} answers for a group of coordinators that was replaced"));
                     }
@@ -114,7 +114,7 @@ impl Lines {
                         return *welcome;
                     }
                     // Another one may know better: this one's group may have been replaced.
-                    Ok(Registered::Waiting { why }) => waits = waits.or(Some(why)),
+                    Ok(Registered::Waiting { why, .. }) => waits = waits.or(Some(why)),
                     Err(error @ (ClientError::Refused { .. } | ClientError::Insecure { .. })) => {
                         problem = Some(error.to_string())
                     }
@@ -126,6 +126,19 @@ impl Lines {
                 logged = problem;
             }
             sleep(ASK_AGAIN_AFTER).await;
+        }
+    }
+
+    /// Takes in whose word it is: one that lets this instance wait closes the way to the groups that its own replaced, which
+    /// may still lead elsewhere, and would welcome it.
+    fn heed(&self, answer: &Registered) {
+        match answer {
+            Registered::Welcome(welcome) => {
+                welcome.roster.iter().for_each(|roster| self.coordinators.take(roster.clone()));
+            }
+            Registered::Waiting { roster, .. } => {
+                roster.iter().for_each(|roster| self.coordinators.hear(roster.clone()));
+            }
         }
     }
 
@@ -325,6 +338,9 @@ impl Talk {
         self.broken = Some(line);
     }
 }
+
+#[cfg(test)]
+mod scenes;
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use interrex_cluster::ids::{
 use interrex_cluster::record::{Address, Secrets};
 use interrex_cluster::report::Report;
 use interrex_cluster::wal::Position;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Which word of its agent a message is: messages of one agent are ordered by it, whatever way they came.
@@ -43,9 +43,21 @@ pub enum Registered {
     Waiting {
         /// Why, with the command that ends the wait.
         why: String,
+        /// Who the coordinators are; absent: not told.
+        roster: Option<Roster>,
     },
     /// A member.
     Welcome(Box<Welcome>),
+}
+
+impl Registered {
+    /// Which group of coordinators says so; absent: one that does not tell.
+    pub fn group(&self) -> Option<u64> {
+        match self {
+            Registered::Waiting { roster, .. } => roster.as_ref().map(|roster| roster.id.group),
+            Registered::Welcome(welcome) => welcome.group,
+        }
+    }
 }
 
 /// What a member needs to begin.
@@ -66,6 +78,8 @@ pub struct Welcome {
     pub told: Option<(Incarnation, Position)>,
     /// Which group of coordinators says so; absent: one that does not tell.
     pub group: Option<u64>,
+    /// Who the coordinators are; absent: not told.
+    pub roster: Option<Roster>,
 }
 
 /// An agent tells how its instance is.
@@ -101,6 +115,8 @@ pub struct Roster {
     pub id: RosterId,
     /// `host:port` of each, by machine; those that still learn among them.
     pub coordinators: BTreeMap<MachineName, String>,
+    /// Groups that this one took the place of.
+    pub replaced: BTreeSet<u64>,
 }
 
 /// What a coordinator says to that.

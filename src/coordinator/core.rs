@@ -178,6 +178,7 @@ impl Core {
         (known.is_some() || !members.is_empty()).then(|| Roster {
             id: RosterId { group, index },
             coordinators: members.into_iter().filter_map(one).collect(),
+            replaced: self.node.replaced().into_iter().collect(),
         })
     }
 

@@ -27,7 +27,7 @@ struct Ear(watch::Sender<Heard>);
 impl SessionHandler for Ear {
     async fn register(&self, _: Caller, request: RegisterRequest) -> Result<Registered, Refused> {
         self.0.send_modify(|heard| heard.entry(request.cluster).or_default().0 = true);
-        Ok(Registered::Waiting { why: "this one only listens".to_owned() })
+        Ok(Registered::Waiting { why: "this one only listens".to_owned(), roster: None })
     }
 
     async fn report(&self, _: Caller, request: ReportRequest) -> Result<Reported, Refused> {

@@ -44,7 +44,7 @@ async fn an_agent_registers_reports_and_gets_its_lease() {
     let (registration, serial) = (samples::registration(), Serial::default());
     let request = RegisterRequest { cluster: orders(), registration, serial, obeyed: None };
     let why = "unknown cluster: interrex create orders".to_owned();
-    assert_eq!(line.register(&request).await, Ok(Registered::Waiting { why }));
+    assert_eq!(line.register(&request).await, Ok(Registered::Waiting { why, roster: None }));
     assert_eq!(line.report(&report()).await.unwrap().lease.unwrap().epoch, Epoch(8));
 }
 

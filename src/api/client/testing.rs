@@ -234,7 +234,8 @@ impl AdminHandler for Script {
 impl SessionHandler for Script {
     async fn register(&self, caller: Caller, request: RegisterRequest) -> Result<Registered, Refused> {
         self.turn(&caller)?;
-        Ok(Registered::Waiting { why: format!("unknown cluster: interrex create {}", request.cluster) })
+        let why = format!("unknown cluster: interrex create {}", request.cluster);
+        Ok(Registered::Waiting { why, roster: None })
     }
 
     async fn report(&self, caller: Caller, request: ReportRequest) -> Result<Reported, Refused> {

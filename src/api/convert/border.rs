@@ -63,6 +63,10 @@ fn what_agents_and_coordinators_say_comes_back_as_it_went() {
     let serial = Serial { start: 3, run: u64::MAX, number: 41 };
     let obeyed = Some(Stamp { epoch: Epoch(7), revision: Revision(40) });
     comes_back([RegisterRequest { cluster: cluster(), registration, serial, obeyed }]);
+    let coordinators = BTreeMap::from([("n4".parse().unwrap(), "10.0.0.4:7400".to_owned())]);
+    let roster =
+        Roster { id: RosterId { group: 7, index: 30 }, coordinators, replaced: [3, u64::MAX].into() };
+    let roster = Some(roster);
     let welcome = Welcome {
         cluster_id: ClusterId(7),
         floor: Stamp::default(),
@@ -71,9 +75,12 @@ fn what_agents_and_coordinators_say_comes_back_as_it_went() {
         peers: peers.clone(),
         told: Some((Incarnation(2), Position { timeline: TimelineId(7), lsn: Lsn(9) })),
         group: Some(u64::MAX),
+        roster: roster.clone(),
     };
-    let waiting = Registered::Waiting { why: "unknown cluster: interrex create orders".to_owned() };
-    comes_back([waiting, Registered::Welcome(Box::new(welcome))]);
+    let why = || "unknown cluster: interrex create orders".to_owned();
+    let waiting = [None, roster.clone()].map(|roster| Registered::Waiting { why: why(), roster });
+    comes_back(waiting);
+    comes_back([Registered::Welcome(Box::new(welcome))]);
     let report = || samples::reports().remove(0);
     comes_back([Some(Epoch(0)), None].map(|wants_lease| ReportRequest {
         cluster: cluster(),
@@ -83,18 +90,10 @@ fn what_agents_and_coordinators_say_comes_back_as_it_went() {
         age: Duration::from_millis(1_250),
         knows: wants_lease.map(|_| RosterId { group: u64::MAX, index: 9 }),
     }));
-    let coordinators = BTreeMap::from([("n4".parse().unwrap(), "10.0.0.4:7400".to_owned())]);
-    let roster = Roster { id: RosterId { group: 7, index: 30 }, coordinators };
     let leader = LeaderHint { machine: "host-1".parse().unwrap(), address: "10.0.0.1:7400".to_owned() };
     let lease = LeaseGrant { epoch: Epoch(8), ttl: Duration::from_millis(3_000) };
     comes_back([
-        Reported {
-            leader: Some(leader),
-            lease: Some(lease),
-            roster: Some(roster),
-            group: Some(7),
-            another_leads: true,
-        },
+        Reported { leader: Some(leader), lease: Some(lease), roster, group: Some(7), another_leads: true },
         Reported::default(),
     ]);
     let machine = || "n4".parse().unwrap();

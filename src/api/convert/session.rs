@@ -55,7 +55,9 @@ impl Wire for Registered {
     fn to_pb(&self) -> pb::RegisterReply {
         use pb::register_reply::{Reply, Waiting};
         let reply = match self {
-            Registered::Waiting { why } => Reply::Waiting(Waiting { why: why.clone() }),
+            Registered::Waiting { why, roster } => {
+                Reply::Waiting(Waiting { why: why.clone(), roster: roster.as_ref().map(Wire::to_pb) })
+            }
             Registered::Welcome(welcome) => Reply::Welcome(welcome.to_pb()),
         };
         pb::RegisterReply { reply: Some(reply) }
@@ -64,7 +66,9 @@ impl Wire for Registered {
     fn from_pb(pb: pb::RegisterReply) -> Result<Self, BadMessage> {
         use pb::register_reply::Reply;
         Ok(match set(pb.reply, "reply")? {
-            Reply::Waiting(waiting) => Registered::Waiting { why: waiting.why },
+            Reply::Waiting(waiting) => {
+                Registered::Waiting { why: waiting.why, roster: maybe(waiting.roster, "waiting.roster")? }
+            }
             Reply::Welcome(welcome) => {
                 Registered::Welcome(Box::new(Welcome::from_pb(welcome).map_err(|bad| bad.under("welcome"))?))
             }
@@ -87,6 +91,7 @@ impl Wire for Welcome {
                 position: Some(position.to_pb()),
             }),
             group: self.group.unwrap_or_default(),
+            roster: self.roster.as_ref().map(Wire::to_pb),
         }
     }
 
@@ -102,6 +107,7 @@ impl Wire for Welcome {
             secrets: need(pb.secrets, "secrets")?,
             peers: peers_from_pb(pb.peers)?,
             group: group(pb.group),
+            roster: maybe(pb.roster, "roster")?,
         })
     }
 }
@@ -199,13 +205,18 @@ impl Wire for Roster {
             address: address.clone(),
         };
         let coordinators = self.coordinators.iter().map(one).collect();
-        pb::Roster { id: Some(self.id.to_pb()), coordinators }
+        let replaced = self.replaced.iter().copied().collect();
+        pb::Roster { id: Some(self.id.to_pb()), coordinators, replaced }
     }
 
     fn from_pb(pb: pb::Roster) -> Result<Self, BadMessage> {
         let one = |at: pb::LeaderHint| Ok((name(at.machine, "coordinators.machine")?, at.address));
         let coordinators = pb.coordinators.into_iter().map(one).collect::<Result<Vec<_>, BadMessage>>()?;
-        Ok(Roster { id: need(pb.id, "id")?, coordinators: unique(coordinators, "coordinators")? })
+        Ok(Roster {
+            id: need(pb.id, "id")?,
+            coordinators: unique(coordinators, "coordinators")?,
+            replaced: pb.replaced.into_iter().collect(),
+        })
     }
 }
 

@@ -292,7 +292,7 @@ async fn initialise<M: Machine>(node: &RaftNode<M>, answers: &Answers) -> Result
     }
     if node.inner.log.look(|c| c.start.group_id) == 0 {
         let group_id = config.rng.number().map_err(|e| format!("draw a group id: {e}"))?.max(1);
-        node.inner.log.save_group(group_id).await.map_err(|e| e.to_string())?;
+        node.inner.log.save_group(group_id, Vec::new()).await.map_err(|e| e.to_string())?;
     }
     let machines: Vec<&str> = config.group_members.keys().map(String::as_str).collect();
     tracing::info!(members = machines.join(", "), "raft: forming the group");

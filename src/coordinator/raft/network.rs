@@ -170,8 +170,13 @@ pub(crate) struct PeerClient {
 
 impl PeerClient {
     fn header(&self) -> pb::RaftHeader {
-        let (group_id, from) = self.peers.inner.log.look(|c| (c.start.group_id, c.start.raft_id));
-        pb::RaftHeader { group_id, from, to: self.target }
+        let start = self.peers.inner.log.look(|c| c.start.clone());
+        pb::RaftHeader {
+            group_id: start.group_id,
+            from: start.raft_id,
+            to: self.target,
+            replaced: start.replaced,
+        }
     }
 
     async fn call<T, F>(

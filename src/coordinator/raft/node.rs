@@ -176,6 +176,12 @@ impl<M: Machine> RaftNode<M> {
         self.inner.log.look(|c| c.start.group_id)
     }
 
+    /// Groups that this one took the place of (`coordinator recover`), oldest first.
+    #[must_use]
+    pub fn replaced(&self) -> Vec<u64> {
+        self.inner.log.look(|c| c.start.replaced.clone())
+    }
+
     /// Puts an entry into the log and returns the machine's reply, once a quorum has it on disk and it is applied here.
     ///
     /// # Errors

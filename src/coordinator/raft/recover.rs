@@ -193,7 +193,8 @@ async fn make_anew(
     (me, peer): (u64, Peer),
     (keep, purge): (Option<LogId>, Option<LogId>),
 ) -> io::Result<()> {
-    let (vote, last) = log.look(|c| (c.start.vote, c.last()));
+    let (Start { vote, group_id: old, mut replaced, .. }, last) = log.look(|c| (c.start.clone(), c.last()));
+    replaced.push(old);
     let voted = vote.map_or(0, |vote| vote.leader_id.term);
     let written = |id: Option<LogId>| id.map_or(0, |id| **id.committed_leader_id());
     let term = voted.max(written(last)).max(written(keep)) + 1;
@@ -207,7 +208,7 @@ async fn make_anew(
     let mut records = Vec::from_iter(purge.map(Record::Purged));
     records.extend([
         Record::TruncateAfter(keep),
-        Record::Group(group),
+        Record::Group { id: group, replaced },
         Record::Vote(Vote::new(term, me)),
         Record::Entry(entry),
         // In a group of one, what is on its disk is committed.

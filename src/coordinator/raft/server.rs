@@ -82,7 +82,7 @@ impl<M: Machine> RaftService<M> {
             group = format!("{:016x}", header.group_id),
             "this directory now belongs to a raft group"
         );
-        inner.log.save_group(header.group_id).await.map_err(gone)
+        inner.log.save_group(header.group_id, header.replaced.clone()).await.map_err(gone)
     }
 
     fn believe(&self, proof: &Proof, claim: Claim<'_>) -> Result<(), Status> {

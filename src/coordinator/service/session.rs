@@ -59,11 +59,11 @@ impl SessionHandler for Session {
         self.is(&caller, &request.registration.machine)?;
         core.node.confirm_leadership(CONFIRMATION).await.map_err(unconfirmed)?;
         let cluster = &request.cluster;
+        let waiting = |why| Ok(Registered::Waiting { why, roster: core.roster(None) });
         let Some(record) = core.node.read(|records| records.cluster(cluster).cloned()) else {
-            let why = format!(
+            return waiting(format!(
                 "cluster {cluster} does not exist yet: create it with: interrex create {cluster} --instances 3"
-            );
-            return Ok(Registered::Waiting { why });
+            ));
         };
         let known = record.instances.get(&request.registration.instance);
         if let Some(known) = known {
@@ -90,11 +90,12 @@ impl SessionHandler for Session {
         }
         match answer {
             Ok(_) => {}
-            Err(NotDone::Rejected(why)) => return Ok(Registered::Waiting { why }),
+            Err(NotDone::Rejected(why)) => return waiting(why),
             Err(why) => return Err(why.into()),
         }
         let told = core.reports.highest(cluster, &instance);
-        let welcome = |record: &Cluster| welcome(record, &instance, &directory, told, core.group());
+        let by = (core.group(), core.roster(None));
+        let welcome = |record: &Cluster| welcome(record, &instance, &directory, told, by);
         match core.node.read(|records| welcome(records.cluster(cluster)?)) {
             Some(welcome) => Ok(Registered::Welcome(Box::new(welcome))),
             None => {
@@ -177,7 +178,7 @@ fn welcome(
     instance: &InstanceName,
     directory: &DirectoryId,
     told: Option<(Incarnation, Position)>,
-    group: Option<u64>,
+    (group, roster): (Option<u64>, Option<Roster>),
 ) -> Option<Welcome> {
     let member = record.instances.get(instance).filter(|member| member.directory == *directory)?;
     let told = told.filter(|(incarnation, _)| *incarnation == member.incarnation);
@@ -189,5 +190,6 @@ fn welcome(
         secrets: record.secrets.clone(),
         peers: goals::peers(record),
         group,
+        roster,
     })
 }

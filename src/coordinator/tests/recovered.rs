@@ -81,7 +81,8 @@ async fn a_group_made_anew_grows_once_all_are_heard_or_an_operator_vouches() {
     let mut moved = request();
     moved.registration.address = Address { host: "127.0.0.9".to_owned(), port: 5432 };
     let answer = who.coordinators[0].register(&moved).await.unwrap();
-    assert!(matches!(answer, Registered::Waiting { .. }), "{answer:?}");
+    let Registered::Waiting { roster: Some(roster), .. } = &answer else { panic!("{answer:?}") };
+    assert_eq!(Some(roster.id.group), core.group(), "whom to believe is told all the same");
     until("the doubt ends", || core.unsettled().is_none()).await;
     drop(core);
 

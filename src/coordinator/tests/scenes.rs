@@ -73,7 +73,7 @@ async fn a_cluster_is_created_comes_up_rests_and_changes_its_primary_when_asked(
     let (client, world) = (group.client(&["n1"]), World::default());
 
     // Nobody has created it yet.
-    let Registered::Waiting { why } = Who::new("orders", "n1", &group.all()).register().await else {
+    let Registered::Waiting { why, .. } = Who::new("orders", "n1", &group.all()).register().await else {
         panic!("welcome to nowhere");
     };
     assert_eq!(
@@ -110,7 +110,7 @@ async fn a_cluster_is_created_comes_up_rests_and_changes_its_primary_when_asked(
     // A stranger under a member's name waits.
     let mut stranger = Who::new("orders", "n2", &group.all());
     stranger.directory = DirectoryId("another".to_owned());
-    let Registered::Waiting { why } = stranger.register().await else { panic!("a stranger is welcome") };
+    let Registered::Waiting { why, .. } = stranger.register().await else { panic!("a stranger is welcome") };
     assert!(why.contains("belongs to another data directory"), "{why}");
 
     // At rest nothing is written, however much is reported.

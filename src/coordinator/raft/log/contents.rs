@@ -18,7 +18,10 @@ impl Start {
             Record::Vote(vote) => self.vote = Some(*vote),
             Record::Committed(id) => self.committed = *id,
             Record::Purged(id) => self.purged = Some(*id),
-            Record::Group(group_id) => self.group_id = *group_id,
+            Record::Group { id, replaced } => {
+                self.group_id = *id;
+                self.replaced.clone_from(replaced);
+            }
             Record::Entry(_) | Record::TruncateAfter(_) => {}
         }
     }
@@ -45,7 +48,7 @@ impl Contents {
                 self.entries.split_off(&keep);
             }
             Record::Purged(id) => self.entries = self.entries.split_off(&(id.index() + 1)),
-            Record::Start(_) | Record::Vote(_) | Record::Committed(_) | Record::Group(_) => {}
+            Record::Start(_) | Record::Vote(_) | Record::Committed(_) | Record::Group { .. } => {}
         }
     }
 

@@ -72,11 +72,15 @@ fn hex(id: u64) -> String {
     format!("{id:016x}")
 }
 
+fn hexes(ids: &[u64]) -> Vec<String> {
+    ids.iter().map(|id| hex(*id)).collect()
+}
+
 fn value(record: &Record, tell: &dyn Fn(&[u8]) -> String) -> Value {
     let vote = |v: &pb::RaftVote| json!({"term": v.term, "for": hex(v.voted_for), "committed": v.committed});
     match record {
         Record::Start(s) => json!({
-            "raft_id": hex(s.raft_id), "group_id": hex(s.group_id),
+            "raft_id": hex(s.raft_id), "group_id": hex(s.group_id), "replaced": hexes(&s.replaced),
             "vote": s.vote.as_ref().map(|v| vote(&wire::vote_out(v))),
             "committed": id(s.committed.as_ref()), "purged": id(s.purged.as_ref()),
         }),
@@ -93,13 +97,12 @@ fn value(record: &Record, tell: &dyn Fn(&[u8]) -> String) -> Value {
         }
         Record::TruncateAfter(at) | Record::Committed(at) => id(at.as_ref()),
         Record::Purged(at) => id(Some(at)),
-        Record::Group(group) => json!(hex(*group)),
+        Record::Group { id, replaced } => json!({"group_id": hex(*id), "replaced": hexes(replaced)}),
     }
 }
 
 fn membership(m: &pb::RaftMembership) -> Value {
-    let voters: Vec<Vec<String>> =
-        m.configs.iter().map(|c| c.voters.iter().map(|id| hex(*id)).collect()).collect();
+    let voters: Vec<Vec<String>> = m.configs.iter().map(|c| hexes(&c.voters)).collect();
     let node = |n: &pb::raft_membership::Node| {
         let peer = n.peer.as_ref();
         json!({"raft_id": hex(n.raft_id), "machine": peer.map(|p| &p.machine), "addr": peer.map(|p| &p.addr)})

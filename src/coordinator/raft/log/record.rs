@@ -22,8 +22,11 @@ pub(crate) enum Record {
     Committed(Option<LogId>),
     /// Entries up to this one are in a snapshot.
     Purged(LogId),
-    /// The group that this directory belongs to.
-    Group(u64),
+    /// The group that this directory belongs to, and those that it was made anew out of.
+    Group {
+        id: u64,
+        replaced: Vec<u64>,
+    },
 }
 
 /// What holds at the beginning of a segment.
@@ -33,6 +36,8 @@ pub(crate) struct Start {
     pub(crate) raft_id: u64,
     /// 0: no group yet.
     pub(crate) group_id: u64,
+    /// Groups that this one took the place of, oldest first.
+    pub(crate) replaced: Vec<u64>,
     pub(crate) vote: Option<Vote>,
     pub(crate) committed: Option<LogId>,
     pub(crate) purged: Option<LogId>,
@@ -50,6 +55,8 @@ struct StartBody {
     committed: Option<pb::RaftLogId>,
     #[prost(message, optional, tag = "5")]
     purged: Option<pb::RaftLogId>,
+    #[prost(fixed64, repeated, tag = "6")]
+    replaced: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -62,6 +69,8 @@ struct PointBody {
 struct GroupBody {
     #[prost(fixed64, tag = "1")]
     group_id: u64,
+    #[prost(fixed64, repeated, tag = "2")]
+    replaced: Vec<u64>,
 }
 
 impl Record {
@@ -74,7 +83,7 @@ impl Record {
             Self::TruncateAfter(_) => "truncate_after",
             Self::Committed(_) => "committed",
             Self::Purged(_) => "purged",
-            Self::Group(_) => "group",
+            Self::Group { .. } => "group",
         }
     }
 
@@ -88,7 +97,9 @@ impl Record {
             Self::TruncateAfter(id) => (4, point(id.as_ref())),
             Self::Committed(id) => (5, point(id.as_ref())),
             Self::Purged(id) => (6, point(Some(id))),
-            Self::Group(group_id) => (7, GroupBody { group_id: *group_id }.encode_to_vec()),
+            Self::Group { id, replaced } => {
+                (7, GroupBody { group_id: *id, replaced: replaced.clone() }.encode_to_vec())
+            }
         };
         out.push(kind);
         let len =
@@ -123,7 +134,10 @@ impl Record {
             4 => Self::TruncateAfter(point()?),
             5 => Self::Committed(point()?),
             6 => Self::Purged(point()?.ok_or("a purge without its place")?),
-            7 => Self::Group(GroupBody::decode(body).map_err(bad)?.group_id),
+            7 => {
+                let GroupBody { group_id: id, replaced } = GroupBody::decode(body).map_err(bad)?;
+                Self::Group { id, replaced }
+            }
             newer => {
                 return Err(format!(
                     "a record of kind {newer}, which only a newer version of interrex knows"
@@ -141,6 +155,7 @@ impl From<&Start> for StartBody {
             vote: start.vote.as_ref().map(wire::vote_out),
             committed: start.committed.as_ref().map(wire::log_id_out),
             purged: start.purged.as_ref().map(wire::log_id_out),
+            replaced: start.replaced.clone(),
         }
     }
 }
@@ -150,6 +165,7 @@ impl From<StartBody> for Start {
         Self {
             raft_id: body.raft_id,
             group_id: body.group_id,
+            replaced: body.replaced,
             vote: body.vote.as_ref().map(wire::vote_in),
             committed: body.committed.as_ref().map(wire::log_id_in),
             purged: body.purged.as_ref().map(wire::log_id_in),

@@ -74,9 +74,9 @@ impl LogStore {
         rx.await.unwrap_or_else(|_| Err(io::Error::other("the raft log's writer is gone")))
     }
 
-    /// Remembers which group this directory belongs to; on disk when it returns.
-    pub(crate) async fn save_group(&self, group_id: u64) -> io::Result<()> {
-        self.submit_and_wait(vec![Record::Group(group_id)]).await
+    /// Remembers which group this directory belongs to, and which ones that replaced; on disk when it returns.
+    pub(crate) async fn save_group(&self, id: u64, replaced: Vec<u64>) -> io::Result<()> {
+        self.submit_and_wait(vec![Record::Group { id, replaced }]).await
     }
 
     /// Adds records, together or not at all; on disk when it returns. For a log that nothing else uses.

@@ -50,7 +50,7 @@ async fn perform(log: &mut LogStore, deed: &Deed) {
         Deed::Truncate(after) => log.truncate_after(*after).await.expect("truncated"),
         Deed::Committed(term, index) => log.save_committed(Some(id(*term, *index))).await.expect("noted"),
         Deed::Purge(term, index) => log.purge(id(*term, *index)).await.expect("purged"),
-        Deed::Group(group) => log.save_group(*group).await.expect("saved"),
+        Deed::Group(group) => log.save_group(*group, vec![*group - 1]).await.expect("saved"),
     }
 }
 

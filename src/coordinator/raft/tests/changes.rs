@@ -349,6 +349,9 @@ async fn a_group_is_made_anew_out_of_one_log_and_the_others_never_count_again() 
     group.start_to_join(other).await;
     group.change(&group.adding(other)).await.expect("added");
     group.everywhere(&entries(2)).await;
+    for name in ["n1", other] {
+        assert_eq!(group.node(name).replaced(), [old], "{name} may come to tell agents whom not to obey");
+    }
     group.stop().await;
 }
 

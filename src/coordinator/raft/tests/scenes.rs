@@ -238,9 +238,10 @@ async fn a_call_for_another_directory_or_from_another_group_is_refused() {
     let (id, group_id) = (group.node("n1").raft_id(), group.node("n1").group_id());
     let mut client =
         pb::raft_client::RaftClient::connect(format!("http://{}", group.addr("n1"))).await.expect("a client");
+    let header = pb::RaftHeader { group_id, from: 5, to: id, replaced: Vec::new() };
     for (header, why) in [
-        (pb::RaftHeader { group_id, from: 5, to: id ^ 1 }, "the call was meant for"),
-        (pb::RaftHeader { group_id: group_id ^ 1, from: 5, to: id }, "belongs to raft group"),
+        (pb::RaftHeader { to: id ^ 1, ..header.clone() }, "the call was meant for"),
+        (pb::RaftHeader { group_id: group_id ^ 1, ..header }, "belongs to raft group"),
     ] {
         let vote = Some(pb::RaftVote { term: 99, voted_for: 5, committed: false });
         let request =

@@ -84,7 +84,7 @@ async fn nobody_calls_in_another_machine_s_name() {
     refused(status, "a call in the name of n3 came with a certificate for n2");
     let header = |from: u64| {
         let (group_id, to) = (group.node("n1").group_id(), group.node("n1").raft_id());
-        Some(RaftHeader { group_id, from, to })
+        Some(RaftHeader { group_id, from, to, replaced: Vec::new() })
     };
     let n3_id = group.node("n3").raft_id();
     let vote = Some(RaftVote { term: 1_000, voted_for: n3_id, committed: true });

@@ -37,7 +37,7 @@ async fn segments_go_once_all_their_entries_are_purged_and_vote_and_identity_sta
     let again = open(&disk);
     assert_eq!(again.look(Clone::clone), held);
     assert_eq!(held.start.vote, Some(Vote::new(3, 7)));
-    assert_eq!((held.start.raft_id, held.start.group_id), (0xA1, 9));
+    assert_eq!((held.start.raft_id, held.start.group_id, held.start.replaced), (0xA1, 9, vec![8]));
     again.close().await;
 }
 
