@@ -9,6 +9,7 @@
 mod agent;
 mod batch;
 mod begin;
+mod calm;
 mod client;
 mod coordinator;
 mod dead;

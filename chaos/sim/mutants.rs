@@ -46,6 +46,9 @@ mod missed {
         missed(Mutant::RecordBehind, Theme::CutOff, LOST, 50),
         missed(Mutant::AheadRefused, Theme::TakenIn, LOST, 50),
         missed(Mutant::AdoptedCounts, Theme::TakenIn, LOST, 50),
+        missed(Mutant::TooLow, Theme::Parameters, "heals", 50),
+        missed(Mutant::JudgeFirst, Theme::Parameters, "heals", 50),
+        missed(Mutant::SilenceSaysNothing, Theme::Unanswering, "no-needless-change-of-primary", 50),
     ];
 
     const fn missed(mutant: Mutant, theme: Theme, property: &'static str, within: u64) -> Missed {

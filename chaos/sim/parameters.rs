@@ -9,7 +9,7 @@ use crate::plan::Plan;
 use crate::rng::Rng;
 use crate::theme::at;
 use crate::wal::DEMANDED_AT_FIRST;
-use interrex_cluster::spec::Spec;
+use interrex_cluster::spec::{Spec, WhenAlone};
 use std::collections::BTreeMap;
 
 /// The stream of a seed from which they are drawn: runs without them are what they would be anyway.
@@ -87,8 +87,10 @@ impl Plan {
     /// Parameters are set in so many runs of a hundred, until then.
     pub(crate) fn may_set_parameters(&mut self, percent: u64, until: u64) {
         let mut rng = Rng::new(self.seed, STREAM);
-        self.sets_parameters = rng.percent(percent);
-        for _ in 0..if self.sets_parameters { rng.range(1, 3) } else { 0 } {
+        let sets = rng.percent(percent);
+        // A theme may have set some already.
+        self.sets_parameters |= sets;
+        for _ in 0..if sets { rng.range(1, 3) } else { 0 } {
             let mut when = rng.range(self.begin_ms, until.max(self.begin_ms));
             let settings =
                 [Setting::Raise, Setting::Raise, Setting::Lower, Setting::Refused, Setting::Missing];
@@ -116,5 +118,26 @@ impl Plan {
                 self.add(at(back), Strike::Asks(Wish::Parameter(Setting::Back)));
             }
         }
+    }
+
+    /// What replay checks is raised on the primary before its standbys have it, and whoever stays dead may be the primary; or
+    /// both have to acknowledge, and one is restarted with what it does not start with.
+    pub(crate) fn parameters(&mut self, rng: &mut Rng) -> u64 {
+        self.steady(3, 3);
+        self.sets_parameters = true;
+        let begin = self.begin_ms;
+        let (setting, restart) = match rng.percent(60) {
+            true => {
+                self.leaves_dead = true;
+                (Setting::Raise, Wish::Restart)
+            }
+            false => {
+                (self.spec.acks, self.spec.min_acks, self.spec.when_alone) = (2, 2, WhenAlone::Block);
+                (Setting::Missing, Wish::RestartStandby { of: standby(rng) })
+            }
+        };
+        self.add(at(begin), Strike::Asks(Wish::Parameter(setting)));
+        self.add(at(begin + rng.range(900, 1_400)), Strike::Asks(restart));
+        begin + 7_000
     }
 }

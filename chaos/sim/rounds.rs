@@ -68,7 +68,12 @@ impl Plan {
                 }
                 when
             }
-            Theme::HandOver | Theme::TakenOver | Theme::TakenIn | Theme::CutOff => {
+            Theme::HandOver
+            | Theme::TakenOver
+            | Theme::TakenIn
+            | Theme::CutOff
+            | Theme::Parameters
+            | Theme::Unanswering => {
                 let to = rng.percent(50).then(|| rng.below(8) as usize);
                 self.add(at(when), Strike::Asks(Wish::Switchover { to }));
                 let ms = rng.range(300, 3_000);

@@ -32,6 +32,10 @@ pub(crate) enum Theme {
     TakenIn,
     /// A majority of the coordinators' logs is lost, and the newest epoch with them.
     CutOff,
+    /// Parameters are set with which whoever is left could not be promoted, or does not start.
+    Parameters,
+    /// A primary's server answers nobody for a moment, and its standbys receive all the time.
+    Unanswering,
 }
 
 pub(crate) fn at(ms: u64) -> When {
@@ -54,6 +58,8 @@ impl Theme {
         Theme::TakenOver,
         Theme::TakenIn,
         Theme::CutOff,
+        Theme::Parameters,
+        Theme::Unanswering,
     ];
 }
 
@@ -63,7 +69,7 @@ impl Plan {
     }
 
     /// A cluster that runs, of so many, with one who acknowledges.
-    fn steady(&mut self, instances: usize, coordinators: usize) {
+    pub(crate) fn steady(&mut self, instances: usize, coordinators: usize) {
         (self.start, self.existing) = (Start::Steady, None);
         self.begin_ms = 13_000;
         self.instances = instances;
@@ -90,6 +96,8 @@ impl Plan {
             Theme::TakenOver => self.taken_over(rng),
             Theme::TakenIn => self.taken_in(rng),
             Theme::CutOff => self.cut_off(rng),
+            Theme::Parameters => self.parameters(rng),
+            Theme::Unanswering => self.unanswering(rng),
         }
     }
 

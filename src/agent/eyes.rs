@@ -70,6 +70,7 @@ impl Instance {
                 found,
                 unseen,
                 too_low: !known.too_low.is_empty(),
+                sealed_at: known.sealed_at,
             }
         };
         self.tell(number, &observed, raw.as_ref(), goal);

@@ -2,6 +2,7 @@
 //! a new leader begins with an empty one, which leans toward waiting.
 
 use crate::ids::{Epoch, InstanceName, Revision, Stamp};
+use crate::mutants::{self, Mutant};
 use crate::record::{Cluster, Copy, Operation};
 use crate::report::{Server, Standby};
 use crate::time::Instant;
@@ -95,6 +96,9 @@ impl Memory {
         let passed = self.looked.replace(view.now).map_or(Duration::ZERO, |last| view.now.since(last));
         self.alone = match primary {
             Some(Server::Primary(_)) if !anybody && !unfinished => self.alone.or(Some(view.now)),
+            Some(Server::Silent { .. }) if mutants::on(Mutant::SilenceSaysNothing) => {
+                self.alone.or(Some(view.now))
+            }
             // It neither was heard to be alone meanwhile, nor not to be.
             Some(Server::Silent { .. }) => self.alone.map(|since| since.plus(passed)),
             _ => None,

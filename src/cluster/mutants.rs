@@ -39,6 +39,12 @@ pub enum Mutant {
     AheadRefused,
     /// A copy that was there before Interrex counts from the moment on that it is taken in.
     AdoptedCounts,
+    /// A sealed standby with less than replay demands stays as it is.
+    TooLow,
+    /// A primary proves its rule before it says whether it takes parameters.
+    JudgeFirst,
+    /// A primary whose server answers nobody is taken for cut off from its standbys.
+    SilenceSaysNothing,
 }
 
 #[cfg(feature = "mutants")]

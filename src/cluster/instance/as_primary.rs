@@ -4,6 +4,7 @@
 use super::next_step::Step;
 use super::observed::{Observed, Primary, Server, Standby, SyncShown, Upstream};
 use crate::goal::PrimaryGoal;
+use crate::mutants::{self, Mutant};
 use crate::time::Instant;
 use crate::wal::TimelineId;
 use std::collections::BTreeMap;
@@ -127,7 +128,12 @@ fn reign(goal: &PrimaryGoal, primary: &Primary, seen: &Observed, now: Instant) -
             // A question comes first: a standby that does not start because of a parameter may be why nothing can be proved,
             // and taking that parameter back is what is to be judged.
             let wanted = || prove(goal, seen).or_else(|| parameters(&goal.parameters, seen));
-            judge(goal, seen).or_else(wanted).or_else(|| checkpoint(goal, seen)).unwrap_or(Step::Nothing)
+            let first = prove(goal, seen).filter(|_| mutants::on(Mutant::JudgeFirst));
+            first
+                .or_else(|| judge(goal, seen))
+                .or_else(wanted)
+                .or_else(|| checkpoint(goal, seen))
+                .unwrap_or(Step::Nothing)
         }
     }
 }
