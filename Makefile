@@ -5,7 +5,7 @@
 PROFILE ?= dev
 CARGO ?= cargo
 
-.PHONY: demo test test-versions soak verify fix bench idle setup
+.PHONY: demo test test-versions soak soak-whole verify fix bench idle setup
 
 demo: setup
 	$(CARGO) build --profile $(PROFILE) --bins
@@ -21,6 +21,11 @@ FROM ?= 0
 THREADS ?= 2
 soak: setup
 	$(CARGO) run --release --quiet -p interrex-sim -- --seeds $(SEEDS) --from $(FROM) --threads $(THREADS)
+
+# The same of its second tier, which is slower: optimised, and with openraft's own assertions on.
+soak-whole: SEEDS = 500
+soak-whole: setup
+	$(CARGO) run --profile checked --quiet -p interrex-whole -- --seeds $(SEEDS) --from $(FROM) --threads $(THREADS)
 
 # The scenes that start PostgreSQL, on each of 14 to 18; MAJORS="14 18" takes some of them only.
 test-versions: setup

@@ -54,7 +54,7 @@ pub use interrex_check::Violation;
 pub use many::{Output, exit, many, tell};
 pub use pinned::{PINNED, Pinned};
 pub use rng::Rng;
-pub use stage::{Asked, Order, Stage};
+pub use stage::{Asked, Keeping, Order, Stage};
 pub use trace::hash;
 
 #[cfg(feature = "mutants")]

@@ -1,12 +1,11 @@
-//! The same world with coordinators that are not of it: instances, agents, servers, clients, strikes and properties are
-//! modelled here, the coordinators run elsewhere (`chaos/whole`). What the world wants of them it gives out as [`Order`]s;
-//! what they say and do comes in by the methods of [`Stage`].
+//! The same world with coordinators and agents' loops that are not of it: machines, servers, deeds, clients, strikes and
+//! properties are modelled here, those run elsewhere (`chaos/whole`). What the world wants of them it gives out as
+//! [`Order`]s; what they say and do comes in by the methods of [`Stage`] (an agent's: `agent/elsewhere.rs`).
 //!
 //! The one who runs it lets time pass in steps, carries the orders out, and tells every entry that a coordinator
 //! applied, once for each coordinator, in the order of the log.
 
 use crate::batch::{Outcome, outcome};
-use crate::coordinator::registration;
 use crate::event::Event;
 use crate::faults::Mend;
 use crate::plan::Plan;
@@ -14,13 +13,11 @@ use crate::trace::Trace;
 use crate::world::{MS, World};
 use interrex_check::Fact;
 use interrex_cluster::command::{Asking, Command, Registration};
-use interrex_cluster::goal::StampedGoal;
 use interrex_cluster::ids::{Epoch, InstanceName, Stamp};
 use interrex_cluster::record::Cluster;
 use interrex_cluster::report::Report;
 use interrex_cluster::spec::Spec;
 use interrex_cluster::time::Instant;
-use std::rc::Rc;
 
 /// What an operator asks for.
 #[derive(Debug, Clone)]
@@ -50,7 +47,7 @@ pub enum Asked {
     },
 }
 
-/// What the world wants of those who run the coordinators. Machines, coordinators and agents are numbered from 0;
+/// What the world wants of those who run the coordinators and the agents. Machines, coordinators and agents are numbered from 0;
 /// coordinator `c` and agent `i` live on the machines of the same number.
 #[derive(Debug)]
 pub enum Order {
@@ -66,26 +63,54 @@ pub enum Order {
         /// With its machine: what was not flushed is lost, and nobody is told that its connections ended.
         power: bool,
     },
-    /// An agent's process begins; one that ran before has ended.
+    /// An agent's process has looked around and begins to speak: it wants to be registered. One that ran before has ended.
     StartAgent {
         /// Which one.
         i: usize,
+        /// The number of this run.
+        run: u32,
+        /// As what.
+        registration: Box<Registration>,
+        /// The highest goal that it obeyed.
+        obeyed: Stamp,
+        /// The number of the server's life that was found running under its guard; absent: none runs.
+        life: Option<u32>,
     },
     /// It ends without a word.
     EndAgent {
         /// Which one.
         i: usize,
     },
-    /// The agent of that run wants to be registered, until it is.
-    Register {
-        /// Which agent.
+    /// Its loop had better look again.
+    Poke {
+        /// Whose.
         i: usize,
-        /// The run that asks.
-        run: u32,
-        /// As what.
-        registration: Box<Registration>,
-        /// The highest goal that it obeyed.
-        obeyed: Stamp,
+    },
+    /// A beat is wanted at once.
+    BeatNow {
+        /// Of whom.
+        i: usize,
+    },
+    /// The beat that it began is over.
+    BeatOver {
+        /// Whose.
+        i: usize,
+        /// It came back, as the first of its epoch or a later one; absent: it never will.
+        first: Option<bool>,
+    },
+    /// The deed under way wants something of the keeper of its lease.
+    Keep {
+        /// Whose.
+        i: usize,
+        /// What.
+        what: Keeping,
+    },
+    /// The deed that it began is over.
+    DeedOver {
+        /// Whose.
+        i: usize,
+        /// Why it was not done, in words; absent words: a newer goal overtook it.
+        outcome: Result<(), Option<String>>,
     },
     /// A coordinator that runs loses its disk; its process ends, to begin anew with an empty one.
     LoseLog {
@@ -101,10 +126,30 @@ pub enum Order {
         /// The testimony.
         report: Box<Report>,
         /// The epoch to serve in.
-        wants: Option<Epoch>,
+        wants_lease: Option<Epoch>,
         /// When it looked, by its own clock.
         seen: Instant,
     },
+}
+
+/// What a deed wants of the keeper of a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeping {
+    /// The server is about to be promoted. Answered by [`Stage::kept`].
+    Arm {
+        /// The number of its life.
+        life: u32,
+        /// Under the lease of that epoch.
+        epoch: Epoch,
+        /// With so many standbys to wait for.
+        k: u32,
+    },
+    /// Commits are about to wait for nobody. Answered by [`Stage::kept`].
+    Asynchronous,
+    /// Commits are proved to wait.
+    Synchronous,
+    /// The server is gone.
+    Disarm,
 }
 
 /// Whether coordinators are elsewhere, and what is wanted of them.
@@ -117,7 +162,7 @@ pub(crate) struct Elsewhere {
 
 /// A world whose coordinators are elsewhere.
 pub struct Stage {
-    world: World,
+    pub(crate) world: World,
 }
 
 impl Stage {
@@ -204,40 +249,12 @@ impl Stage {
         self.world.coordinators[c].paused_until.max(self.world.machines[c].paused_until) > self.world.now
     }
 
-    /// Whether an agent's process, or its machine, is stopped.
-    pub fn holds_agent(&self, i: usize) -> bool {
-        self.world.own.agents[i].paused_until.max(self.world.machines[i].paused_until) > self.world.now
-    }
-
-    /// A run of an agent was registered.
-    pub fn welcome(&mut self, i: usize, run: u32, floor: Stamp, goal: StampedGoal) {
-        self.world.after(0, Event::Welcome { i, run, floor, goal: Rc::new(goal) });
-    }
-
-    /// It was told a goal, and who is elected.
-    pub fn told(&mut self, i: usize, run: u32, goal: StampedGoal, elected: Option<(&InstanceName, Epoch)>) {
-        let place = elected.map(|(name, epoch)| (self.world.index(name), epoch));
-        if self.world.own.agents[i].up && self.world.own.agents[i].run == run {
-            self.world.take_goal(i, Rc::new(goal), place);
-        }
-    }
-
-    /// It was granted a lease that it asked for at `sent`, by its own clock.
-    pub fn granted(&mut self, i: usize, run: u32, epoch: Epoch, sent: Instant) {
-        self.world.after(0, Event::Granted { i, run, epoch, sent });
-    }
-
     /// Whether a coordinator that runs votes; one that lost its log does once it was taken in anew.
     pub fn votes(&mut self, c: usize, votes: bool) {
         if votes && self.world.coordinators[c].learns {
             self.world.say(|| format!("coordinator {} votes", c + 1));
         }
         self.world.coordinators[c].learns = !votes;
-    }
-
-    /// The number of an agent's present run.
-    pub fn run_of(&self, i: usize) -> u32 {
-        self.world.own.agents[i].run
     }
 
     /// Who says that it leads; strikes aim at it.
@@ -315,12 +332,5 @@ impl World {
         self.order(Order::LoseLog { c });
         let run = self.coordinators[c].run;
         self.after(ms * MS, Event::Mend(Mend::Coordinator { c, run }));
-    }
-
-    /// An agent asks for its registration, wherever the coordinators are; again until it has it.
-    pub(crate) fn register_elsewhere(&mut self, i: usize, run: u32) {
-        let (registration, obeyed) = (Box::new(registration(self, i)), self.own.agents[i].memory.obeyed);
-        self.order(Order::Register { i, run, registration, obeyed });
-        self.after(400 * MS, Event::Register { i, run });
     }
 }

@@ -1,7 +1,7 @@
 //! The second tier of the simulation, nearer to what ships: the real coordinators (openraft itself, our log, driver,
 //! leases, sessions, gRPC and all) in virtual time, each in a runtime of its own, over connections and disks in memory.
-//! Agents speak to them by the real session client; below that line agents, servers, clients, strikes and properties are
-//! those of the first tier (`chaos/sim`, by its [`Stage`](interrex_sim::Stage)).
+//! Agents are the real ones down to the deed: lines, loop, the keeper of leases and beats. Below that line deeds, servers,
+//! clients, strikes and properties are those of the first tier (`chaos/sim`, by its [`Stage`](interrex_sim::Stage)).
 //!
 //! Whatever a run does follows from its seed: a process is one thread's runtime with a paused clock and seeded
 //! randomness, and all of them take turns on the thread that runs the seed. What breaks this is banned in clippy.toml.
@@ -20,8 +20,11 @@ mod net;
 mod operator;
 mod pipe;
 mod process;
+mod puppet;
 mod run;
+mod running;
 mod session;
+mod strings;
 
 pub use batch::{batch, play, play_hash};
 pub use run::run;

@@ -7,10 +7,11 @@ use crate::entropy::WorldClock;
 use crate::hear::Ear;
 use crate::net::Net;
 use crate::operator::Operator;
-use crate::session::{Inbox, Outgoing, Session, Town, Word};
+use crate::running::Running;
+use crate::session::{Session, Town};
+use interrex_agent::Outgoing;
 use interrex_cluster::ids::ClusterName;
 use interrex_sim::{Order, Outcome, Rng, Stage};
-use std::sync::PoisonError;
 use tracing_subscriber::layer::SubscriberExt;
 
 /// How finely processes share time, in milliseconds. A message takes a tick at least.
@@ -68,7 +69,7 @@ impl Run {
             members: (0..coordinators).map(|c| (machine_name(c), address(c))).collect(),
             cluster: (cluster(), stage.spec()),
         };
-        let town = Town { seed, net: net.clone(), inbox: Inbox::default(), coordinators, cluster: cluster() };
+        let town = Town { seed, net: net.clone(), coordinators, cluster: cluster() };
         Self {
             rng: Rng::new(seed, DISKS),
             seats: (0..coordinators).map(|c| Seat::new(c, clocks[c].clone())).collect(),
@@ -128,14 +129,26 @@ impl Run {
             }
             Order::LoseLog { c } => self.seats[c].lose_log(),
             Order::Ask(asked) => self.operator.ask(asked, self.ear.clone()),
-            Order::StartAgent { i } => self.sessions[i].start(),
-            Order::EndAgent { i } => self.sessions[i].end(),
-            Order::Register { i, run, registration, obeyed } => {
-                self.sessions[i].register(&self.town, run, *registration, obeyed);
+            Order::StartAgent { i, run, registration, obeyed, life } => {
+                self.sessions[i].begin(&self.town, run, *registration, obeyed, life);
             }
-            Order::Report { i, report, wants, seen } => {
-                self.sessions[i].tell(Outgoing { report: *report, wants, seen });
+            Order::EndAgent { i } => self.sessions[i].running = None,
+            Order::Poke { i } => self.with_agent(i, |agent| agent.strings.poke.notify_one()),
+            Order::BeatNow { i } => self.with_agent(i, |agent| agent.strings.beat_now.notify_one()),
+            Order::BeatOver { i, first } => self.with_agent(i, |agent| agent.beat_over(first)),
+            Order::Keep { i, what } => self.with_agent(i, |agent| agent.keep(what)),
+            Order::DeedOver { i, outcome } => self.with_agent(i, |agent| agent.deed_over(outcome)),
+            Order::Report { i, report, wants_lease, seen } => {
+                let outgoing = Outgoing { report: *report, wants_lease, seen };
+                self.with_agent(i, |agent| drop(agent.report.send_replace(Some(outgoing))));
             }
+        }
+    }
+
+    /// What is meant for an agent reaches it while it runs.
+    fn with_agent(&mut self, i: usize, tell: impl FnOnce(&mut Running)) {
+        if let Some(running) = &mut self.sessions[i].running {
+            tell(running);
         }
     }
 
@@ -154,12 +167,15 @@ impl Run {
         }
         self.operator.process.step(TICK_MS);
         for (i, session) in self.sessions.iter_mut().enumerate() {
-            let Some(process) = &mut session.process else { continue };
+            let Some(running) = &mut session.running else { continue };
             if self.stage.holds_agent(i) {
-                process.miss(TICK_MS);
-            } else {
-                process.step(TICK_MS);
+                running.process.miss(TICK_MS);
+                continue;
             }
+            if let Some(ear) = &self.ear {
+                ear.turn_of(&format!("n{}'s agent", i + 1));
+            }
+            running.process.step(TICK_MS);
         }
     }
 
@@ -181,25 +197,8 @@ impl Run {
                 self.stage.ended(c, &why);
             }
         }
-        let words = std::mem::take(&mut *self.town.inbox.lock().unwrap_or_else(PoisonError::into_inner));
-        for (i, run, word) in words {
-            // What was meant for an agent that was killed meanwhile reaches nobody.
-            if self.stage.run_of(i) == run {
-                self.hear(i, run, word);
-            }
-        }
-    }
-
-    fn hear(&mut self, i: usize, run: u32, word: Word) {
-        match word {
-            Word::Welcome(welcome) => self.stage.welcome(i, run, welcome.floor, welcome.goal),
-            Word::Told(update) => {
-                let elected = update.primary.as_ref().map(|place| (&place.instance, place.epoch));
-                if let Some(goal) = update.goal {
-                    self.stage.told(i, run, goal, elected);
-                }
-            }
-            Word::Granted { epoch, sent } => self.stage.granted(i, run, epoch, sent),
+        for running in self.sessions.iter_mut().filter_map(|session| session.running.as_mut()) {
+            running.tell_the_world(&mut self.stage);
         }
     }
 }

@@ -5,18 +5,18 @@ use crate::config::{AgentConfig, InstanceConfig, Rooms};
 use crate::highest::{keep_highest, told_elsewhere};
 use crate::identity;
 use crate::instance::{Instance, Parts, lock};
+use crate::keeper::keep_leases;
 use crate::knock::knock_forever;
 use crate::postgres::{self, Credentials, DataDir, Server};
 use crate::process::{FindError, LeftoverError, Running, find, leftovers, stop_unguarded};
 use crate::reconcile::reconcile;
-use crate::roster::Coordinators;
-use crate::serial::Serials;
-use crate::session::Lines;
+use crate::session::{Ends, Lines};
 use crate::state::{Owner, State, StateError};
 use crate::steps::stop_for_good;
+use crate::switchboard::{Surroundings, Switchboard};
 use crate::tend::tend;
 use crate::tidy::tidy_forever;
-use crate::told::{Granted, Told};
+use crate::told::Granted;
 use interrex_api::client::{ClientError, ClientOptions, SessionClient};
 use interrex_api::session::WatchRequest;
 use interrex_cluster::command::Registration;
@@ -158,14 +158,14 @@ impl Agent {
                 ClientOptions { tls: tls.clone(), ..ClientOptions::default() },
             )?);
         }
-        let serials = Arc::new(Serials::begin(&self.config.data_dir).map_err(AgentError::Random)?);
+        let around = Surroundings::of_the_machine(&self.config.data_dir);
         let written = self.config.coordinators.clone();
-        let coordinators = Arc::new(Coordinators::begin(&self.config.data_dir, written));
+        let switchboard = Switchboard::begin(around, written, tls.clone(), self.config.policy.heartbeat)
+            .map_err(AgentError::Random)?;
         let (stop, stopping) = watch::channel(false);
         let mut instances = JoinSet::new();
         for config in self.instances {
-            let line = (serials.clone(), coordinators.clone());
-            instances.spawn(tend(self.config.clone(), config, line, stopping.clone()));
+            instances.spawn(tend(self.config.clone(), config, switchboard.clone(), stopping.clone()));
         }
         let shutdown = async {
             shutdown.await;
@@ -200,7 +200,7 @@ impl Agent {
 pub(crate) async fn run_instance(
     agent: Arc<AgentConfig>,
     config: InstanceConfig,
-    (serials, coordinators): (Arc<Serials>, Arc<Coordinators>),
+    switchboard: Switchboard,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), AgentError> {
     let name = format!("{} of {}", config.name, config.cluster);
@@ -223,11 +223,7 @@ pub(crate) async fn run_instance(
     };
     let process = watch::Sender::new(running.clone());
 
-    let report = watch::Sender::new(None);
-    let told = watch::Sender::new(Told::default());
-    let (grants, granted) = mpsc::channel(16);
-    let (cluster, to_tell) = (config.cluster.clone(), report.subscribe());
-    let lines = Lines::new(&agent, coordinators.clone(), cluster, to_tell, told.clone(), grants, serials);
+    let (lines, Ends { report, told, granted }) = switchboard.lines(config.cluster.clone());
     let registration = registration(&name, &agent, &config, &unregistered, &state).await?;
     // A directory that cannot be read is told in the reports; what it says is then not known.
     let obeyed = match identity::read(&config.pgdata) {
@@ -247,12 +243,10 @@ pub(crate) async fn run_instance(
     }
     told_elsewhere(&state, &welcome)?;
     identity::obeyed_elsewhere(&state, &config.pgdata, welcome.cluster_id)?;
-    told.send_if_modified(|told| told.welcome(&welcome));
     let server = Server::new(rooms.layout(&config), credentials(&welcome.secrets));
-    let told = told.subscribe();
     let instance = Arc::new(Instance::new(Parts {
         agent,
-        coordinators,
+        coordinators: switchboard.coordinators.clone(),
         config,
         rooms,
         server,
@@ -292,12 +286,13 @@ async fn live(
     talk.spawn(lines.keep(watch));
     let mut parts = JoinSet::new();
     parts.spawn(keep_leases(instance.clone(), granted));
-    parts.spawn(knock_forever(instance.clone()));
+    parts.spawn(knock_forever(instance.clone(), instance.told.clone()));
     parts.spawn(beat_forever(instance.clone()));
     parts.spawn(tidy_forever(instance.clone()));
     parts.spawn(keep_highest(instance.clone()));
     let looped = instance.clone();
-    parts.spawn(async move { match reconcile(looped).await {} });
+    let told = instance.told.clone();
+    parts.spawn(async move { match reconcile(looped, told).await {} });
     let broken = |ended: Option<Result<(), tokio::task::JoinError>>| {
         let why = match ended {
             Some(Err(panic)) => panic.to_string(),
@@ -322,18 +317,6 @@ async fn live(
     }
     talk.shutdown().await;
     stopped
-}
-
-async fn keep_leases(instance: Arc<Instance>, mut granted: mpsc::Receiver<Granted>) {
-    while let Some(granted) = granted.recv().await {
-        let first = instance.keeper.held().await.lease.epoch() < granted.lease.epoch;
-        instance.keeper.granted(granted).await;
-        if first {
-            instance.poke.notify_one();
-        }
-    }
-    // The lines are gone, and with them this instance.
-    std::future::pending().await
 }
 
 /// What runs already on a data directory.

@@ -4,7 +4,7 @@
 use crate::config::{AgentConfig, InstanceConfig, Rooms};
 use crate::identity::{self, Identity};
 use crate::keeper::Keeper;
-use crate::knock::Knocked;
+use crate::knock::Door;
 use crate::postgres::Server;
 use crate::process::Running;
 use crate::receipts::Receipts;
@@ -14,9 +14,7 @@ use crate::state::{State, StateError};
 use crate::steps::StepError;
 use crate::told::{Outgoing, Told};
 use interrex_api::session::Welcome;
-use interrex_cluster::goal::StampedGoal;
 use interrex_cluster::ids::Stamp;
-use interrex_cluster::instance::gate::{Floor, NotObeyed};
 use interrex_cluster::instance::observed::Memory;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -30,7 +28,7 @@ pub(crate) struct Instance {
     pub(crate) rooms: Rooms,
     pub(crate) server: Server,
     pub(crate) welcome: Welcome,
-    pub(crate) keeper: Keeper,
+    pub(crate) keeper: Keeper<Running>,
     /// Newest word of the coordinators.
     pub(crate) told: watch::Receiver<Told>,
     /// Newest word to them.
@@ -42,7 +40,7 @@ pub(crate) struct Instance {
     /// Asks for a beat at once.
     pub(crate) beat_now: Notify,
     /// What the last knocks found.
-    pub(crate) knocked: Mutex<Option<Knocked>>,
+    pub(crate) door: Door,
     /// The goal under which nothing that was moved aside is needed any more; absent: something may be.
     pub(crate) may_tidy: watch::Sender<Option<Stamp>>,
     /// Numbers looks, so that an older one never overwrites a newer one's report.
@@ -101,7 +99,7 @@ impl Instance {
             process: parts.process,
             poke: Notify::new(),
             beat_now: Notify::new(),
-            knocked: Mutex::new(None),
+            door: Door::default(),
             may_tidy: watch::Sender::new(None),
             looks: AtomicU64::new(0),
             receipts: Arc::new(Mutex::new(receipts)),
@@ -141,15 +139,6 @@ impl Instance {
             let path = self.rooms.own.join("state");
             Err(StateError::Io { what: "replace", path, source: std::io::Error::other(stopped.to_string()) })
         })
-    }
-
-    /// Whether a goal may be obeyed.
-    pub(crate) fn admits(&self, goal: &StampedGoal) -> Result<(), NotObeyed> {
-        self.floor().admits(goal)
-    }
-
-    fn floor(&self) -> Floor {
-        Floor { obeyed: lock(&self.state).memory().obeyed, registered: Some(self.welcome.floor) }
     }
 
     /// Writes the goal's stamp down as obeyed: in the data directory first, then in the state (clause 8).

@@ -1,14 +1,17 @@
 //! Knocking at the primary's port, often and cheaply: an instance that is not the primary can testify first-hand
 //! whether that still answers. Coordinators dial nobody; this is how they know.
 
+use crate::charge::Charge;
 use crate::instance::{Instance, lock};
-use crate::postgres::knock;
-use crate::session::now;
-use interrex_cluster::ids::Epoch;
+use crate::postgres;
+use crate::told::Told;
+use interrex_api::session::PrimaryPlace;
+use interrex_cluster::ids::{Epoch, InstanceName};
 use interrex_cluster::report::Knock;
 use interrex_cluster::time::Instant;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 /// Between knocks.
@@ -18,9 +21,9 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 /// What was found longer ago than this is not told any more.
 const FRESH_FOR: Duration = Duration::from_millis(1_500);
 
-/// What the last knocks found.
+/// The same answer, or none, from when to when.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Knocked {
+struct Knocked {
     epoch: Epoch,
     answered: bool,
     since: Instant,
@@ -34,11 +37,6 @@ impl Knocked {
         Knocked { epoch, answered, since: same.map_or(began, |before| before.since), last: now }
     }
 
-    /// What may be told of it now.
-    pub(crate) fn fresh(&self) -> Option<Knock> {
-        self.at(now())
-    }
-
     fn at(&self, now: Instant) -> Option<Knock> {
         let for_ms = u64::try_from(self.last.since(self.since).as_millis()).unwrap_or(u64::MAX);
         let knock = Knock { epoch: self.epoch, answered: self.answered, for_ms };
@@ -46,27 +44,66 @@ impl Knocked {
     }
 }
 
+/// What the last knocks found; nothing at first.
+#[derive(Debug, Default)]
+pub struct Door(Mutex<Option<Knocked>>);
+
+impl Door {
+    /// What may be told of it now.
+    pub fn found(&self, now: Instant) -> Option<Knock> {
+        lock(&self.0).as_ref()?.at(now)
+    }
+
+    /// Takes in one more knock; true when it was found otherwise before, or not at all.
+    fn found_now(&self, epoch: Epoch, answered: bool, began: Instant, now: Instant) -> bool {
+        let mut found = lock(&self.0);
+        let next = Knocked::next(*found, epoch, answered, began, now);
+        let before = found.replace(next);
+        before.is_none_or(|before| before.answered != answered)
+    }
+}
+
+/// A charge that testifies about the primary.
+pub trait Testify: Charge {
+    /// Its own name: nobody testifies about himself.
+    fn name(&self) -> &InstanceName;
+
+    /// Where the knocks are noted.
+    fn door(&self) -> &Door;
+
+    /// One knock, which has so long to be answered. Whether it was.
+    fn knock(&self, at: &PrimaryPlace, within: Duration) -> impl Future<Output = bool> + Send;
+}
+
 /// Knocks for ever, at whoever is primary and not this instance itself.
-pub(crate) async fn knock_forever(instance: Arc<Instance>) {
+pub async fn knock_forever<T: Testify>(charge: Arc<T>, told: watch::Receiver<Told>) {
     loop {
-        let primary = instance.told.borrow().primary.clone();
-        match primary.filter(|primary| primary.instance != instance.config.name) {
+        let primary = told.borrow().primary.clone();
+        match primary.filter(|primary| primary.instance != *charge.name()) {
             Some(primary) => {
-                let began = now();
-                let answered = knock(&primary.address, ANSWER_WITHIN).await;
-                let changed = {
-                    let mut knocked = lock(&instance.knocked);
-                    let before = *knocked;
-                    *knocked = Some(Knocked::next(before, primary.epoch, answered, began, now()));
-                    before.is_none_or(|before| before.answered != answered)
-                };
-                if changed {
-                    instance.poke.notify_one();
+                let began = charge.now();
+                let answered = charge.knock(&primary, ANSWER_WITHIN).await;
+                if charge.door().found_now(primary.epoch, answered, began, charge.now()) {
+                    charge.poke().notify_one();
                 }
             }
-            None => *lock(&instance.knocked) = None,
+            None => *lock(&charge.door().0) = None,
         }
         sleep(EVERY).await;
+    }
+}
+
+impl Testify for Instance {
+    fn name(&self) -> &InstanceName {
+        &self.config.name
+    }
+
+    fn door(&self) -> &Door {
+        &self.door
+    }
+
+    async fn knock(&self, at: &PrimaryPlace, within: Duration) -> bool {
+        postgres::knock(&at.address, within).await
     }
 }
 

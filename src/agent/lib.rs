@@ -10,18 +10,21 @@
 //!
 //! | room | |
 //! |---|---|
-//! | `session` `told` | lines to the coordinators; what they said, put together |
-//! | `reconcile` `steps` `eyes` | the loop; one deed each; what is seen and told |
+//! | `session` `switchboard` `told` | lines to the coordinators; what all lines share; what was said, put together |
+//! | `reconcile` `charge` | the loop; what it moves, of which there may be another kind than PostgreSQL's |
+//! | `steps` `eyes` | one deed each; what is seen and told |
 //! | `keeper` `beat` `knock` | the lease; the synchronous commit that renews it; testimony about the primary |
 //! | `state` `identity` | what must survive; who a data directory is |
 //! | `receipts` | what copies held that nobody else had, kept on this machine |
 //! | `highest` | the highest position told of the copy: ending below it, it was rolled back |
 //! | `tidy` | what was moved aside goes once the cluster is whole |
 //! | `tend` `serial` | one instance's trouble is not another's; which word of the agent a message is |
+//! | `shelf` | where the agent's own small files are |
 //! | `postgres` `process` | everything of PostgreSQL: SQL, files, tools; processes and the guard |
 
 mod agent;
 mod beat;
+mod charge;
 mod config;
 mod eyes;
 mod highest;
@@ -37,12 +40,23 @@ mod roster;
 mod run;
 mod serial;
 mod session;
+mod shelf;
 mod state;
 mod steps;
+mod switchboard;
 mod tend;
 mod tidy;
 mod told;
 
 pub use agent::{Agent, AgentError, Builder};
+pub use beat::{Beaten, Reign, beat_forever};
+pub use charge::{Charge, Undone};
 pub use config::{AgentConfig, InstanceConfig};
+pub use keeper::{Guard, Held, Keeper, NotArmed, keep_leases};
+pub use knock::{Door, Testify, knock_forever};
+pub use reconcile::reconcile;
+pub use session::{Ends, Lines};
+pub use shelf::{Directory, MemoryShelf, Shelf};
 pub use state::{FORMAT, StateError};
+pub use switchboard::{Surroundings, Switchboard};
+pub use told::{Granted, Outgoing, Told};

@@ -3,12 +3,14 @@
 //! Level-triggered: nothing is queued, every round starts from what is there. It wakes for a new goal, the end of the
 //! server, a poke, and a short tick. A step that takes long goes on beside looks and reports; those that may be left
 //! half done give way to a newer goal. A failed step is tried again with growing patience, never against a newer goal.
+//!
+//! What it looks at and moves is behind [`Charge`].
 
-use crate::instance::Instance;
-use crate::session::now;
-use crate::steps::{StepError, may_be_interrupted};
+use crate::charge::{Charge, Undone};
+use crate::steps::may_be_interrupted;
 use crate::told::Told;
 use interrex_cluster::goal::{Goal, StampedGoal, StandbyGoal};
+use interrex_cluster::ids::ClusterName;
 use interrex_cluster::instance::next_step::{Step, Stop, next_step};
 use std::convert::Infallible;
 use std::future::pending;
@@ -25,57 +27,56 @@ const WAITING: Duration = Duration::from_millis(50);
 const FIRST_PATIENCE: Duration = Duration::from_millis(100);
 const MOST_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Runs an instance, for ever.
-pub(crate) async fn reconcile(instance: Arc<Instance>) -> Infallible {
-    let mut told = instance.told.clone();
-    let mut log = Log::new(&instance);
+/// Moves a charge, for ever, to where the newest goal has it.
+pub async fn reconcile<C: Charge>(charge: Arc<C>, mut told: watch::Receiver<Told>) -> Infallible {
+    let charge = &*charge;
+    let mut log = Log::new(charge.cluster());
     loop {
-        instance.notice_exit().await;
+        charge.notice_exit().await;
         told.mark_unchanged();
         let newest = told.borrow().goal.clone();
-        let seen = instance.look(newest.as_ref().map(|goal| &goal.goal)).await;
-        let goal = match newest.map(|goal| instance.admits(&goal).map(|()| goal)) {
+        let seen = charge.look(newest.as_ref().map(|goal| &goal.goal)).await;
+        let goal = match newest.map(|goal| charge.floor().admits(&goal).map(|()| goal)) {
             Some(Ok(goal)) => goal,
             Some(Err(why)) => {
                 log.said("goal", Some(why.to_string()));
-                instance.wait(&mut told, AT_REST).await;
+                wait(charge, &mut told, AT_REST).await;
                 continue;
             }
             None => {
-                instance.wait(&mut told, AT_REST).await;
+                wait(charge, &mut told, AT_REST).await;
                 continue;
             }
         };
         log.said("goal", None);
-        if let Err(error) = instance.obey(goal.stamp).await {
-            log.said("obey", Some(error.to_string()));
-            instance.stop_all_the_same(&goal).await;
-            instance.wait(&mut told, AT_REST).await;
+        if let Err(error) = charge.obey(goal.stamp).await {
+            log.said("obey", Some(error));
+            stop_all_the_same(charge, &goal).await;
+            wait(charge, &mut told, AT_REST).await;
             continue;
         }
         log.said("obey", None);
-        let step = next_step(&goal.goal, &seen, now());
+        let step = next_step(&goal.goal, &seen, charge.now());
         log.step(&step);
-        instance.announce(&step);
-        instance.note_rest(&goal, &seen, &step);
+        charge.note(&goal, &seen, &step);
         let pause = match rest(&step) {
             Some(pause) => pause,
-            None => match instance.carry_out(&goal, &step, &mut told).await {
+            None => match carry_out(charge, &goal, &step, &mut told).await {
                 Ok(()) => {
                     log.succeeded(&step);
                     continue;
                 }
-                Err(StepError::Overtaken { .. }) => continue,
+                Err(Undone::Overtaken) => continue,
                 Err(error) => {
                     let patience = log.failed(&step, &error);
                     // Whoever asks the coordinators reads it without a look into this machine's log.
-                    instance.known().doing = Some(format!("{step}: {error}; it is tried again and again"));
-                    instance.be_patient(&goal, &mut told, patience).await;
+                    charge.note_failure(format!("{step}: {error}; it is tried again and again"));
+                    be_patient(charge, &goal, &mut told, patience).await;
                     continue;
                 }
             },
         };
-        instance.wait(&mut told, pause).await;
+        wait(charge, &mut told, pause).await;
     }
 }
 
@@ -120,116 +121,68 @@ fn same_deed(step: &Step, newer: &Goal, begun: &Goal) -> bool {
     }
 }
 
-impl Instance {
-    /// Takes note of a server that ended by itself, or by its guard.
-    async fn notice_exit(&self) {
-        let Some(running) = self.running() else { return };
-        let exit = *running.exited().borrow();
-        if let Some(exit) = exit {
-            tracing::warn!(cluster = %self.config.cluster, "PostgreSQL {exit}");
-            self.forget_process(Some(exit.to_string())).await;
-        }
+/// A disk that takes no state must not keep a superseded primary alive: stopping needs no memory.
+async fn stop_all_the_same<C: Charge>(charge: &C, goal: &StampedGoal) {
+    if matches!(goal.goal, Goal::Stopped { .. }) {
+        let why = "it is to be stopped, whether that can be written down or not".to_owned();
+        let _ = charge.perform(goal, &Step::Stop { how: Stop::Fence, why }).await;
     }
+}
 
-    /// A disk that takes no state must not keep a superseded primary alive: stopping needs no memory.
-    async fn stop_all_the_same(&self, goal: &StampedGoal) {
-        if matches!(goal.goal, Goal::Stopped { .. }) && self.running().is_some() {
-            let why = "it is to be stopped, whether that can be written down or not".to_owned();
-            let _ = self.perform(goal, &Step::Stop { how: Stop::Fence, why }).await;
+/// One deed, with looks and reports beside it.
+async fn carry_out<C: Charge>(
+    charge: &C,
+    goal: &StampedGoal,
+    step: &Step,
+    told: &mut watch::Receiver<Told>,
+) -> Result<(), Undone> {
+    let overtaken = async {
+        if !may_be_interrupted(step) {
+            pending::<()>().await;
         }
-    }
-
-    /// What the step says to the coordinators.
-    fn announce(&self, step: &Step) {
-        let need = match step {
-            Step::AskForRebuild(need) => Some(need.clone()),
-            Step::Rewind { incarnation } => self.clone_instead(*incarnation),
-            _ => None,
-        };
-        let doing = match step {
-            Step::Nothing => None,
-            Step::Wait { why } | Step::Refuse { why } => Some(why.clone()),
-            other => Some(other.to_string()),
-        };
-        {
-            let mut known = self.known();
-            known.need.clone_from(&need);
-            known.doing.clone_from(&doing);
-        }
-        self.report.send_if_modified(|outgoing| {
-            let Some(outgoing) = outgoing else { return false };
-            // Words alone can wait for the next look; a need or its end cannot.
-            let differs = outgoing.report.needs != need;
-            outgoing.report.needs = need;
-            outgoing.report.doing = doing;
-            differs
-        });
-    }
-
-    /// One deed, with looks and reports beside it.
-    async fn carry_out(
-        &self,
-        goal: &StampedGoal,
-        step: &Step,
-        told: &mut watch::Receiver<Told>,
-    ) -> Result<(), StepError> {
-        let overtaken = async {
-            if !may_be_interrupted(step) {
-                pending::<()>().await;
-            }
-            // A higher stamp on the same goal (another instance joined, say) is no reason to begin a clone anew.
-            let newer = |told: &Told| {
-                told.goal.as_ref().is_some_and(|newest| !same_deed(step, &newest.goal, &goal.goal))
-            };
-            tokio::select! {
-                _ = told.wait_for(newer) => {}
-                () = self.ended() => {}
-            }
-        };
+        // A higher stamp on the same goal (another instance joined, say) is no reason to begin a clone anew.
+        let newer =
+            |told: &Told| told.goal.as_ref().is_some_and(|newest| !same_deed(step, &newest.goal, &goal.goal));
         tokio::select! {
-            done = self.perform(goal, step) => done,
-            never = self.keep_looking(goal) => match never {},
-            () = overtaken => Err(StepError::Overtaken { goal: goal.stamp }),
+            _ = told.wait_for(newer) => {}
+            () = charge.ended() => {}
         }
+    };
+    tokio::select! {
+        done = charge.perform(goal, step) => done,
+        never = keep_looking(charge, goal) => match never {},
+        () = overtaken => Err(Undone::Overtaken),
     }
+}
 
-    /// Looks and reports, for ever.
-    async fn keep_looking(&self, goal: &StampedGoal) -> Infallible {
-        loop {
-            sleep(AT_REST).await;
-            self.look(Some(&goal.goal)).await;
-        }
+/// Looks and reports, for ever.
+async fn keep_looking<C: Charge>(charge: &C, goal: &StampedGoal) -> Infallible {
+    loop {
+        sleep(AT_REST).await;
+        charge.look(Some(&goal.goal)).await;
     }
+}
 
-    /// Until a failed step is due again. Whoever waits for that goes on reporting: silence would be taken for death.
-    async fn be_patient(&self, goal: &StampedGoal, told: &mut watch::Receiver<Told>, at_most: Duration) {
-        tokio::select! {
-            () = self.wait(told, at_most) => {}
-            never = self.keep_looking(goal) => match never {},
-        }
+/// Until a failed step is due again. Whoever waits for that goes on reporting: silence would be taken for death.
+async fn be_patient<C: Charge>(
+    charge: &C,
+    goal: &StampedGoal,
+    told: &mut watch::Receiver<Told>,
+    at_most: Duration,
+) {
+    tokio::select! {
+        () = wait(charge, told, at_most) => {}
+        never = keep_looking(charge, goal) => match never {},
     }
+}
 
-    /// Until something may have changed.
-    async fn wait(&self, told: &mut watch::Receiver<Told>, at_most: Duration) {
-        tokio::select! {
-            changed = told.changed() => if changed.is_err() { pending::<()>().await },
-            () = self.poke.notified() => {}
-            () = self.ended() => {}
-            () = sleep(at_most) => {}
-        }
-    }
-
-    /// The end of the server that runs; never, when none does.
-    async fn ended(&self) {
-        match self.running() {
-            Some(running) => {
-                if running.gone().await.is_none() {
-                    // It cannot be told whether it is gone. The look at it says what is wrong.
-                    pending::<()>().await;
-                }
-            }
-            None => pending().await,
-        }
+/// Until something may have changed.
+async fn wait<C: Charge>(charge: &C, told: &mut watch::Receiver<Told>, at_most: Duration) {
+    tokio::select! {
+        changed = told.changed() => if changed.is_err() { pending::<()>().await },
+        () = charge.poke().notified() => {}
+        () = charge.ended() => {}
+        () = sleep(at_most) => {}
     }
 }
 
@@ -241,8 +194,8 @@ struct Log {
 }
 
 impl Log {
-    fn new(instance: &Instance) -> Self {
-        Self { cluster: instance.config.cluster.to_string(), said: Default::default(), failing: None }
+    fn new(cluster: &ClusterName) -> Self {
+        Self { cluster: cluster.to_string(), said: Default::default(), failing: None }
     }
 
     /// A problem of a kind appears, changes or goes.
@@ -280,7 +233,7 @@ impl Log {
     }
 
     /// How long to wait before it is tried again.
-    fn failed(&mut self, step: &Step, error: &StepError) -> Duration {
+    fn failed(&mut self, step: &Step, error: &Undone) -> Duration {
         let problem = format!("{step}: {error}");
         let patience = match self.failing.take() {
             Some((before, patience)) if before == problem => (patience * 2).min(MOST_PATIENCE),
@@ -297,3 +250,6 @@ impl Log {
         patience
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,15 +9,14 @@
 //! list names the groups that its own replaced, and the way back to them is closed, also to who never knew them.
 
 use crate::instance::lock;
-use crate::state::replace;
+use crate::shelf::Shelf;
 use interrex_api::dial::Target;
 use interrex_api::session::{Roster, RosterId};
 use interrex_cluster::ids::MachineName;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::{fs, io};
+use std::io;
+use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 const FILE: &str = "coordinators";
@@ -40,7 +39,7 @@ struct Kept {
 #[derive(Debug)]
 pub(crate) struct Coordinators {
     written: Vec<String>,
-    path: PathBuf,
+    shelf: Arc<dyn Shelf>,
     told: watch::Sender<Option<Roster>>,
     /// Groups that were replaced: nothing that they say counts any more.
     left: Mutex<BTreeSet<u64>>,
@@ -48,15 +47,15 @@ pub(crate) struct Coordinators {
 
 impl Coordinators {
     /// Those of the node file, and those that were told before.
-    pub(crate) fn begin(data_dir: &Path, written: Vec<String>) -> Self {
-        let path = data_dir.join(FILE);
-        let read = read(&path).unwrap_or_else(|why| {
+    pub(crate) fn begin(shelf: Arc<dyn Shelf>, written: Vec<String>) -> Self {
+        let read = read(&*shelf).unwrap_or_else(|why| {
             // It comes again with the first answer.
+            let path = shelf.path(FILE);
             tracing::warn!("{}: {why}; only the coordinators of the node file are asked", path.display());
             None
         });
         let (told, left) = read.unzip();
-        Self { written, path, told: watch::Sender::new(told), left: Mutex::new(left.unwrap_or_default()) }
+        Self { written, shelf, told: watch::Sender::new(told), left: Mutex::new(left.unwrap_or_default()) }
     }
 
     /// Whom to speak to, as a client takes it.
@@ -136,7 +135,7 @@ impl Coordinators {
         };
         let mut text = serde_json::to_vec_pretty(&kept)?;
         text.push(b'\n');
-        replace(&self.path, &text, None).map_err(io::Error::other)
+        self.shelf.replace(FILE, &text)
     }
 
     /// What the node file has wrong about the coordinators, a few words each; empty while nothing was told.
@@ -169,12 +168,8 @@ fn group(hex: &str) -> Result<u64, String> {
     u64::from_str_radix(hex, 16).map_err(|why| format!("group '{hex}': {why}"))
 }
 
-fn read(path: &Path) -> Result<Option<(Roster, BTreeSet<u64>)>, String> {
-    let text = match fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.to_string()),
-    };
+fn read(shelf: &dyn Shelf) -> Result<Option<(Roster, BTreeSet<u64>)>, String> {
+    let Some(text) = shelf.read(FILE).map_err(|error| error.to_string())? else { return Ok(None) };
     let kept: Kept = serde_json::from_slice(&text).map_err(|why| format!("cannot be read: {why}"))?;
     if kept.format > FORMAT {
         return Err(format!("has format {}, this version knows up to {FORMAT}", kept.format));
@@ -192,6 +187,11 @@ fn read(path: &Path) -> Result<Option<(Roster, BTreeSet<u64>)>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shelf::MemoryShelf;
+
+    fn begin(shelf: &MemoryShelf) -> Coordinators {
+        Coordinators::begin(Arc::new(shelf.clone()), written())
+    }
 
     fn roster(group: u64, index: u64, all: &[(&str, &str)]) -> Roster {
         let coordinators = all.iter().map(|(name, at)| (name.parse().unwrap(), (*at).to_owned())).collect();
@@ -204,8 +204,8 @@ mod tests {
 
     #[test]
     fn what_was_told_is_added_kept_and_held_against_the_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let coordinators = Coordinators::begin(dir.path(), written());
+        let shelf = MemoryShelf::default();
+        let coordinators = begin(&shelf);
         assert_eq!((coordinators.addresses(), coordinators.stale()), (written(), Vec::new()));
         let all = [("n2", "10.0.0.2:7400"), ("n4", "10.0.0.4:7400")];
         coordinators.take(roster(7, 30, &all));
@@ -213,14 +213,14 @@ mod tests {
         assert_eq!(coordinators.addresses(), addresses);
         let stale = ["names 10.0.0.1:7400, which is none any more", "lacks n4=10.0.0.4:7400"];
         assert_eq!(coordinators.stale(), stale);
-        let again = Coordinators::begin(dir.path(), written());
+        let again = begin(&shelf);
         assert_eq!((again.addresses(), again.knows()), (coordinators.addresses(), coordinators.knows()));
     }
 
     #[test]
     fn an_older_list_of_the_same_group_is_not_taken_and_another_group_s_is() {
-        let dir = tempfile::tempdir().unwrap();
-        let coordinators = Coordinators::begin(dir.path(), written());
+        let shelf = MemoryShelf::default();
+        let coordinators = begin(&shelf);
         coordinators.take(roster(7, 30, &[("n4", "10.0.0.4:7400")]));
         coordinators.take(roster(7, 29, &[("n3", "10.0.0.3:7400")]));
         assert!(coordinators.addresses().contains(&"n4=10.0.0.4:7400".to_owned()));
@@ -230,8 +230,8 @@ mod tests {
 
     #[test]
     fn the_group_that_was_replaced_counts_for_nothing_any_more_not_even_after_a_restart() {
-        let dir = tempfile::tempdir().unwrap();
-        let coordinators = Coordinators::begin(dir.path(), written());
+        let shelf = MemoryShelf::default();
+        let coordinators = begin(&shelf);
         assert!(coordinators.counts(Some(7)) && coordinators.counts(None), "nothing is known yet");
         coordinators.take(roster(7, 30, &[("n2", "10.0.0.2:7400")]));
         assert!(coordinators.counts(Some(7)) && !coordinators.counts(Some(8)) && coordinators.counts(None));
@@ -239,7 +239,7 @@ mod tests {
         coordinators.take(roster(8, 2, &[("n2", "10.0.0.2:7400")]));
         // Whoever has the old logs leads again.
         coordinators.take(roster(7, 31, &[("n3", "10.0.0.3:7400")]));
-        for coordinators in [coordinators, Coordinators::begin(dir.path(), written())] {
+        for coordinators in [coordinators, begin(&shelf)] {
             assert_eq!(coordinators.knows(), Some(RosterId { group: 8, index: 2 }));
             assert!(
                 coordinators.left(Some(7)) && !coordinators.counts(Some(7)) && coordinators.counts(Some(8))
@@ -249,13 +249,13 @@ mod tests {
 
     #[test]
     fn a_list_closes_the_way_to_the_groups_that_its_own_replaced_also_to_who_never_knew_them() {
-        let dir = tempfile::tempdir().unwrap();
-        let coordinators = Coordinators::begin(dir.path(), written());
+        let shelf = MemoryShelf::default();
+        let coordinators = begin(&shelf);
         let newest = || Roster { replaced: [7, 8].into(), ..roster(9, 2, &[("n2", "10.0.0.2:7400")]) };
         coordinators.take(newest());
         coordinators.take(roster(8, 40, &[("n3", "10.0.0.3:7400")]));
         coordinators.take(roster(7, 50, &[("n4", "10.0.0.4:7400")]));
-        for coordinators in [coordinators, Coordinators::begin(dir.path(), written())] {
+        for coordinators in [coordinators, begin(&shelf)] {
             assert_eq!(coordinators.knows(), Some(newest().id));
             assert!(coordinators.left(Some(7)) && coordinators.left(Some(8)) && !coordinators.left(Some(9)));
         }
@@ -263,8 +263,8 @@ mod tests {
 
     #[test]
     fn who_lets_an_instance_wait_is_gone_over_to_only_where_its_group_replaced_the_known_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let coordinators = Coordinators::begin(dir.path(), written());
+        let shelf = MemoryShelf::default();
+        let coordinators = begin(&shelf);
         let at_n2 = [("n2", "10.0.0.2:7400")];
         coordinators.hear(roster(7, 30, &at_n2));
         coordinators.hear(roster(5, 40, &at_n2));
@@ -276,20 +276,20 @@ mod tests {
 
     #[test]
     fn the_list_of_an_older_build_is_read() {
-        let dir = tempfile::tempdir().unwrap();
+        let shelf = MemoryShelf::default();
         let text =
             r#"{"format":1,"group":"0000000000000007","index":3,"coordinators":{"n2":"10.0.0.2:7400"}}"#;
-        fs::write(dir.path().join(FILE), text).unwrap();
-        let coordinators = Coordinators::begin(dir.path(), written());
+        shelf.replace(FILE, text.as_bytes()).unwrap();
+        let coordinators = begin(&shelf);
         assert_eq!(coordinators.knows(), Some(RosterId { group: 7, index: 3 }));
     }
 
     #[test]
     fn a_list_that_is_damaged_or_newer_keeps_nobody_from_starting() {
-        let dir = tempfile::tempdir().unwrap();
+        let shelf = MemoryShelf::default();
         for text in ["{", r#"{"format":2,"group":"7","index":1,"coordinators":{}}"#] {
-            fs::write(dir.path().join(FILE), text).unwrap();
-            let coordinators = Coordinators::begin(dir.path(), written());
+            shelf.replace(FILE, text.as_bytes()).unwrap();
+            let coordinators = begin(&shelf);
             assert_eq!((coordinators.addresses(), coordinators.knows()), (written(), None), "{text}");
         }
     }

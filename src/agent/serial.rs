@@ -4,11 +4,10 @@
 //! A count that cannot be read or kept does not keep the agent from running: coordinators then hear it once its former
 //! run has been silent for long.
 
-use crate::state::replace;
+use crate::shelf::Shelf;
 use interrex_api::session::Serial;
-use std::fs;
+use interrex_rt::Rng;
 use std::io;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const FILE: &str = "starts";
@@ -22,26 +21,26 @@ pub(crate) struct Serials {
 }
 
 impl Serials {
-    /// Counts one more start of the agent in `data_dir`.
+    /// Counts one more start of the agent.
     ///
     /// # Errors
-    /// The system has no random number to give.
-    pub(crate) fn begin(data_dir: &Path) -> io::Result<Self> {
-        let run = getrandom::u64().map_err(|e| io::Error::other(e.to_string()))?;
-        let path = data_dir.join(FILE);
-        let before = match fs::read_to_string(&path).map(|text| text.trim().parse::<u64>()) {
-            Ok(Ok(before)) => before,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-            Ok(Err(_)) | Err(_) => {
+    /// There is no random number to be had.
+    pub(crate) fn begin(shelf: &dyn Shelf, rng: &dyn Rng) -> io::Result<Self> {
+        let run = rng.number()?;
+        let counted = |text: Vec<u8>| String::from_utf8(text).ok()?.trim().parse::<u64>().ok();
+        let before = match shelf.read(FILE).map(|kept| kept.map(counted)) {
+            Ok(None) => 0,
+            Ok(Some(Some(before))) => before,
+            Ok(Some(None)) | Err(_) => {
                 tracing::warn!(
                     "{} does not tell how often this agent was started: coordinators may not hear it for some seconds",
-                    path.display()
+                    shelf.path(FILE).display()
                 );
                 0
             }
         };
         let start = before.saturating_add(1);
-        if let Err(error) = replace(&path, format!("{start}\n").as_bytes(), None) {
+        if let Err(error) = shelf.replace(FILE, format!("{start}\n").as_bytes()) {
             tracing::warn!("this start of the agent is not counted: {error}");
         }
         Ok(Self { start, run, next: AtomicU64::new(1) })
@@ -56,24 +55,26 @@ impl Serials {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shelf::MemoryShelf;
+    use interrex_rt::SystemRng;
 
     #[test]
     fn words_rise_within_a_run_and_starts_from_run_to_run() {
-        let dir = tempfile::tempdir().unwrap();
-        let first = Serials::begin(dir.path()).unwrap();
+        let shelf = MemoryShelf::default();
+        let first = Serials::begin(&shelf, &SystemRng).unwrap();
         let (one, two) = (first.next(), first.next());
         assert_eq!((one.start, one.run), (two.start, two.run));
         assert!(one.number < two.number);
-        let again = Serials::begin(dir.path()).unwrap().next();
+        let again = Serials::begin(&shelf, &SystemRng).unwrap().next();
         assert_eq!(again.start, 2);
         assert_ne!(again.run, one.run);
     }
 
     #[test]
     fn a_count_that_is_damaged_keeps_nobody_from_starting() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(FILE), "many").unwrap();
-        assert_eq!(Serials::begin(dir.path()).unwrap().next().start, 1);
-        assert_eq!(Serials::begin(dir.path()).unwrap().next().start, 2);
+        let shelf = MemoryShelf::default();
+        shelf.replace(FILE, b"many").unwrap();
+        assert_eq!(Serials::begin(&shelf, &SystemRng).unwrap().next().start, 1);
+        assert_eq!(Serials::begin(&shelf, &SystemRng).unwrap().next().start, 2);
     }
 }

@@ -5,12 +5,10 @@
 //! a call is under way newer ones replace one another, and the newest goes out next. A broken line means *unknown*; it
 //! is tried again for ever. Nothing is decided here.
 
-use crate::config::AgentConfig;
 use crate::instance::lock;
-use crate::roster::Coordinators;
-use crate::serial::Serials;
+use crate::switchboard::Switchboard;
 use crate::told::{Granted, Outgoing, Told};
-use interrex_api::client::{ClientError, ClientOptions, SessionClient};
+use interrex_api::client::{ClientError, SessionClient};
 use interrex_api::session::{RegisterRequest, Registered, ReportRequest, WatchRequest, Welcome};
 use interrex_cluster::command::Registration;
 use interrex_cluster::ids::{ClusterName, Stamp};
@@ -23,10 +21,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
-/// A report that is not answered within this is given up: a newer one is waiting.
-const REPORT_WITHIN: Duration = Duration::from_millis(600);
-/// Longer than between two reports on any line: what the reports' deadlines tell needs no ping.
-const PING: Duration = Duration::from_secs(1);
 /// Each look brings news, and looks are a heartbeat apart: only where one takes longer than this part of a heartbeat
 /// more is what the last one found told once more.
 const LATE_BY: u32 = 5;
@@ -40,11 +34,10 @@ const OTHERS_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Between registrations that are told to wait.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
-/// The lines of one instance.
-#[derive(Debug, Clone)]
-pub(crate) struct Lines {
-    coordinators: Arc<Coordinators>,
-    options: ClientOptions,
+/// The lines of one instance. Nothing is dialled before it is registered, or spoken for.
+#[derive(Clone)]
+pub struct Lines {
+    switchboard: Switchboard,
     /// Made when first spoken to.
     clients: Arc<Mutex<BTreeMap<String, SessionClient>>>,
     cluster: ClusterName,
@@ -53,64 +46,64 @@ pub(crate) struct Lines {
     /// Newest word of the coordinators.
     told: watch::Sender<Told>,
     grants: mpsc::Sender<Granted>,
-    heartbeat: Duration,
-    serials: Arc<Serials>,
+}
+
+/// Where what an instance says goes in, and what it is told comes out.
+#[derive(Debug)]
+pub struct Ends {
+    /// Newest word to the coordinators; absent before the first look.
+    pub report: watch::Sender<Option<Outgoing>>,
+    /// Newest word of the coordinators.
+    pub told: watch::Receiver<Told>,
+    /// Leases, as they come in.
+    pub granted: mpsc::Receiver<Granted>,
+}
+
+impl Switchboard {
+    /// Lines of one instance of `cluster` to each of the coordinators, as they come and go.
+    pub fn lines(&self, cluster: ClusterName) -> (Lines, Ends) {
+        let (report, to_tell) = watch::channel(None);
+        let (to_hear, told) = watch::channel(Told::default());
+        let (grants, granted) = mpsc::channel(16);
+        let (switchboard, clients) = (self.clone(), Arc::default());
+        let lines = Lines { switchboard, clients, cluster, report: to_tell, told: to_hear, grants };
+        (lines, Ends { report, told, granted })
+    }
 }
 
 impl Lines {
-    /// Lines to each of the coordinators, as they come and go. Nothing is dialled yet.
-    pub(crate) fn new(
-        agent: &AgentConfig,
-        coordinators: Arc<Coordinators>,
-        cluster: ClusterName,
-        report: watch::Receiver<Option<Outgoing>>,
-        told: watch::Sender<Told>,
-        grants: mpsc::Sender<Granted>,
-        serials: Arc<Serials>,
-    ) -> Self {
-        let options = ClientOptions {
-            call: REPORT_WITHIN,
-            overall: Duration::from_secs(2),
-            ping: PING,
-            user_agent: concat!("interrex-agent/", env!("CARGO_PKG_VERSION")).to_owned(),
-            tls: agent.tls.clone(),
-            ..ClientOptions::default()
-        };
-        let heartbeat = agent.policy.heartbeat;
-        let clients = Arc::default();
-        Self { coordinators, options, clients, cluster, report, told, grants, heartbeat, serials }
-    }
-
     /// The client to one coordinator.
     fn client(&self, address: &str) -> Result<SessionClient, ClientError> {
         let mut clients = lock(&self.clients);
         if let Some(client) = clients.get(address) {
             return Ok(client.clone());
         }
-        let client = SessionClient::new(address, self.options.clone())?;
+        let client = self.switchboard.client(address)?;
         clients.insert(address.to_owned(), client.clone());
         Ok(client)
     }
 
-    /// Registers, through whichever coordinator answers, until it is a member. Logs once what it waits for.
-    pub(crate) async fn register(&self, registration: Registration, obeyed: Option<Stamp>) -> Welcome {
+    /// Registers, through whichever coordinator answers, until it is a member: the first goal is told from then on. Logs
+    /// once what it waits for. `obeyed`: the highest goal that was, as far as that is known.
+    pub async fn register(&self, registration: Registration, obeyed: Option<Stamp>) -> Welcome {
         let mut logged = String::new();
         loop {
             let (mut waits, mut problem) = (None, None);
-            for address in self.coordinators.addresses() {
+            for address in self.switchboard.coordinators.addresses() {
                 // One that cannot be dialled at all is told where reports go out.
                 let Ok(client) = self.client(&address) else { continue };
                 let (cluster, registration) = (self.cluster.clone(), registration.clone());
-                let serial = self.serials.next();
+                let serial = self.switchboard.serials.next();
                 let request = RegisterRequest { cluster, registration, serial, obeyed };
                 match client.register(&request).await.inspect(|answer| self.heed(answer)) {
-                    Ok(answer) if self.coordinators.left(answer.group()) => {
+                    Ok(answer) if self.switchboard.coordinators.left(answer.group()) => {
                         problem =
                             Some(format!("{address} answers for a group of coordinators that was replaced"));
                     }
                     Ok(Registered::Welcome(welcome)) => {
                         let floor = welcome.floor;
                         tracing::info!(cluster = %self.cluster, %floor, "registered");
+                        self.told.send_if_modified(|told| told.welcome(&welcome));
                         return *welcome;
                     }
                     // Another one may know better: this one's group may have been replaced.
@@ -134,16 +127,16 @@ impl Lines {
     fn heed(&self, answer: &Registered) {
         match answer {
             Registered::Welcome(welcome) => {
-                welcome.roster.iter().for_each(|roster| self.coordinators.take(roster.clone()));
+                welcome.roster.iter().for_each(|roster| self.switchboard.coordinators.take(roster.clone()));
             }
             Registered::Waiting { roster, .. } => {
-                roster.iter().for_each(|roster| self.coordinators.hear(roster.clone()));
+                roster.iter().for_each(|roster| self.switchboard.coordinators.hear(roster.clone()));
             }
         }
     }
 
     /// Everything after registration, for ever: reports, goals and leases on every line.
-    pub(crate) async fn keep(self, watch: WatchRequest) {
+    pub async fn keep(self, watch: WatchRequest) {
         let line = |client: SessionClient| {
             let reports = self.clone().report_on(client.clone());
             let goals = self.clone().watch_on(client, watch.clone());
@@ -164,13 +157,13 @@ impl Lines {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let mut changes = self.coordinators.follow();
+        let mut changes = self.switchboard.coordinators.follow();
         // Its lines end with this future, however that ends.
         let mut lines = JoinSet::new();
         let mut open: BTreeMap<String, AbortHandle> = BTreeMap::new();
         loop {
             changes.mark_unchanged();
-            let wanted = self.coordinators.addresses();
+            let wanted = self.switchboard.coordinators.addresses();
             open.retain(|address, line| {
                 let stays = wanted.contains(address);
                 if !stays {
@@ -200,14 +193,15 @@ impl Lines {
 
     async fn report_on(mut self, client: SessionClient) {
         let mut talks = Talk::new(client.address());
+        let Switchboard { coordinators, serials, heartbeat, .. } = self.switchboard.clone();
         loop {
             let outgoing = self.report.borrow_and_update().clone();
-            let mut due = Due { within: self.heartbeat + self.heartbeat / LATE_BY, told: None };
+            let mut due = Due { within: heartbeat + heartbeat / LATE_BY, told: None };
             if let Some(Outgoing { report, wants_lease, seen }) = outgoing {
                 // The lease counts from before the request left.
-                let sent = now();
-                let (cluster, serial, age) = (self.cluster.clone(), self.serials.next(), sent.since(seen));
-                let knows = self.coordinators.knows();
+                let sent = self.switchboard.now();
+                let (cluster, serial, age) = (self.cluster.clone(), serials.next(), sent.since(seen));
+                let knows = coordinators.knows();
                 let request = ReportRequest { cluster, report, wants_lease, serial, age, knows };
                 match client.report(&request).await {
                     Ok(reported) => {
@@ -215,14 +209,14 @@ impl Lines {
                         // Where a primary is, and that it is there, nobody may know late.
                         if reported.another_leads && request.wants_lease.is_none() {
                             due = Due {
-                                within: self.heartbeat * BEATS_OF_OTHERS,
+                                within: heartbeat * BEATS_OF_OTHERS,
                                 told: Some(request.report.lasting()),
                             };
                         }
                         if let Some(roster) = reported.roster {
-                            self.coordinators.take(roster);
+                            coordinators.take(roster);
                         }
-                        let counts = self.coordinators.counts(reported.group);
+                        let counts = coordinators.counts(reported.group);
                         if let Some(lease) = reported.lease.filter(|_| counts) {
                             let _ = self.grants.send(Granted { lease, sent }).await;
                         }
@@ -242,13 +236,13 @@ impl Lines {
     }
 
     async fn watch_on(self, client: SessionClient, request: WatchRequest) {
-        let mut changes = self.coordinators.follow();
+        let mut changes = self.switchboard.coordinators.follow();
         let mut replaced = None;
         loop {
             changes.mark_unchanged();
             // The report's line logs what is wrong with this coordinator; one voice is enough.
             if let Some(group) = self.goals_of(&client, &request).await {
-                if self.coordinators.left(Some(group)) && replaced.replace(group) != Some(group) {
+                if self.switchboard.coordinators.left(Some(group)) && replaced.replace(group) != Some(group) {
                     tracing::warn!(
                         coordinator = client.address(),
                         "group {group:016x} was replaced: its goals and leases count for nothing; empty the directory \
@@ -267,7 +261,7 @@ impl Lines {
     async fn goals_of(&self, client: &SessionClient, request: &WatchRequest) -> Option<u64> {
         let mut updates = client.watch(request).await.ok()?;
         while let Ok(Some(update)) = updates.next().await {
-            if !self.coordinators.counts(update.group) {
+            if !self.switchboard.coordinators.counts(update.group) {
                 return update.group;
             }
             self.told.send_if_modified(|told| told.take(update));

@@ -8,17 +8,16 @@
 
 use crate::agent::{AgentError, run_instance, stopped};
 use crate::config::{AgentConfig, InstanceConfig};
-use crate::roster::Coordinators;
-use crate::serial::Serials;
-use crate::session::{Lines, now};
-use crate::told::{Outgoing, Told};
+use crate::session::now;
+use crate::switchboard::Switchboard;
+use crate::told::Outgoing;
 use futures::FutureExt as _;
 use interrex_cluster::report::{Report, Server};
 use interrex_cluster::time::Instant;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 /// Before an instance is tried again for the first time; doubled with each further failure.
@@ -35,14 +34,14 @@ const WELL_AFTER: Duration = Duration::from_secs(60);
 pub(crate) async fn tend(
     agent: Arc<AgentConfig>,
     config: InstanceConfig,
-    line: (Arc<Serials>, Arc<Coordinators>),
+    switchboard: Switchboard,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), AgentError> {
     let mut trouble: Option<(String, Instant)> = None;
     let mut patience = FIRST_PATIENCE;
     loop {
         let began = now();
-        let run = run_instance(agent.clone(), config.clone(), line.clone(), stopping.clone());
+        let run = run_instance(agent.clone(), config.clone(), switchboard.clone(), stopping.clone());
         // Its tasks end with it, so that nothing half changed is seen by the next try; what lasts is on disk.
         let ended = AssertUnwindSafe(run).catch_unwind().await;
         let error = match ended {
@@ -69,7 +68,7 @@ pub(crate) async fn tend(
         }
         let since = trouble.map_or(began, |(_, since)| since);
         tokio::select! {
-            () = complain(&agent, &config, &line, &why, since) => {}
+            () = complain(&agent, &config, &switchboard, &why, since) => {}
             () = sleep(patience) => {}
             () = stopped(&mut stopping) => return Err(error),
         }
@@ -82,7 +81,7 @@ pub(crate) async fn tend(
 async fn complain(
     agent: &AgentConfig,
     config: &InstanceConfig,
-    (serials, coordinators): &(Arc<Serials>, Arc<Coordinators>),
+    switchboard: &Switchboard,
     why: &str,
     since: Instant,
 ) {
@@ -93,26 +92,16 @@ async fn complain(
             doing: Some(words.clone()),
             // Nor can it be said what lies in its directory, should that be waited for.
             unseen: Some(words),
-            stale_coordinators: coordinators.stale(),
+            stale_coordinators: switchboard.coordinators.stale(),
             ..Report::of(config.name.clone(), agent.directory.clone(), Server::Silent { for_ms })
         };
         Some(Outgoing { report, wants_lease: None, seen: now() })
     };
-    let report = watch::Sender::new(outgoing());
-    let (grants, _none) = mpsc::channel(1);
-    let lines = Lines::new(
-        agent,
-        coordinators.clone(),
-        config.cluster.clone(),
-        report.subscribe(),
-        watch::Sender::new(Told::default()),
-        grants,
-        serials.clone(),
-    );
+    let (lines, ends) = switchboard.lines(config.cluster.clone());
     let refresh = async {
         loop {
+            ends.report.send_replace(outgoing());
             sleep(agent.policy.heartbeat).await;
-            report.send_replace(outgoing());
         }
     };
     tokio::join!(lines.speak(), refresh);

@@ -10,15 +10,15 @@ use std::collections::BTreeMap;
 
 /// The newest that was told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Told {
+pub struct Told {
     /// What to be.
-    pub(crate) goal: Option<StampedGoal>,
+    pub goal: Option<StampedGoal>,
     /// Every member, and where its PostgreSQL listens.
-    pub(crate) peers: BTreeMap<InstanceName, Address>,
+    pub peers: BTreeMap<InstanceName, Address>,
     /// Where to knock; absent while nobody is elected.
-    pub(crate) primary: Option<PrimaryPlace>,
+    pub primary: Option<PrimaryPlace>,
     /// As of this goal every copy is whole and the primary open.
-    pub(crate) whole: bool,
+    pub whole: bool,
 }
 
 impl Told {
@@ -55,22 +55,22 @@ impl Told {
 
 /// What goes to every coordinator.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Outgoing {
+pub struct Outgoing {
     /// The testimony.
-    pub(crate) report: Report,
+    pub report: Report,
     /// The epoch to serve in as primary.
-    pub(crate) wants_lease: Option<Epoch>,
+    pub wants_lease: Option<Epoch>,
     /// When the agent last looked.
-    pub(crate) seen: Instant,
+    pub seen: Instant,
 }
 
 /// A lease as it came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Granted {
+pub struct Granted {
     /// The grant.
-    pub(crate) lease: LeaseGrant,
+    pub lease: LeaseGrant,
     /// When the request was sent.
-    pub(crate) sent: Instant,
+    pub sent: Instant,
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("demo", &["api", "cluster", "ledger", "rig"]),
     ("check", &["cluster"]),
     ("sim", &["check", "cluster"]),
-    ("whole", &["sim", "cluster", "rt", "api", "coordinator"]),
+    ("whole", &["sim", "cluster", "rt", "api", "coordinator", "agent"]),
     ("harness", &["check", "sim", "api", "cluster", "ledger", "rig"]),
 ];
 

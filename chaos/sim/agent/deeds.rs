@@ -48,6 +48,8 @@ pub(super) enum Flow {
     Next(Time),
     /// The same phase again, after a while.
     Again(Time),
+    /// The next phase, once the keeper of the lease has answered.
+    Asked,
     Done,
     Failed(String),
     /// A newer goal is there.
@@ -73,6 +75,11 @@ impl World {
             Flow::Again(wait) => {
                 self.own.agents[i].deed = Some(deed);
                 self.after(wait, Event::Deed { i, run, deed: id });
+            }
+            Flow::Asked => {
+                deed.phase = before + 1;
+                deed.mark = self.now;
+                self.own.agents[i].deed = Some(deed);
             }
             Flow::Done => {
                 self.own.agents[i].deed = Some(deed);
@@ -135,6 +142,15 @@ impl World {
         }
         (server.hangs(self.now) || server.deaf_until > self.now || !self.knows_its_agent(i))
             .then(|| Flow::Failed("the server does not answer".to_owned()))
+    }
+
+    /// What the keeper of the lease was asked for comes before the next phase.
+    fn once_kept(&mut self, i: usize, asked: Result<bool, String>) -> Flow {
+        match asked {
+            Ok(true) => Flow::Asked,
+            Ok(false) => Flow::Next(self.small(i)),
+            Err(why) => Flow::Failed(why),
+        }
     }
 
     pub(super) fn small(&mut self, i: usize) -> Time {
@@ -361,16 +377,17 @@ impl World {
         let role = Self::sync_of(goal);
         match deed.phase {
             0 => {
-                if goal.sync.k == 0
-                    && let Err(why) = self.go_asynchronous(i)
-                {
-                    return Flow::Failed(why);
-                }
+                let asked = match goal.sync.k {
+                    0 => self.go_asynchronous(i),
+                    _ => Ok(false),
+                };
                 let from_async = goal.sync.k == 0 || self.shows_async(i);
                 let run = &mut self.own.agents[i].server;
-                run.from_async |= from_async;
-                run.role = None;
-                Flow::Next(self.small(i))
+                if asked.is_ok() {
+                    run.from_async |= from_async;
+                    run.role = None;
+                }
+                self.once_kept(i, asked)
             }
             1 => {
                 if !self.still(i, deed.goal.stamp) {
@@ -449,10 +466,8 @@ impl World {
                     self.start_lowered(i);
                     return Flow::Again(self.takes(i, 150 * MS, 900 * MS));
                 }
-                if let Err(why) = self.arm(i, epoch, k) {
-                    return Flow::Failed(why);
-                }
-                Flow::Next(self.small(i))
+                let asked = self.arm(i, epoch, k);
+                self.once_kept(i, asked)
             }
             1 => {
                 self.own.agents[i].memory.promoted = Some(epoch);

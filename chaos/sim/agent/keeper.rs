@@ -2,6 +2,7 @@
 
 use crate::event::Event;
 use crate::postgres::{By, Phase};
+use crate::stage::{Keeping, Order};
 use crate::world::{MS, Time, World};
 use interrex_cluster::goal::{Goal, PrimaryGoal};
 use interrex_cluster::ids::Epoch;
@@ -39,23 +40,56 @@ impl World {
         self.set_deadline(i, epoch, until);
     }
 
-    /// Commits are about to stop waiting: only what coordinators granted counts from here.
-    pub(super) fn go_asynchronous(&mut self, i: usize) -> Result<(), String> {
+    /// Commits are about to stop waiting: only what coordinators granted counts from here. True: the answer comes later.
+    pub(super) fn go_asynchronous(&mut self, i: usize) -> Result<bool, String> {
+        if self.order(Order::Keep { i, what: Keeping::Asynchronous }) {
+            return Ok(true);
+        }
         let book = &mut self.own.agents[i].book;
-        let Some(epoch) = book.armed else { return Ok(()) };
+        let Some(epoch) = book.armed else { return Ok(false) };
         let until = book.lease.until(0).ok_or_else(|| format!("no lease is held for epoch {epoch}"))?;
         book.asynchronous = true;
         book.deadline = Some(until);
         self.set_deadline(i, epoch, until);
-        Ok(())
+        Ok(false)
     }
 
     pub(super) fn go_synchronous(&mut self, i: usize) {
         self.own.agents[i].book.asynchronous = false;
+        self.order(Order::Keep { i, what: Keeping::Synchronous });
+    }
+
+    /// The server is about to be promoted, under the lease of `epoch`. True: the answer comes later.
+    pub(super) fn arm(&mut self, i: usize, epoch: Epoch, k: u32) -> Result<bool, String> {
+        let life = self.own.servers[i].life;
+        if self.order(Order::Keep { i, what: Keeping::Arm { life, epoch, k } }) {
+            return Ok(true);
+        }
+        let now = self.clock(i);
+        let book = &mut self.own.agents[i].book;
+        let until = book.lease.until(k).filter(|_| book.lease.covers(epoch, k, now));
+        let until = until.ok_or_else(|| format!("no lease is held for epoch {epoch}"))?;
+        book.asynchronous = k == 0;
+        book.armed = Some(epoch);
+        book.deadline = Some(until);
+        self.set_deadline(i, epoch, until);
+        Ok(false)
+    }
+
+    /// The server is gone, and its guard with it.
+    pub(super) fn disarm(&mut self, i: usize) {
+        let book = &mut self.own.agents[i].book;
+        book.armed = None;
+        book.deadline = None;
+        book.asynchronous = true;
+        self.order(Order::Keep { i, what: Keeping::Disarm });
     }
 
     /// A beat is to begin at once.
     pub(super) fn beat_now(&mut self, i: usize) {
+        if self.order(Order::BeatNow { i }) {
+            return;
+        }
         let agent = &mut self.own.agents[i];
         agent.beats.token += 1;
         let (run, token) = (agent.run, agent.beats.token);
@@ -75,10 +109,9 @@ impl World {
         if !agent.up || agent.run != run || (token != 0 && agent.beats.token != token) {
             return;
         }
-        if let Some((beat, ..)) = agent.beats.waiting {
-            // Its deadline: unknown. The backend left waiting is ended before the next.
-            self.own.agents[i].beats.waiting = None;
-            self.strand(i, run, beat);
+        if agent.beats.waiting.is_some() {
+            // Its deadline: unknown.
+            self.give_up_beat(i);
             return self.beat_in(i, AGAIN_AFTER);
         }
         let Some(goal) = self.reigns_by(i) else { return self.beat_in(i, AGAIN_AFTER) };
@@ -86,25 +119,42 @@ impl World {
         if !self.waits_for_standbys(i, goal) {
             return self.beat_in(i, AGAIN_AFTER);
         }
-        let serves = |phase: Phase| phase == Phase::Primary;
-        let server = &self.own.servers[i];
-        let up = server.proc.as_ref().is_some_and(|p| serves(p.phase) && !p.stopping && !p.orphans);
-        if !up || self.stopped(i) || server.deaf_until > self.now {
+        if !self.begin_beat(i, goal.epoch) {
             return self.beat_in(i, AGAIN_AFTER);
         }
-        let sent = self.clock(i);
-        let epoch = goal.epoch;
-        let agent = &mut self.own.agents[i];
-        agent.beats.number += 1;
-        let beat = agent.beats.number;
-        agent.beats.waiting = Some((beat, epoch, sent));
-        self.write(i, By::Beat { run, beat });
         let lease = Time::try_from(self.policy.lease.as_micros()).unwrap_or(Time::MAX);
         self.beat_in(i, lease);
     }
 
+    /// The backend left waiting is ended before the next beat.
+    pub(super) fn give_up_beat(&mut self, i: usize) {
+        let agent = &mut self.own.agents[i];
+        let run = agent.run;
+        if let Some((beat, ..)) = agent.beats.waiting.take() {
+            self.strand(i, run, beat);
+        }
+    }
+
+    /// A beat is on its way; false: nobody takes it.
+    pub(super) fn begin_beat(&mut self, i: usize, epoch: Epoch) -> bool {
+        let serves = |phase: Phase| phase == Phase::Primary;
+        let server = &self.own.servers[i];
+        let up = server.proc.as_ref().is_some_and(|p| serves(p.phase) && !p.stopping && !p.orphans);
+        if !up || self.stopped(i) || server.deaf_until > self.now {
+            return false;
+        }
+        let sent = self.clock(i);
+        let agent = &mut self.own.agents[i];
+        agent.beats.number += 1;
+        let beat = agent.beats.number;
+        agent.beats.waiting = Some((beat, epoch, sent));
+        let run = agent.run;
+        self.write(i, By::Beat { run, beat });
+        true
+    }
+
     /// Where commits once waited for nobody, a beat proves something only once the checkpointer has heard (F7).
-    fn waits_for_standbys(&mut self, i: usize, goal: &PrimaryGoal) -> bool {
+    pub(super) fn waits_for_standbys(&mut self, i: usize, goal: &PrimaryGoal) -> bool {
         let agent = &self.own.agents[i];
         let beaten = agent.server.beaten.is_some_and(|(epoch, _)| epoch == goal.epoch);
         if !agent.server.from_async || beaten || goal.sync.k == 0 {
@@ -133,10 +183,13 @@ impl World {
         };
         debug_assert_eq!(waiting, beat);
         agent.beats.waiting = None;
-        if !good {
-            return self.beat_in(i, AGAIN_AFTER);
+        let beaten = &mut agent.server.beaten;
+        let first = good.then(|| beaten.replace((epoch, now)).is_none_or(|(before, _)| before != epoch));
+        if self.order(Order::BeatOver { i, first }) {
+            return;
         }
-        let first = agent.server.beaten.replace((epoch, now)).is_none_or(|(before, _)| before != epoch);
+        let Some(first) = first else { return self.beat_in(i, AGAIN_AFTER) };
+        let agent = &mut self.own.agents[i];
         if !agent.book.asynchronous {
             agent.book.lease.beat(epoch, sent, ttl, margin);
             self.renew(i);

@@ -34,8 +34,8 @@ impl World {
     pub(super) fn send_on_all(&mut self, i: usize) {
         if self.is_stage() {
             let Some(said) = self.own.agents[i].outgoing.clone() else { return };
-            let (report, wants, seen) = (Box::new(said.report.clone()), said.wants, said.seen);
-            self.order(Order::Report { i, report, wants, seen });
+            let (report, wants_lease, seen) = (Box::new(said.report.clone()), said.wants, said.seen);
+            self.order(Order::Report { i, report, wants_lease, seen });
             return;
         }
         for c in 0..self.coordinators.len() {

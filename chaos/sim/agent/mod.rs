@@ -6,6 +6,7 @@
 
 mod adopt;
 mod deeds;
+mod elsewhere;
 mod keeper;
 mod lines;
 mod look;
@@ -21,7 +22,7 @@ use interrex_cluster::goal::StampedGoal;
 use interrex_cluster::ids::{DirectoryId, Epoch, Incarnation, InstanceName, Stamp};
 use interrex_cluster::instance::lease::Lease;
 use interrex_cluster::instance::observed::{EarlyEnds, Memory, Observed};
-use interrex_cluster::report::{Found, Need, Proofs, Report};
+use interrex_cluster::report::{Found, Knock, Need, Proofs, Report};
 use interrex_cluster::time::Instant;
 use interrex_cluster::wal::TimelineId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -140,6 +141,8 @@ pub(crate) struct Agent {
     known: Known,
     book: Book,
     knocks: Knocks,
+    /// What knocks of a loop that is elsewhere found.
+    found: Option<Knock>,
     beats: Beats,
     token: u32,
     /// A look whose step is due.
@@ -174,6 +177,7 @@ impl Agent {
             known: Known::default(),
             book: Book::default(),
             knocks: Knocks::default(),
+            found: None,
             beats: Beats::default(),
             token: 0,
             looked: None,

@@ -8,7 +8,7 @@ use crate::mutants::{self, Mutant};
 use crate::stage::Order;
 use crate::world::{MS, Time, World};
 use interrex_cluster::goal::{Goal, StampedGoal};
-use interrex_cluster::ids::{Epoch, Stamp};
+use interrex_cluster::ids::Stamp;
 use interrex_cluster::instance::gate::Floor;
 use interrex_cluster::instance::lease::Margin;
 use interrex_cluster::instance::next_step::{Step, next_step};
@@ -58,7 +58,6 @@ impl World {
         }
         let run = agent.run;
         self.own.agents[i] = agent;
-        self.order(Order::StartAgent { i });
         let wait = self.takes(i, 5 * MS, 300 * MS);
         self.after(wait, Event::Register { i, run });
     }
@@ -82,7 +81,7 @@ impl World {
             return;
         }
         if self.is_stage() {
-            return self.register_elsewhere(i, run);
+            return self.begin_elsewhere(i, run);
         }
         for c in 0..self.coordinators.len() {
             if self.coordinators[c].up && self.coordinators[c].leads.is_some() && self.network.talk(i, c) {
@@ -111,10 +110,10 @@ impl World {
         self.say(|| format!("n{}'s agent is registered, floor {floor}", i + 1));
         self.phase(crate::faults::Moment::Registered);
         self.poke(i);
-        self.after(10 * MS, Event::Beat { i, run, token: 0 });
         if self.is_stage() {
             return;
         }
+        self.after(10 * MS, Event::Beat { i, run, token: 0 });
         for c in 0..self.coordinators.len() {
             let crun = self.coordinators[c].run;
             self.own.desks[c].told[i] = None;
@@ -154,12 +153,14 @@ impl World {
             if self.has_neighbours() {
                 self.reached("a goal", self.whose_goal(&goal.goal));
             }
-            self.take_goal(i, goal, place);
+            if self.take_goal(i, goal, place) {
+                self.poke(i);
+            }
         }
     }
 
-    /// A goal is told to an agent that runs: the newest counts.
-    pub(crate) fn take_goal(&mut self, i: usize, goal: Rc<StampedGoal>, place: Elected) {
+    /// A goal is told to an agent that runs: the newest counts. True when it is news.
+    pub(super) fn take_goal(&mut self, i: usize, goal: Rc<StampedGoal>, place: Elected) -> bool {
         let agent = &mut self.own.agents[i];
         let known = agent.told.as_ref().map(|known| known.stamp);
         let older = match known {
@@ -168,18 +169,17 @@ impl World {
         };
         if older {
             self.reach.note(crate::reach::Danger::OldGoal);
-            return;
+            return false;
         }
-        if agent.told.as_ref() != Some(&goal) || agent.place != place {
-            agent.told = Some(goal);
-            agent.place = place;
-            self.poke(i);
-        }
+        let news = agent.told.as_ref() != Some(&goal) || agent.place != place;
+        agent.told = Some(goal);
+        agent.place = place;
+        news
     }
 
     /// The loop is to look again soon.
     pub(crate) fn poke(&mut self, i: usize) {
-        if !self.own.agents[i].up || self.own.agents[i].floor.is_none() {
+        if !self.own.agents[i].up || self.own.agents[i].floor.is_none() || self.order(Order::Poke { i }) {
             return;
         }
         if self.own.agents[i].deed.is_some() || self.own.agents[i].looked.is_some() {
@@ -228,8 +228,7 @@ impl World {
             // Written down before it is acted on; whoever is killed meanwhile has not begun.
             self.obey(i, goal.stamp);
             self.own.agents[i].looked = Some((Some(goal), seen));
-            let stalled = self.own.servers[i].stalled_until.saturating_sub(self.now);
-            let sync = self.takes(i, MS / 2, 6 * MS).max(stalled);
+            let sync = self.syncs(i);
             return self.after(sync, Event::Act { i, run, token });
         }
         let step = next_step(&goal.goal, &seen, self.clock(i));
@@ -260,8 +259,14 @@ impl World {
         }
     }
 
+    /// How long a small file takes to be on disk.
+    pub(super) fn syncs(&mut self, i: usize) -> Time {
+        let stalled = self.own.servers[i].stalled_until.saturating_sub(self.now);
+        self.takes(i, MS / 2, 6 * MS).max(stalled)
+    }
+
     /// The goal's stamp is on disk: in the data directory first.
-    fn obey(&mut self, i: usize, stamp: Stamp) {
+    pub(super) fn obey(&mut self, i: usize, stamp: Stamp) {
         let agent = &mut self.own.agents[i];
         if agent.memory.obeyed.epoch < stamp.epoch
             && agent.memory.sentinel.is_none()
@@ -284,14 +289,16 @@ impl World {
         agent.told.as_ref().is_some_and(|goal| goal.stamp == stamp) && agent.memory.obeyed <= stamp
     }
 
-    fn begin_deed(&mut self, i: usize, goal: Rc<StampedGoal>, step: Step) {
+    pub(super) fn begin_deed(&mut self, i: usize, goal: Rc<StampedGoal>, step: Step) {
         self.trace.say(self.now, || format!("n{}: {step} ({})", i + 1, goal.stamp));
         let agent = &mut self.own.agents[i];
         agent.deeds += 1;
         let (run, deed) = (agent.run, agent.deeds);
         agent.deed = Some(Deed::new(deed, goal, step, self.now));
         self.after(0, Event::Deed { i, run, deed });
-        self.after(AT_REST, Event::Side { i, run, deed });
+        if !self.is_stage() {
+            self.after(AT_REST, Event::Side { i, run, deed });
+        }
     }
 
     /// A look beside a deed.
@@ -326,8 +333,13 @@ impl World {
 
     /// A deed is done, or failed.
     pub(super) fn deed_over(&mut self, i: usize, outcome: Result<(), String>) {
+        let Some(deed) = self.own.agents[i].deed.take() else { return };
+        if self.is_stage() {
+            let outcome = outcome.map_err(|why| Some(why).filter(|why| !why.is_empty()));
+            self.order(Order::DeedOver { i, outcome });
+            return;
+        }
         let agent = &mut self.own.agents[i];
-        let Some(deed) = agent.deed.take() else { return };
         let wait = match &outcome {
             Ok(()) => {
                 agent.patience = FIRST_PATIENCE;
@@ -349,7 +361,7 @@ impl World {
     }
 
     /// A server that ended by itself, or by its guard.
-    fn notice_exit(&mut self, i: usize) {
+    pub(super) fn notice_exit(&mut self, i: usize) {
         if self.own.agents[i].process.is_some() && self.own.servers[i].proc.is_none() {
             let words = self.own.agents[i].exit_words;
             let words = if words.is_empty() { "ended by itself" } else { words };
@@ -373,12 +385,10 @@ impl World {
         agent.known.start_after = if early { now + pause } else { 0 };
         agent.process = None;
         agent.server = super::Run { seen_since: now, ..Default::default() };
-        agent.book.armed = None;
-        agent.book.deadline = None;
-        agent.book.asynchronous = true;
         agent.known.exit = exit;
         agent.known.end = None;
         agent.known.endless = None;
+        self.disarm(i);
     }
 
     pub(super) fn margin(&self) -> Margin {
@@ -394,6 +404,14 @@ impl World {
         (promoted.epoch == primary.epoch && agent.process.is_some()).then_some(goal)
     }
 
+    /// What a knock at the primary's port comes to: an answer, a refusal, or silence.
+    pub(super) fn answers_knock(&self, i: usize, primary: usize) -> Option<bool> {
+        let server = &self.own.servers[primary];
+        let host = self.network.talk(i, primary) && !self.stopped(primary);
+        let listens = server.proc.as_ref().is_some_and(|proc| !proc.orphans) && server.deaf_until <= self.now;
+        host.then_some(listens)
+    }
+
     /// One knock at the primary's port, if it is time.
     pub(super) fn knock(&mut self, i: usize) {
         let now = self.now;
@@ -405,10 +423,8 @@ impl World {
         if before.epoch == epoch && before.told.is_some() && now < before.last + AT_REST {
             return;
         }
-        let server = &self.own.servers[primary];
-        let host = self.network.talk(i, primary) && !self.stopped(primary);
-        let listens = server.proc.as_ref().is_some_and(|proc| !proc.orphans) && server.deaf_until <= now;
-        let answered = host && listens;
+        let said = self.answers_knock(i, primary);
+        let (host, answered) = (said.is_some(), said == Some(true));
         // A refused connection is told at once, silence only once it lasted.
         let failing =
             if answered { None } else { before.failing.filter(|_| before.epoch == epoch).or(Some(now)) };
@@ -420,17 +436,5 @@ impl World {
         let same = before.epoch == epoch && before.told == told;
         let since = if same { before.since } else { now };
         self.own.agents[i].knocks = Knocks { epoch, last: now, failing, told, since };
-    }
-
-    pub(super) fn arm(&mut self, i: usize, epoch: Epoch, k: u32) -> Result<(), String> {
-        let now = self.clock(i);
-        let book = &mut self.own.agents[i].book;
-        let until = book.lease.until(k).filter(|_| book.lease.covers(epoch, k, now));
-        let until = until.ok_or_else(|| format!("no lease is held for epoch {epoch}"))?;
-        book.asynchronous = k == 0;
-        book.armed = Some(epoch);
-        book.deadline = Some(until);
-        self.set_deadline(i, epoch, until);
-        Ok(())
     }
 }

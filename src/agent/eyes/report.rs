@@ -1,6 +1,6 @@
 //! From what was seen to what is told.
 
-use crate::instance::{Instance, lock};
+use crate::instance::Instance;
 use crate::postgres::{Clients, ControlData, Observed as Raw, ObservedRole};
 use crate::session::now;
 use crate::told::Outgoing;
@@ -41,7 +41,7 @@ impl Instance {
             server: self.server_of(seen, raw, goal, known.exit),
             proofs: known.proofs,
             needs: known.need,
-            knock: lock(&self.knocked).as_ref().and_then(|knocked| knocked.fresh()),
+            knock: self.door.found(now()),
             unfit: raw.map(|raw| unfit(raw, &self.config.pgdata, known.too_low)).unwrap_or_default(),
             pending_restart,
             doing: known.doing,

@@ -2,6 +2,9 @@
 //! two answers.
 
 use super::*;
+use crate::roster::Coordinators;
+use crate::shelf::MemoryShelf;
+use crate::switchboard::Surroundings;
 use interrex_api::refused::Refused;
 use interrex_api::serve::{Answers, Caller, SessionHandler, session_service};
 use interrex_api::session::{GoalUpdate, Reported, Roster, RosterId};
@@ -9,6 +12,7 @@ use interrex_cluster::goal::{Goal, StampedGoal};
 use interrex_cluster::ids::{ClusterId, DirectoryId};
 use interrex_cluster::policy::Policy;
 use interrex_cluster::record::{Address, Secrets};
+use interrex_rt::{Dialer, SystemClock, SystemRng};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::net::TcpListener;
@@ -66,23 +70,16 @@ impl SessionHandler for Desk {
     }
 }
 
-/// The lines of an agent that was just installed in `dir`, and its coordinators.
-fn lines(dir: &std::path::Path, written: Vec<String>) -> (Lines, Arc<Coordinators>) {
-    let config = AgentConfig {
-        machine: "n1".parse().unwrap(),
-        zone: String::new(),
-        data_dir: dir.to_owned(),
-        directory: DirectoryId("d1".to_owned()),
-        coordinators: written.clone(),
-        tls: None,
-        guard: dir.join("interrex-guard"),
-        policy: Policy::default(),
+/// The lines of an agent that was just installed, and its coordinators.
+fn lines(written: Vec<String>) -> (Lines, Arc<Coordinators>) {
+    let around = Surroundings {
+        shelf: Arc::new(MemoryShelf::default()),
+        clock: Arc::new(SystemClock),
+        rng: Arc::new(SystemRng),
+        dialer: Dialer::default(),
     };
-    let coordinators = Arc::new(Coordinators::begin(dir, written));
-    let (report, told, grants) = (watch::channel(None).1, watch::Sender::default(), mpsc::channel(1).0);
-    let serials = Arc::new(Serials::begin(dir).unwrap());
-    let cluster = "orders".parse().unwrap();
-    (Lines::new(&config, coordinators.clone(), cluster, report, told, grants, serials), coordinators)
+    let switchboard = Switchboard::begin(around, written, None, Policy::default().heartbeat).unwrap();
+    (switchboard.lines("orders".parse().unwrap()).0, switchboard.coordinators.clone())
 }
 
 fn registration() -> Registration {
@@ -101,9 +98,8 @@ fn registration() -> Registration {
 
 #[tokio::test]
 async fn whom_the_newest_group_lets_wait_no_group_welcomes_that_it_replaced() {
-    let dir = tempfile::tempdir().unwrap();
     let (newest, old) = (Desk::open(8, &[7], 1).await, Desk::open(7, &[], 0).await);
-    let (lines, coordinators) = lines(dir.path(), vec![newest, old]);
+    let (lines, coordinators) = lines(vec![newest, old]);
     let registered = timeout(Duration::from_secs(20), lines.register(registration(), None)).await;
     assert_eq!(registered.expect("the newest group welcomes it in the end").group, Some(8));
     assert!(coordinators.left(Some(7)) && coordinators.counts(Some(8)));
