@@ -5,17 +5,12 @@ use super::next_step::{Step, take_in};
 use super::observed::{Data, Observed, Server, Standby, Upstream};
 use crate::ids::Epoch;
 use crate::mutants::{self, Mutant};
-use crate::time::Instant;
 use std::time::Duration;
 
 /// A server that does not answer for so long is sealed by ending it: it need not answer for that. Leans toward
 /// ending it: the cluster has no primary meanwhile.
 const SILENT_TOO_LONG: Duration = Duration::from_millis(1_500);
-/// Whoever can be promoted is elected by then, whatever an election waits for besides somebody who is missing. Leans toward
-/// waiting: where nobody can, it is that much longer until somebody can be.
-const ELECTED_WITHIN: Duration = Duration::from_secs(5);
-
-pub(super) fn sealed(epoch: Epoch, seen: &Observed, now: Instant) -> Step {
+pub(super) fn sealed(epoch: Epoch, seen: &Observed) -> Step {
     match (&seen.data, &seen.server) {
         (Data::Missing, _) => Step::wait("a primary to clone from"),
         (Data::Unfinished(_), Server::Gone) => Step::wait("a primary to go on rebuilding from"),
@@ -44,20 +39,16 @@ pub(super) fn sealed(epoch: Epoch, seen: &Observed, now: Instant) -> Step {
             Step::fence(format!("it has not answered for {} ms; ended, it is sealed", since.as_millis()))
         }
         (Data::Ours(_), Server::Silent { .. }) => Step::wait("PostgreSQL to answer"),
-        (Data::Ours(_), Server::Standby(standby)) => seal(epoch, standby, seen, now),
+        (Data::Ours(_), Server::Standby(standby)) => seal(epoch, standby, seen),
         (Data::Ours(_), Server::Primary(_)) => Step::fence("it runs as the primary of an older epoch"),
     }
 }
 
-fn seal(epoch: Epoch, standby: &Standby, seen: &Observed, now: Instant) -> Step {
-    let nobody_elected = || {
-        let late = seen.sealed_at.is_some_and(|at| now.since(at) >= ELECTED_WITHIN);
-        late && !mutants::on(Mutant::TooLow)
-    };
+fn seal(epoch: Epoch, standby: &Standby, seen: &Observed) -> Step {
     match (&standby.upstream, standby.receiver) {
-        // Raised on the old primary first: without a restart nobody who is left could ever be promoted. Where somebody else
-        // is, it follows at once.
-        (Upstream::Nobody, None) if seen.sealed_in(epoch) && seen.too_low && nobody_elected() => {
+        // Raised on the old primary first: without a restart nobody who is left could ever be promoted, and where somebody
+        // else is, it could not follow: its replay is paused, and asks for no WAL.
+        (Upstream::Nobody, None) if seen.sealed_in(epoch) && seen.too_low && !mutants::on(Mutant::TooLow) => {
             Step::stop("it has less than replay demands, and could not be promoted; it is started with that")
         }
         (Upstream::Nobody, None) if seen.sealed_in(epoch) => Step::Nothing,

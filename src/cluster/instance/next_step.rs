@@ -179,7 +179,7 @@ pub fn next_step(goal: &Goal, seen: &Observed, now: Instant) -> Step {
         Goal::Bootstrap => bootstrap(seen),
         Goal::Primary(goal) => primary(goal, seen, now),
         Goal::Standby(goal) => standby(goal, seen, now),
-        Goal::Sealed { epoch, .. } => as_sealed::sealed(*epoch, seen, now),
+        Goal::Sealed { epoch, .. } => as_sealed::sealed(*epoch, seen),
         Goal::Stopped { epoch, .. } => as_sealed::stopped(*epoch, seen),
         Goal::Adopt { stop, .. } => offered(*stop, seen),
     }
