@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use interrex_ledger::{HostSpec, Login};
 use interrex_rig::Patience;
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection, Row};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -25,16 +25,9 @@ pub(crate) struct Busy {
 impl Busy {
     /// Starts it.
     pub(crate) async fn start(host: &HostSpec, login: &Login) -> anyhow::Result<Busy> {
-        let options = PgConnectOptions::new_without_pgpass()
-            .host(&host.host)
-            .port(host.port)
-            .username(&login.user)
-            .password(login.password.as_deref().unwrap_or_default())
-            .database(&login.dbname)
-            .application_name("interrex-chaos")
-            .ssl_mode(PgSslMode::Disable)
-            .statement_cache_capacity(0)
-            .disable_statement_logging();
+        // No limit: it is to last until it is killed.
+        let options = login.options(host, Duration::ZERO);
+        let options = options.application_name("interrex-chaos").disable_statement_logging();
         let mut session: PgConnection =
             options.connect().await.with_context(|| format!("connect to {host} for a busy session"))?;
         sqlx::raw_sql(TABLE).execute(&mut session).await.context("make the table of the busy session")?;

@@ -81,11 +81,8 @@ pub(crate) fn reigns(events: &[Event]) -> Vec<Reign> {
 
 /// All outcomes of some ledgers together.
 pub(crate) fn tally(ledgers: &[LedgerFile]) -> Tally {
-    let mut all = Tally::default();
-    for attempt in ledgers.iter().flat_map(|ledger| ledger.attempts().values()) {
-        all.add(attempt.outcome);
-    }
-    all
+    let attempts = ledgers.iter().flat_map(|ledger| ledger.attempts().values());
+    attempts.map(|attempt| attempt.outcome).collect()
 }
 
 #[cfg(test)]

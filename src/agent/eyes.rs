@@ -70,7 +70,6 @@ impl Instance {
                 found,
                 unseen,
                 too_low: !known.too_low.is_empty(),
-                sealed_at: known.sealed_at,
             }
         };
         self.tell(number, &observed, raw.as_ref(), goal);

@@ -108,8 +108,6 @@ pub(crate) struct Known {
     pub(crate) exit: Option<String>,
     /// What was proved.
     pub(crate) proofs: Proofs,
-    /// When the newest seal was.
-    pub(crate) sealed_at: Option<Instant>,
     /// What is asked for at the moment.
     pub(crate) need: Option<Need>,
     /// What the agent is busy with.

@@ -22,6 +22,9 @@ mod show;
 mod status;
 mod switchover;
 mod when;
+#[cfg(test)]
+#[path = "../../tests/shared/whole_cluster.rs"]
+mod whole_cluster;
 
 pub use coordinator::{Coordinator, Recover};
 pub use credentials::Credentials;

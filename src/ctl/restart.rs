@@ -212,36 +212,17 @@ async fn until_pending(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use interrex_cluster::ids::Incarnation;
-    use interrex_cluster::record::Address;
-
-    fn instance(name: &str, pending: &[&str]) -> InstanceStatus {
-        InstanceStatus {
-            name: name.parse().unwrap(),
-            machine: name.parse().unwrap(),
-            zone: String::new(),
-            address: Address { host: "10.0.0.1".to_owned(), port: 5432 },
-            role: "standby".to_owned(),
-            server: "streaming".to_owned(),
-            priority: None,
-            timeline: None,
-            lsn: None,
-            lag_bytes: None,
-            lag_ms: None,
-            in_sync_set: true,
-            incarnation: Incarnation(1),
-            report_age_ms: None,
-            lease_left_ms: None,
-            doing: None,
-            pending_restart: pending.iter().map(ToString::to_string).collect(),
-        }
-    }
+    use crate::whole_cluster::whole;
 
     #[test]
     fn standbys_follow_a_primary_that_was_lowered_and_go_before_one_that_was_raised() {
         let primary: InstanceName = "n1".parse().unwrap();
         let late = |of: &[&str], standby: &[&str]| {
-            let instances = [instance("n1", of), instance("n2", standby)];
+            let mut instances = whole().instances;
+            instances.truncate(2);
+            for (instance, pending) in instances.iter_mut().zip([of, standby]) {
+                instance.pending_restart = pending.iter().map(ToString::to_string).collect();
+            }
             follow_lower(&instances, &primary).iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         assert_eq!(late(&["max_connections"], &[]), ["n2"], "lowered");

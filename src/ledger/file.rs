@@ -69,9 +69,7 @@ impl LedgerFile {
     /// How many of which outcome.
     #[must_use]
     pub fn tally(&self) -> Tally {
-        let mut tally = Tally::default();
-        self.attempts.values().for_each(|attempt| tally.add(attempt.outcome));
-        tally
+        self.attempts.values().map(|attempt| attempt.outcome).collect()
     }
 
     fn absorb(&mut self, text: &str) -> Result<(), String> {

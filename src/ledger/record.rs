@@ -91,6 +91,14 @@ pub struct Tally {
     pub failed: u64,
 }
 
+impl FromIterator<Outcome> for Tally {
+    fn from_iter<I: IntoIterator<Item = Outcome>>(outcomes: I) -> Self {
+        let mut tally = Self::default();
+        outcomes.into_iter().for_each(|outcome| tally.add(outcome));
+        tally
+    }
+}
+
 impl Tally {
     /// Counts one more.
     pub fn add(&mut self, outcome: Outcome) {

@@ -66,9 +66,9 @@ impl fmt::Debug for Login {
 
 impl Login {
     /// Options for one plain connection to `host`. The server ends a statement that outlived its client's patience
-    /// (`orphan_limit`): the driver never sends a cancel, and must not, since a cancelled wait for synchronous
+    /// (`orphan_limit`; zero: it may last): the driver never sends a cancel, and must not, since a cancelled wait for synchronous
     /// replication is answered with success (F2).
-    pub(crate) fn options(&self, host: &HostSpec, orphan_limit: Duration) -> PgConnectOptions {
+    pub fn options(&self, host: &HostSpec, orphan_limit: Duration) -> PgConnectOptions {
         let options = PgConnectOptions::new_without_pgpass()
             .host(&host.host)
             .port(host.port)

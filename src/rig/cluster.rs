@@ -97,14 +97,10 @@ impl Cluster {
                 progress.note_cluster(status);
             }
             progress.news().iter().for_each(|line| voice.tell(line));
-            let lacks = match status {
-                Some(status) => match missing(&status, self.hosts().len()) {
-                    Some(lacks) => lacks,
-                    None => return Ok(status),
-                },
-                None => "no coordinator leads".to_owned(),
-            };
-            patience.pause(&lacks).await?;
+            match self.lacking_nothing(status) {
+                Ok(status) => return Ok(status),
+                Err(lacks) => patience.pause(&lacks).await?,
+            }
         }
     }
 
@@ -132,14 +128,20 @@ impl Cluster {
     pub async fn whole(&mut self, at_most: Duration) -> anyhow::Result<ClusterStatus> {
         let patience = Patience::new("all instances to stream", at_most);
         loop {
-            let lacks = match self.status().await? {
-                Some(status) => match missing(&status, self.hosts().len()) {
-                    Some(lacks) => lacks,
-                    None => return Ok(status),
-                },
-                None => "no coordinator leads".to_owned(),
-            };
-            patience.pause(&lacks).await?;
+            let status = self.status().await?;
+            match self.lacking_nothing(status) {
+                Ok(status) => return Ok(status),
+                Err(lacks) => patience.pause(&lacks).await?,
+            }
+        }
+    }
+
+    /// The status of a whole cluster, or what it still lacks.
+    fn lacking_nothing(&self, status: Option<ClusterStatus>) -> Result<ClusterStatus, String> {
+        let status = status.ok_or_else(|| "no coordinator leads".to_owned())?;
+        match missing(&status, self.hosts().len()) {
+            Some(lacks) => Err(lacks),
+            None => Ok(status),
         }
     }
 

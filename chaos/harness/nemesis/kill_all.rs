@@ -1,9 +1,8 @@
 //! The power fails for everybody at once, switch included. The machines come back one by one, in any order: whoever is
 //! first has to wait for enough of the others, however new its own copy is.
 
-use super::{Deed, Fault, Proof};
+use super::power_cut::PowerCut;
 use crate::catalogue::{Lasts, Row};
-use crate::scene::Scene;
 
 pub(crate) const ROW: Row = Row {
     name: "kill-all",
@@ -14,46 +13,5 @@ pub(crate) const ROW: Row = Row {
     lasts: Lasts::Ms(1_000, 3_000),
     side_door: false,
     nft: false,
-    make: || Box::new(KillAll { killed: 0 }),
+    make: || PowerCut::boxed(|scene| scene.order.clone()),
 };
-
-struct KillAll {
-    killed: usize,
-}
-
-impl Fault for KillAll {
-    fn inject<'a>(&'a mut self, scene: &'a mut Scene) -> Deed<'a> {
-        Box::pin(async move {
-            for name in &scene.order {
-                scene.network.set_link(name, false)?;
-            }
-            for name in &scene.order {
-                let (machine, dir, traces) = scene.cluster.doomed(name)?;
-                self.killed += machine.kill(dir, traces).await?.pids.len();
-            }
-            Ok(())
-        })
-    }
-
-    fn proof<'a>(&'a mut self, scene: &'a mut Scene) -> Deed<'a, Proof> {
-        Box::pin(async move {
-            for name in &scene.order {
-                let (lit, empty) = (scene.network.link_is_up(name)?, scene.groups.machine(name).is_empty()?);
-                if lit || !empty {
-                    return Ok(Err(format!("{name}: link up: {lit}, nothing runs: {empty}")));
-                }
-            }
-            Ok(Ok(format!("{} processes died, nothing runs on any machine, every link is down", self.killed)))
-        })
-    }
-
-    fn heal<'a>(&'a mut self, scene: &'a mut Scene) -> Deed<'a> {
-        Box::pin(async move {
-            for name in &scene.order {
-                scene.network.set_link(name, true)?;
-                scene.cluster.machine(name)?.start()?;
-            }
-            Ok(())
-        })
-    }
-}

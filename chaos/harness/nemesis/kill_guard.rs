@@ -36,8 +36,4 @@ impl Fault for KillGuard {
             })
         })
     }
-
-    fn heal<'a>(&'a mut self, _: &'a mut Scene) -> Deed<'a> {
-        Box::pin(async move { Ok(()) })
-    }
 }

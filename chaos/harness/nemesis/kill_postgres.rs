@@ -40,8 +40,4 @@ impl Fault for KillPostgres {
             })
         })
     }
-
-    fn heal<'a>(&'a mut self, _: &'a mut Scene) -> Deed<'a> {
-        Box::pin(async move { Ok(()) })
-    }
 }

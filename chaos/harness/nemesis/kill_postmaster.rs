@@ -62,8 +62,4 @@ impl Fault for KillPostmaster {
             })
         })
     }
-
-    fn heal<'a>(&'a mut self, _: &'a mut Scene) -> Deed<'a> {
-        Box::pin(async move { Ok(()) })
-    }
 }

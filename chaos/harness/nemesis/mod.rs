@@ -14,6 +14,7 @@ mod kill_node;
 mod kill_postgres;
 mod kill_postmaster;
 mod one_way;
+mod power_cut;
 mod stop_node;
 mod stop_postmaster;
 mod stopped;
@@ -43,7 +44,9 @@ pub(crate) trait Fault {
     fn proof<'a>(&'a mut self, scene: &'a mut Scene) -> Deed<'a, Proof>;
 
     /// What whoever runs the machines would do; nothing, where the product has to get well by itself.
-    fn heal<'a>(&'a mut self, scene: &'a mut Scene) -> Deed<'a>;
+    fn heal<'a>(&'a mut self, _scene: &'a mut Scene) -> Deed<'a> {
+        Box::pin(async move { Ok(()) })
+    }
 }
 
 /// Every fault, in the order in which `--all` runs them.

@@ -56,7 +56,6 @@ impl World {
             found,
             unseen: None,
             too_low: !self.unfit(i).is_empty(),
-            sealed_at: agent.known.sealed_at,
         };
         // A look that began before the promotion ended, and ended after it.
         let outdated = agent.server.promoted && matches!(seen.server, Server::Standby(_));

@@ -82,7 +82,6 @@ struct Known {
     /// No further start before this.
     start_after: Time,
     proofs: Proofs,
-    sealed_at: Option<Instant>,
     need: Option<Need>,
     doing: Option<String>,
     async_since: Option<Instant>,

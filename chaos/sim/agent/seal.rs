@@ -126,9 +126,7 @@ impl World {
             parent: ancestor.timeline,
             begin: ancestor.end,
         });
-        let sealed_at = self.clock(i);
         let known = &mut self.own.agents[i].known;
-        known.sealed_at = Some(sealed_at);
         known.proofs.sealed = Some(Seal { epoch, position, stopped, fork });
         if stopped {
             known.exit = None;

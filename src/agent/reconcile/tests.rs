@@ -112,7 +112,6 @@ impl Charge for Puppet {
             found: None,
             unseen: None,
             too_low: false,
-            sealed_at: None,
         }
     }
 

@@ -4,7 +4,6 @@
 use super::{Done, StepError};
 use crate::instance::Instance;
 use crate::postgres::{self, Role};
-use crate::session::now;
 use interrex_cluster::ids::{Epoch, Stamp};
 use interrex_cluster::instance::next_step::Stop;
 use interrex_cluster::instance::observed::End;
@@ -127,7 +126,6 @@ impl Instance {
         self.still(stamp)?;
         let mut known = self.known();
         known.proofs.sealed = Some(Seal { epoch, position, stopped, fork });
-        known.sealed_at = Some(now());
         if stopped {
             known.exit = None;
         }

@@ -128,7 +128,7 @@ fn reign(goal: &PrimaryGoal, primary: &Primary, seen: &Observed, now: Instant) -
             // A question comes first: a standby that does not start because of a parameter may be why nothing can be proved,
             // and taking that parameter back is what is to be judged.
             let wanted = || prove(goal, seen).or_else(|| parameters(&goal.parameters, seen));
-            let first = prove(goal, seen).filter(|_| mutants::on(Mutant::JudgeFirst));
+            let first = mutants::on(Mutant::JudgeFirst).then(|| prove(goal, seen)).flatten();
             first
                 .or_else(|| judge(goal, seen))
                 .or_else(wanted)

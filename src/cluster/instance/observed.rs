@@ -50,8 +50,6 @@ pub struct Observed {
     pub unseen: Option<String>,
     /// The server runs in recovery with less than replay demands: it acknowledges, and a promotion would end it (F25).
     pub too_low: bool,
-    /// When the seal among `proofs` was proved; absent: there is none.
-    pub sealed_at: Option<Instant>,
 }
 
 /// A server that ends by itself while it is starting, again and again.

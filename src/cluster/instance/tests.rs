@@ -144,7 +144,6 @@ fn seen(server: Server) -> Observed {
         found: None,
         unseen: None,
         too_low: false,
-        sealed_at: None,
     }
 }
 
