@@ -17,7 +17,7 @@
 //! agent waits for its child processes, hence tokio installs its handler of SIGCHLD once PostgreSQL's tools run.
 
 pub use interrex_agent::postgres::RunAs;
-pub use interrex_agent::{Agent, AgentConfig, AgentError, Builder as AgentBuilder, InstanceConfig};
+pub use interrex_agent::{Agent, AgentConfig, AgentError, Builder as AgentBuilder, InstanceConfig, Written};
 pub use interrex_api::client::{Client, ClientError, ClientOptions, EventStream, Tried};
 pub use interrex_api::{admin, refused};
 pub use interrex_cluster as cluster;

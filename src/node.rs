@@ -5,7 +5,7 @@
 use crate::notify::Supervisor;
 use crate::{Failed, apart, log, reload};
 use interrex_agent::postgres::RunAs;
-use interrex_agent::{Agent, AgentConfig, InstanceConfig};
+use interrex_agent::{Agent, AgentConfig, InstanceConfig, Written};
 use interrex_api::admin::NewOwner;
 use interrex_cluster::ids::DirectoryId;
 use interrex_cluster::policy::Policy;
@@ -25,6 +25,7 @@ pub(crate) fn run(file: &Path, check_only: bool) -> Result<ExitCode, Failed> {
     let world = interrex_config::check(&node).map_err(|e| Failed::new(1, e))?;
     let guard = guard_program()?;
     let clusters = clusters(&node)?;
+    data_of_other_clusters(&node)?;
     if check_only {
         // Said for people; a program reads the exit code.
         let _ = writeln!(std::io::stdout(), "{}: nothing stands in the way of this node", file.display());
@@ -68,6 +69,7 @@ async fn serve(
                 tls: world.tls.clone(),
                 guard,
                 policy: Policy::default(),
+                written: Written { file: Some(node.file.clone()), coordinators_key: config.key },
             };
             let instances = node.instances.iter().zip(&world.places).map(|(one, place)| instance(one, place));
             Some(Agent::builder(agent).instances(instances).build().map_err(|e| Failed::new(1, e))?)
@@ -115,7 +117,8 @@ fn coordinator(
         .members(members)
         .join(config.join)
         .data_dir(data_dir.path())
-        .yield_to_primary(config.yield_to_primary);
+        .yield_to_primary(config.yield_to_primary)
+        .members_key(format!("key 'coordinator.members' of {}", node.file.display()));
     if let Some(tls) = &world.tls {
         builder = builder.tls(tls.clone());
     }
@@ -194,6 +197,17 @@ fn guard_program() -> Result<PathBuf, Failed> {
             ),
         )),
     }
+}
+
+/// A directory that Interrex made for one cluster is not served in another one.
+fn data_of_other_clusters(node: &Node) -> Result<(), Failed> {
+    let file = node.file.display();
+    let strange = node.instances.iter().filter_map(|one| {
+        let why = interrex_agent::of_another_cluster(&one.pgdata, &one.cluster)?;
+        Some(format!("{file}: key 'instance.pgdata': {why}"))
+    });
+    let lines: Vec<String> = strange.collect();
+    if lines.is_empty() { Ok(()) } else { Err(Failed::new(1, lines.join("\n"))) }
 }
 
 /// A cluster that the node file wants.

@@ -80,11 +80,7 @@ fn a_killed_postmaster_s_story_is_told_to_people_and_a_named_directory_is_kept()
 fn an_interrupt_while_the_cluster_comes_up_leaves_nothing() {
     let scene = Scene::new();
     let mut demo = scene.start(&[]);
-    let mut left = Held::default();
-    until("a first PostgreSQL", || {
-        left.join(scene.look());
-        !left.segments.is_empty()
-    });
+    let left = scene.up_to_a_first_postgresql();
     signal(&demo, Signal::INT);
     assert_eq!(demo.wait().unwrap().code(), Some(130));
     scene.nothing_is_left(&left);
@@ -100,6 +96,56 @@ fn an_interrupt_of_a_healthy_cluster_leaves_nothing() {
     signal(&demo, Signal::INT);
     assert_eq!(demo.wait().unwrap().code(), Some(130));
     scene.nothing_is_left(&left);
+}
+
+#[test]
+fn an_interrupt_of_a_script_for_programs_leaves_nothing_and_says_nothing_on_standard_output() {
+    let scene = Scene::new();
+    let mut demo = scene.start(&["--script", "kill-primary", "--output", "json"]);
+    let mut told = BufReader::new(demo.stderr.take().unwrap());
+    hear(&mut told, "were killed");
+    let left = scene.look();
+    signal(&demo, Signal::INT);
+    hear(&mut told, "interrupted; clearing away");
+    let output = demo.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), &*output.stdout), (Some(130), &b""[..]));
+    scene.nothing_is_left(&left);
+}
+
+#[test]
+fn a_demo_that_is_killed_at_its_first_steps_leaves_nothing() {
+    let scene = Scene::new();
+    let steps: [(&str, &dyn Fn() -> bool); 2] =
+        [("its sweeper", &|| scene.is_swept()), ("its directory", &|| !scene.is_empty())];
+    for (what, taken) in steps.into_iter().cycle().take(6) {
+        let mut demo = scene.start(&[]);
+        // As soon as it can be seen: a pause would miss the moment.
+        let deadline = Instant::now() + PATIENCE;
+        while !taken() {
+            assert!(Instant::now() < deadline, "waited for {what} in vain");
+        }
+        signal(&demo, Signal::KILL);
+        demo.wait().unwrap();
+        scene.is_cleared();
+    }
+}
+
+#[test]
+fn a_demo_that_is_killed_while_the_cluster_comes_up_leaves_nothing() {
+    let scene = Scene::new();
+    let demo = scene.start(&[]);
+    let left = scene.up_to_a_first_postgresql();
+    scene.is_cleared_of(demo, &left);
+}
+
+#[test]
+fn a_demo_that_is_killed_at_its_menu_leaves_nothing() {
+    let scene = Scene::new();
+    let mut demo = scene.start(&[]);
+    let (_keys, mut told) = menu(&mut demo);
+    hear(&mut told, "q quit");
+    let left = scene.look();
+    scene.is_cleared_of(demo, &left);
 }
 
 #[test]
@@ -146,10 +192,7 @@ fn a_demo_that_is_killed_in_the_middle_of_a_failover_leaves_nothing() {
     let mut left = scene.look();
     hear(&mut told, "were killed");
     left.join(scene.look());
-    signal(&demo, Signal::KILL);
-    demo.wait().unwrap();
-    until("the sweeper to be done", || scene.processes().is_empty() && scene.is_empty());
-    scene.nothing_is_left(&left);
+    scene.is_cleared_of(demo, &left);
 }
 
 #[test]
@@ -213,15 +256,44 @@ impl Scene {
 
     /// Everything that works in the scene's directory or names it, but the demo itself and its sweeper.
     fn processes(&self) -> Vec<(u32, String)> {
-        let pids =
-            fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        pids.filter_map(|pid: u32| self.belongs(pid).map(|name| (pid, name))).collect()
+        pids().filter_map(|pid| self.belongs(pid).map(|name| (pid, name))).collect()
+    }
+
+    /// A sweeper of this scene is there.
+    fn is_swept(&self) -> bool {
+        let all = pids().filter_map(command_line);
+        let sweeps = |line: &String| line.split('\0').nth(1) == Some("demo-sweeper");
+        all.filter(sweeps).any(|line| line.contains(self.dir.to_str().unwrap()))
+    }
+
+    /// Waits for a first PostgreSQL, and gives all that is held by then.
+    fn up_to_a_first_postgresql(&self) -> Held {
+        let mut held = Held::default();
+        until("a first PostgreSQL", || {
+            held.join(self.look());
+            !held.segments.is_empty()
+        });
+        held
+    }
+
+    /// The demo itself is killed, and nothing is left of it.
+    fn is_cleared_of(&self, mut demo: Child, held: &Held) {
+        signal(&demo, Signal::KILL);
+        demo.wait().unwrap();
+        self.is_cleared();
+        self.nothing_is_left(held);
+    }
+
+    /// Waits until the sweeper of a killed demo is done.
+    fn is_cleared(&self) {
+        until("the sweeper to be done", || !self.is_swept());
+        assert_eq!(self.processes(), []);
+        assert!(self.is_empty(), "{:?} is not empty", self.dir);
     }
 
     fn belongs(&self, pid: u32) -> Option<String> {
         let at = PathBuf::from(format!("/proc/{pid}"));
-        let command_line = fs::read(at.join("cmdline")).ok()?;
-        let command_line = String::from_utf8_lossy(&command_line).into_owned();
+        let command_line = command_line(pid)?;
         let here = fs::read_link(at.join("cwd")).is_ok_and(|cwd| cwd.starts_with(&self.dir));
         let named = command_line.contains(self.dir.to_str().unwrap());
         let demo = command_line.split('\0').nth(1).is_some_and(|word| word.starts_with("demo"));
@@ -295,6 +367,14 @@ impl Drop for Scene {
     }
 }
 
+fn pids() -> impl Iterator<Item = u32> {
+    fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
+fn command_line(pid: u32) -> Option<String> {
+    Some(String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/cmdline")).ok()?).into_owned())
+}
+
 fn signal(demo: &Child, signal: Signal) {
     kill_process(Pid::from_child(demo), signal).unwrap();
 }
@@ -311,7 +391,7 @@ fn sql(connect: &str, statement: &str) -> String {
 }
 
 /// Reads on until a line holds `text`, and gives that line.
-fn hear(told: &mut BufReader<ChildStdout>, text: &str) -> String {
+fn hear(told: &mut impl BufRead, text: &str) -> String {
     let mut all = String::new();
     loop {
         let mut line = String::new();

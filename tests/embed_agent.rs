@@ -7,7 +7,7 @@ use interrex::cluster::ids::DirectoryId;
 use interrex::cluster::policy::Policy;
 use interrex::cluster::record::Address;
 use interrex::cluster::spec::Spec;
-use interrex::{Agent, AgentConfig, Client, ClientOptions, Coordinator, InstanceConfig, RunAs};
+use interrex::{Agent, AgentConfig, Client, ClientOptions, Coordinator, InstanceConfig, RunAs, Written};
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use std::fs;
@@ -48,6 +48,7 @@ fn config(dir: &Path, coordinator: String) -> AgentConfig {
         tls: None,
         guard: env!("CARGO_BIN_EXE_interrex-guard").into(),
         policy: Policy::default(),
+        written: Written::default(),
     }
 }
 

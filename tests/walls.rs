@@ -9,6 +9,8 @@
 mod house;
 #[path = "walls/imports.rs"]
 mod imports;
+#[path = "walls/logs.rs"]
+mod logs;
 #[path = "walls/mutants.rs"]
 mod mutants;
 #[path = "walls/protocol.rs"]
@@ -51,6 +53,13 @@ fn every_rpc_message_and_field_of_the_wire_is_documented() {
     let glossary = protocol::glossary(&house::text("proto/types.proto"));
     assert!(glossary.contains("epoch"), "{glossary:?}");
     stands(protocol::undocumented(&files, &glossary));
+}
+
+#[test]
+fn one_thing_has_one_name_in_every_line_of_the_log() {
+    let words = logs::words(&house::text("docs/logs.md"));
+    assert!(words.contains("machine"), "{words:?}");
+    stands(logs::breaches(&house::sources(), &words));
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod apart;
 mod calm;
 mod commits;
 mod copies;
+mod elections;
 mod epochs;
 mod goals;
 mod healing;
@@ -245,6 +246,7 @@ impl Default for Checks {
                 Box::new(acknowledging::OneAcknowledges::default()),
                 Box::new(epochs::EpochsRise),
                 Box::new(promotions::PromotedOnce::default()),
+                Box::new(elections::OnlyTheElected::default()),
                 Box::new(timelines::TimelinesAsRecorded::default()),
                 Box::new(goals::StampsOrderGoals::default()),
                 Box::new(copies::SoundCopiesCount),

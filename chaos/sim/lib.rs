@@ -7,6 +7,7 @@
 //! are the same play, byte for byte, on any machine.
 
 mod agent;
+mod anew;
 mod batch;
 mod begin;
 mod calm;
@@ -21,6 +22,7 @@ mod faults;
 mod found;
 mod happen;
 mod heal;
+mod leaving;
 mod many;
 mod mend;
 mod mutants;

@@ -57,12 +57,9 @@ pub fn tell(
         let result = json!({
             "runs": batch.runs,
             "failovers": batch.failovers,
-            "acknowledged": batch.acknowledged,
-            "simulated_s": batch.simulated_ms / 1_000,
             "violations": batch.violations.iter().map(broken).collect::<Vec<_>>(),
             "unreached": unreached,
             "seeds_per_s": (batch.runs as f64 / seconds * 10.0).round() / 10.0,
-            "failovers_per_s": (batch.failovers as f64 / seconds * 10.0).round() / 10.0,
         });
         writeln!(out, "{result}")?;
         return Ok(good);
@@ -73,16 +70,19 @@ pub fn tell(
     for state in unreached {
         writeln!(out, "never reached: {state}")?;
     }
+    let simulated_s = batch.simulated_ms as f64 / 1_000.0;
     writeln!(
         out,
-        "{} runs, {} failovers, {} acknowledged commits, {} simulated hours; {} violations; {:.1} seeds/s, {:.0} failovers/s",
+        "{} runs, {} failovers, {} acknowledged commits, {:.1} simulated hours; {} violations; {:.1} seeds/s, {:.0} \
+         failovers/s, {:.0} simulated s/s",
         batch.runs,
         batch.failovers,
         batch.acknowledged,
-        batch.simulated_ms / 3_600_000,
+        simulated_s / 3_600.0,
         batch.violations.len(),
         batch.runs as f64 / seconds,
-        batch.failovers as f64 / seconds
+        batch.failovers as f64 / seconds,
+        simulated_s / seconds
     )?;
     Ok(good)
 }

@@ -49,6 +49,7 @@ mod missed {
         missed(Mutant::TooLow, Theme::Parameters, "heals", 50),
         missed(Mutant::JudgeFirst, Theme::Parameters, "heals", 50),
         missed(Mutant::SilenceSaysNothing, Theme::Unanswering, "no-needless-change-of-primary", 50),
+        missed(Mutant::NeededYet, Theme::Leaving, "heals", 50),
     ];
 
     const fn missed(mutant: Mutant, theme: Theme, property: &'static str, within: u64) -> Missed {

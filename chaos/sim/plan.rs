@@ -23,6 +23,9 @@ const PARAMETERS: u64 = 8;
 /// In so many clients hold their sessions.
 const SESSIONS: u64 = 20;
 
+/// In so many, of those with coordinators elsewhere, a group is made anew out of one log.
+const ANEW: u64 = 12;
+
 /// No plan has more.
 const MOST_MACHINES: usize = 8;
 
@@ -180,13 +183,14 @@ impl Plan {
     pub(crate) fn staged(seed: u64, calm: bool) -> Self {
         let mut rng = Rng::new(seed, 0);
         let mut plan = Self::base(seed, &mut rng);
-        (plan.start, plan.existing, plan.begin_ms) = (Start::Empty, None, 30_000);
+        plan.empty();
         if calm {
             plan.calm_down(&mut rng);
         } else {
             let at = plan.strikes_from(plan.begin_ms, &mut rng);
             plan.strike_coordinators(at, &mut rng);
             plan.faults_ms = at + rng.range(500, 4_000);
+            plan.may_change_the_group(TURNOVER, at);
         }
         plan.strikes.retain(|planned| {
             !matches!(
@@ -199,7 +203,15 @@ impl Plan {
                     | Strike::PromoteByHand { .. }
             )
         });
+        if !calm {
+            plan.may_begin_anew(ANEW, plan.faults_ms);
+        }
         plan
+    }
+
+    /// Nothing is there when it begins.
+    pub(crate) fn empty(&mut self) {
+        (self.start, self.existing, self.begin_ms) = (Start::Empty, None, 30_000);
     }
 
     /// Strikes that are aimed at coordinators, until then.
@@ -221,7 +233,7 @@ impl Plan {
 
     /// Topology, wishes, clocks and load.
     fn base(seed: u64, rng: &mut Rng) -> Self {
-        let instances = [2, 3, 3, 3, 3, 3, 4, 5, 5, 7][rng.index(10)];
+        let instances = [2, 3, 3, 3, 3, 3, 4, 5, 6, 7][rng.index(10)];
         let coordinators = [1, 3, 3, 3, 3, 3, 3, 5][rng.index(8)];
         let zones = rng.range(1, 3) as usize;
         let start = match rng.below(20) {

@@ -73,7 +73,8 @@ impl Plan {
             | Theme::TakenIn
             | Theme::CutOff
             | Theme::Parameters
-            | Theme::Unanswering => {
+            | Theme::Unanswering
+            | Theme::Leaving => {
                 let to = rng.percent(50).then(|| rng.below(8) as usize);
                 self.add(at(when), Strike::Asks(Wish::Switchover { to }));
                 let ms = rng.range(300, 3_000);

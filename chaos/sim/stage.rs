@@ -36,6 +36,13 @@ pub enum Asked {
     },
     /// That nothing automatic begins, or that it does again.
     Paused(bool),
+    /// That a machine's coordinator belongs to the group from now on, or no longer does.
+    Coordinator {
+        /// Which one.
+        c: usize,
+        /// It is to belong.
+        belongs: bool,
+    },
     /// Other wishes, `key=value` each.
     Set(Vec<String>),
     /// Something of one instance.
@@ -117,6 +124,11 @@ pub enum Order {
         /// Which one.
         c: usize,
     },
+    /// A group is made anew out of the log of this coordinator alone; none runs. The other logs come back as they are.
+    Recover {
+        /// Which one.
+        c: usize,
+    },
     /// An operator asks for something.
     Ask(Asked),
     /// It has news for every coordinator.
@@ -157,7 +169,9 @@ pub enum Keeping {
 pub(crate) struct Elsewhere {
     pub(crate) orders: Vec<Order>,
     /// The place in the log of each state that is known; the first state is that before any entry.
-    places: Vec<u64>,
+    pub(crate) places: Vec<u64>,
+    /// Somebody was asked to change who belongs to the group: who has a vote is told late.
+    pub(crate) changes: bool,
 }
 
 /// A world whose coordinators are elsewhere.
@@ -168,7 +182,19 @@ pub struct Stage {
 impl Stage {
     /// The run of a seed; its play is kept if somebody wants to read it.
     pub fn new(seed: u64, kept: bool) -> Self {
-        let plan = Plan::staged(seed, crate::batch::is_calm(seed));
+        Self::of(Plan::staged(seed, crate::batch::is_calm(seed)), kept)
+    }
+
+    /// A run of a seed in which a group is made anew, the old one comes back, and the primary is lost.
+    pub fn of_two_groups(seed: u64, kept: bool) -> Self {
+        let mut plan = Plan::staged(seed, true);
+        plan.strikes.clear();
+        plan.calm = false;
+        plan.two_groups();
+        Self::of(plan, kept)
+    }
+
+    fn of(plan: Plan, kept: bool) -> Self {
         let mut trace = if kept { Trace::kept() } else { Trace::default() };
         plan.lines().into_iter().for_each(|line| trace.say(0, || line));
         Self { world: World::staged(plan, trace) }
@@ -177,6 +203,11 @@ impl Stage {
     /// How many coordinators there are.
     pub fn coordinators(&self) -> usize {
         self.world.coordinators.len()
+    }
+
+    /// How many of them, the first, belong to the group when it begins.
+    pub fn founders(&self) -> usize {
+        self.world.plan.coordinators - self.world.plan.outside
     }
 
     /// How many instances.
@@ -320,10 +351,24 @@ impl World {
         true
     }
 
+    /// Whether the group has three at the least, as it had when it began, and all of them have a vote.
+    pub(crate) fn all_vote_elsewhere(&self) -> bool {
+        let as_it_began = self.elsewhere.as_ref().is_some_and(|elsewhere| !elsewhere.changes);
+        let votes = self.coordinators.iter().all(|it| !it.learns);
+        as_it_began && votes && self.log.recovered.is_none() && self.coordinators.len() >= 3
+    }
+
+    /// A coordinator is to belong to the group, or not to; false where the group is of this world.
+    pub(crate) fn asks_elsewhere(&mut self, c: usize, belongs: bool) -> bool {
+        if let Some(elsewhere) = &mut self.elsewhere {
+            elsewhere.changes = true;
+        }
+        self.order(Order::Ask(Asked::Coordinator { c, belongs }))
+    }
+
     /// A coordinator's disk is lost: one at a time, and when all are there to take it in again.
     pub(crate) fn lose_log_elsewhere(&mut self, c: usize, ms: u64) {
-        let well = self.coordinators.len() >= 3 && self.coordinators.iter().all(|it| it.up && !it.learns);
-        if !well {
+        if !self.all_vote_elsewhere() || self.coordinators.iter().any(|it| !it.up) {
             return;
         }
         self.say(|| format!("coordinator {} loses its log", c + 1));

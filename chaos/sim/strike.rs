@@ -145,15 +145,23 @@ impl World {
             }
             Strike::Recover { target, back, ms } => {
                 let c = self.aim(target) % self.coordinators.len();
-                self.recover_group(c, back, ms);
+                if self.is_stage() {
+                    self.recover_elsewhere(c, ms);
+                } else {
+                    self.recover_group(c, back, ms);
+                }
             }
             Strike::Admit { target, ms } => {
                 let c = self.aim(target) % self.coordinators.len();
-                self.admit(c, ms);
+                if !self.asks_elsewhere(c, true) {
+                    self.admit(c, ms);
+                }
             }
             Strike::Dismiss { target } => {
                 let c = self.aim(target) % self.coordinators.len();
-                self.dismiss(c);
+                if !self.asks_elsewhere(c, false) {
+                    self.dismiss(c);
+                }
             }
             Strike::Dispute => self.elect_anybody(),
             Strike::SlowDisk { target, times, ms } => {

@@ -36,6 +36,8 @@ pub(crate) enum Theme {
     Parameters,
     /// A primary's server answers nobody for a moment, and its standbys receive all the time.
     Unanswering,
+    /// Who acknowledges is to leave, and who stays may be gone for good.
+    Leaving,
 }
 
 pub(crate) fn at(ms: u64) -> When {
@@ -60,6 +62,7 @@ impl Theme {
         Theme::CutOff,
         Theme::Parameters,
         Theme::Unanswering,
+        Theme::Leaving,
     ];
 }
 
@@ -98,6 +101,7 @@ impl Plan {
             Theme::CutOff => self.cut_off(rng),
             Theme::Parameters => self.parameters(rng),
             Theme::Unanswering => self.unanswering(rng),
+            Theme::Leaving => self.leaving(rng),
         }
     }
 

@@ -8,14 +8,17 @@ use interrex_cluster::command::{Command, Entry};
 use interrex_cluster::ids::{ClusterName, MachineName};
 use interrex_cluster::record::Cluster;
 use interrex_cluster::spec::Spec;
-use interrex_coordinator::raft::MemoryDisk;
+use interrex_coordinator::raft::{MemoryDisk, Recovered, recover_disk};
 use interrex_coordinator::{Builder, Coordinator, Handle, Witness};
 use interrex_rt::Dialer;
 use interrex_sim::Rng;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::oneshot;
 
+/// A few writes to a disk take no longer.
+const RECOVERS_WITHIN_MS: u64 = 1_000;
 /// Bytes of what was not flushed that a power cut may leave.
 const LEFT: u64 = 4_096;
 
@@ -65,6 +68,7 @@ pub(crate) struct Group {
     pub(crate) seed: u64,
     pub(crate) net: Net,
     pub(crate) journal: Journal,
+    /// Those who form it; any other one is to be added.
     pub(crate) members: BTreeMap<MachineName, String>,
     pub(crate) cluster: (ClusterName, Spec),
 }
@@ -82,17 +86,20 @@ pub(crate) fn address(machine: usize) -> String {
 
 /// A coordinator, running or not.
 pub(crate) struct Seat {
-    c: usize,
+    pub(crate) c: usize,
     pub(crate) process: Option<Process>,
     pub(crate) clock: WorldClock,
     disk: MemoryDisk,
     shown: Arc<Mutex<Shown>>,
     starts: u64,
+    /// Its log is that of a group which was given up.
+    pub(crate) given_up: bool,
 }
 
 impl Seat {
     pub(crate) fn new(c: usize, clock: WorldClock) -> Self {
-        Self { c, process: None, clock, disk: MemoryDisk::default(), shown: Arc::default(), starts: 0 }
+        let disk = MemoryDisk::default();
+        Self { c, process: None, clock, disk, shown: Arc::default(), starts: 0, given_up: false }
     }
 
     fn shown(&self) -> MutexGuard<'_, Shown> {
@@ -116,11 +123,14 @@ impl Seat {
 
     fn builder(&self, group: &Group, stream: u64) -> Builder {
         let (name, spec) = group.cluster.clone();
+        let (machine, mut members) = (machine_name(self.c), group.members.clone());
+        let joins = members.insert(machine.clone(), address(self.c)).is_none();
         Coordinator::builder()
-            .machine(machine_name(self.c))
+            .machine(machine)
             .incoming(Box::new(group.net.port(self.c)))
             .dialer(Dialer::through(Arc::new(group.net.host(self.c))))
-            .members(group.members.clone())
+            .members(members)
+            .join(joins)
             .data_dir("/nowhere")
             .disk(Arc::new(self.disk.clone()))
             .cluster(name, spec, None)
@@ -142,6 +152,24 @@ impl Seat {
     /// Its disk is gone, and another one is empty.
     pub(crate) fn lose_log(&mut self) {
         self.disk = MemoryDisk::default();
+    }
+
+    /// A group is made anew out of its log, while it does not run: at once, for an operator's command goes on whatever
+    /// becomes of the coordinators.
+    pub(crate) fn make_anew(&mut self, group: &Group) -> Result<Recovered, String> {
+        self.starts += 1;
+        let stream = 1_000 * (self.c as u64 + 1) + self.starts;
+        let mut process = Process::new(Rng::new(group.seed, stream).below(u64::MAX));
+        self.disk.takes(Duration::from_millis(1));
+        let (disk, rng) = (Arc::new(self.disk.clone()), Seeded::new(group.seed, stream));
+        let (name, at) = (machine_name(self.c), address(self.c));
+        let (done, mut told) = oneshot::channel();
+        process.spawn(async move {
+            let made = recover_disk(disk, name.as_str(), &at, &rng).await;
+            let _ = done.send(made.map_err(|why| why.to_string()));
+        });
+        process.step(RECOVERS_WITHIN_MS);
+        told.try_recv().unwrap_or_else(|_| Err("it takes too long".to_owned()))
     }
 
     /// Whether it votes; absent while it does not run.

@@ -27,4 +27,4 @@ mod session;
 mod strings;
 
 pub use batch::{batch, play, play_hash};
-pub use run::run;
+pub use run::{run, run_two_groups};

@@ -1,11 +1,13 @@
 //! An operator: asks by the admin client that ships, of whichever coordinator leads, from a machine of the cluster. Who
 //! finds no leader, or is refused, gives up; what became of it is a line of the play.
 
-use crate::coordinator::address;
+use crate::coordinator::{address, machine_name};
 use crate::hear::Ear;
 use crate::net::Net;
 use crate::process::Process;
-use interrex_api::admin::{FailoverRequest, SetSpecRequest, SwitchoverRequest};
+use interrex_api::admin::{
+    ChangeProgress, CoordinatorChange, FailoverRequest, SetSpecRequest, SwitchoverRequest,
+};
 use interrex_api::client::{Client, ClientError, ClientOptions};
 use interrex_cluster::ids::ClusterName;
 use interrex_rt::Dialer;
@@ -29,6 +31,11 @@ impl Operator {
         let dialer = Dialer::through(Arc::new(net.host(DESK)));
         let coordinators = (0..coordinators).map(address).collect();
         Self { process: Process::new(seed), dialer, coordinators, cluster }
+    }
+
+    /// From now on he asks that one alone.
+    pub(crate) fn asks_only(&mut self, c: usize) {
+        self.coordinators = vec![address(c)];
     }
 
     /// Asks for something, without waiting for it.
@@ -65,6 +72,17 @@ async fn ask(client: &Client, name: ClusterName, what: Asked) -> Result<String, 
         Asked::Paused(paused) => {
             let changed = client.set_paused(&name, paused).await?;
             Ok(if changed { "done".to_owned() } else { "it was so".to_owned() })
+        }
+        Asked::Coordinator { c, belongs } => {
+            let machine = machine_name(c);
+            let change = match belongs {
+                true => CoordinatorChange::Add { machine, address: address(c) },
+                false => CoordinatorChange::Remove { machine },
+            };
+            Ok(match client.change_coordinators(&change).await? {
+                ChangeProgress::Doing(how) => how,
+                ChangeProgress::Done { voters, .. } => format!("{} vote", voters.len()),
+            })
         }
         Asked::Set(changes) => {
             let pair = |change: &String| {

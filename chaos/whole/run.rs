@@ -12,6 +12,7 @@ use crate::session::{Session, Town};
 use interrex_agent::Outgoing;
 use interrex_cluster::ids::ClusterName;
 use interrex_sim::{Order, Outcome, Rng, Stage};
+use std::collections::BTreeSet;
 use tracing_subscriber::layer::SubscriberExt;
 
 /// How finely processes share time, in milliseconds. A message takes a tick at least.
@@ -32,21 +33,31 @@ struct Run {
     town: Town,
     clocks: Vec<WorldClock>,
     ear: Option<Ear>,
+    /// Coordinators that are to be started.
+    due: BTreeSet<usize>,
+    /// Out of whose log a group was made anew.
+    anew: Option<usize>,
 }
 
 /// Runs one seed.
 pub fn run(seed: u64) -> Outcome {
-    Run::new(seed, None).finish().0
+    let stage = Stage::new(seed, false);
+    Run::new(seed, stage, None).finish().0
+}
+
+/// Runs one seed of a play in which a group of coordinators is made anew, and the one that it replaced comes back.
+pub fn run_two_groups(seed: u64) -> Outcome {
+    Run::new(seed, Stage::of_two_groups(seed, false), None).finish().0
 }
 
 /// Runs one seed and keeps its play.
 pub(crate) fn play(seed: u64) -> (Outcome, Vec<String>) {
-    let ear = Ear::default();
+    let (stage, ear) = (Stage::new(seed, true), Ear::default());
     // While there is one subscriber only, tracing takes another thread's word for whether anybody wants to hear: with a
     // second one it asks both.
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let subscriber = tracing_subscriber::registry().with(ear.clone());
-    tracing::subscriber::with_default(subscriber, || Run::new(seed, Some(ear)).finish())
+    tracing::subscriber::with_default(subscriber, || Run::new(seed, stage, Some(ear)).finish())
 }
 
 #[expect(clippy::expect_used, reason = "letters are a name")]
@@ -55,8 +66,7 @@ fn cluster() -> ClusterName {
 }
 
 impl Run {
-    fn new(seed: u64, ear: Option<Ear>) -> Self {
-        let stage = Stage::new(seed, ear.is_some());
+    fn new(seed: u64, stage: Stage, ear: Option<Ear>) -> Self {
         let machines = stage.machines();
         let near = (0..machines).map(|a| (0..machines).map(|b| stage.near(a, b)).collect()).collect();
         let net = Net::new(machines, stage.loss(), Rng::new(seed, NETWORK), near);
@@ -66,10 +76,11 @@ impl Run {
             seed,
             net: net.clone(),
             journal: Journal::default(),
-            members: (0..coordinators).map(|c| (machine_name(c), address(c))).collect(),
+            members: (0..stage.founders()).map(|c| (machine_name(c), address(c))).collect(),
             cluster: (cluster(), stage.spec()),
         };
-        let town = Town { seed, net: net.clone(), coordinators, cluster: cluster() };
+        // Agents hear of those who are added later.
+        let town = Town { seed, net: net.clone(), coordinators: stage.founders(), cluster: cluster() };
         Self {
             rng: Rng::new(seed, DISKS),
             seats: (0..coordinators).map(|c| Seat::new(c, clocks[c].clone())).collect(),
@@ -81,6 +92,8 @@ impl Run {
             town,
             clocks,
             ear,
+            due: BTreeSet::new(),
+            anew: None,
         }
     }
 
@@ -93,6 +106,7 @@ impl Run {
             for order in self.stage.orders() {
                 self.carry_out(order);
             }
+            self.start_coordinators();
             self.net.deliver(now);
             self.step();
             self.tell_the_world();
@@ -120,13 +134,14 @@ impl Run {
     fn carry_out(&mut self, order: Order) {
         match order {
             Order::StartCoordinator { c } => {
-                self.seats[c].start(&self.group);
-                self.stage.say(|| format!("coordinator {} is started", c + 1));
+                self.due.insert(c);
             }
             Order::EndCoordinator { c, power } => {
                 self.stage.say(|| format!("coordinator {} is killed", c + 1));
+                self.due.remove(&c);
                 self.seats[c].end(power, &mut self.rng);
             }
+            Order::Recover { c } => self.make_anew(c),
             Order::LoseLog { c } => self.seats[c].lose_log(),
             Order::Ask(asked) => self.operator.ask(asked, self.ear.clone()),
             Order::StartAgent { i, run, registration, obeyed, life } => {
@@ -142,6 +157,35 @@ impl Run {
                 let outgoing = Outgoing { report: *report, wants_lease, seen };
                 self.with_agent(i, |agent| drop(agent.report.send_replace(Some(outgoing))));
             }
+        }
+    }
+
+    /// The log of one coordinator begins another group; those of the others are given up.
+    fn make_anew(&mut self, c: usize) {
+        match self.seats[c].make_anew(&self.group) {
+            Ok(made) => {
+                self.anew = Some(c);
+                self.seats.iter_mut().for_each(|seat| seat.given_up = seat.c != c);
+                self.operator.asks_only(c);
+                self.stage.recovered(made.committed);
+            }
+            Err(why) => self.stage.ended(c, &why),
+        }
+    }
+
+    /// Those of a group that was given up come back once every agent has heard of the new one: from then on, and not before,
+    /// nothing that they say counts (docs/coordinators.md).
+    fn start_coordinators(&mut self) {
+        let count = self.seats.len();
+        let heard =
+            self.anew.is_none_or(|c| self.sessions.iter().all(|session| session.knows_only(c, count)));
+        for c in std::mem::take(&mut self.due) {
+            if self.seats[c].given_up && !heard {
+                self.due.insert(c);
+                continue;
+            }
+            self.seats[c].start(&self.group);
+            self.stage.say(|| format!("coordinator {} is started", c + 1));
         }
     }
 
@@ -185,11 +229,14 @@ impl Run {
             self.stage.say(|| line);
         }
         for applied in self.group.journal.take() {
+            if self.seats[applied.c].given_up {
+                continue;
+            }
             self.stage.applied(applied.c, applied.index, &applied.command, &applied.record);
         }
-        let leading = self.seats.iter().position(Seat::leads);
+        let leading = self.seats.iter().position(|seat| !seat.given_up && seat.leads());
         self.stage.leads(leading);
-        for (c, seat) in self.seats.iter_mut().enumerate() {
+        for (c, seat) in self.seats.iter_mut().enumerate().filter(|(_, seat)| !seat.given_up) {
             if let Some(votes) = seat.votes() {
                 self.stage.votes(c, votes);
             }

@@ -10,8 +10,8 @@ use crate::puppet::Puppet;
 use crate::running::Running;
 use crate::strings::Strings;
 use interrex_agent::{
-    Ends, Granted, Lines, MemoryShelf, Surroundings, Switchboard, Told, beat_forever, keep_leases,
-    knock_forever, reconcile,
+    Ends, Granted, Lines, MemoryShelf, Shelf as _, Surroundings, Switchboard, Told, beat_forever,
+    keep_leases, knock_forever, reconcile,
 };
 use interrex_api::session::{WatchRequest, Welcome};
 use interrex_cluster::command::Registration;
@@ -87,6 +87,13 @@ impl Session {
             deed: None,
             beat: None,
         });
+    }
+
+    /// Whether the list of coordinators that it keeps names that one and no other.
+    pub(crate) fn knows_only(&self, c: usize, coordinators: usize) -> bool {
+        let kept = self.shelf.read("coordinators").ok().flatten().unwrap_or_default();
+        let kept = String::from_utf8_lossy(&kept);
+        (0..coordinators).all(|one| kept.contains(&address(one)) == (one == c))
     }
 
     #[expect(clippy::expect_used, reason = "the seed always has another number")]

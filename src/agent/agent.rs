@@ -2,6 +2,7 @@
 
 use crate::beat::beat_forever;
 use crate::config::{AgentConfig, InstanceConfig, Rooms};
+use crate::ending::{stop_all, stop_in_good_order, write_what_a_stop_would};
 use crate::highest::{keep_highest, told_elsewhere};
 use crate::identity;
 use crate::instance::{Instance, Parts, lock};
@@ -12,7 +13,6 @@ use crate::process::{FindError, LeftoverError, Running, find, leftovers, stop_un
 use crate::reconcile::reconcile;
 use crate::session::{Ends, Lines};
 use crate::state::{Owner, State, StateError};
-use crate::steps::stop_for_good;
 use crate::switchboard::{Surroundings, Switchboard};
 use crate::tend::tend;
 use crate::tidy::tidy_forever;
@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 /// A PostgreSQL whose guard died gets this long to end.
 const UNGUARDED_WITHIN: Duration = Duration::from_secs(10);
@@ -161,7 +161,8 @@ impl Agent {
         let around = Surroundings::of_the_machine(&self.config.data_dir);
         let written = self.config.coordinators.clone();
         let switchboard = Switchboard::begin(around, written, tls.clone(), self.config.policy.heartbeat)
-            .map_err(AgentError::Random)?;
+            .map_err(AgentError::Random)?
+            .written_in(self.config.written.clone());
         let (stop, stopping) = watch::channel(false);
         let mut instances = JoinSet::new();
         for config in self.instances {
@@ -234,7 +235,7 @@ pub(crate) async fn run_instance(
         welcome = lines.register(registration, obeyed) => welcome,
         () = stopped(&mut stopping) => {
             // Never registered: what an earlier agent left running ends with this one, in good order.
-            return stop_at_the_end(&name, &unregistered, running).await;
+            return stop_in_good_order(&name, &unregistered, running).await;
         }
     };
     // One that somebody else started is met again under a goal that is about it, or not at all.
@@ -284,8 +285,9 @@ async fn live(
     };
     let mut talk = JoinSet::new();
     talk.spawn(lines.keep(watch));
+    let mut leases = JoinSet::new();
+    leases.spawn(keep_leases(instance.clone(), granted));
     let mut parts = JoinSet::new();
-    parts.spawn(keep_leases(instance.clone(), granted));
     parts.spawn(knock_forever(instance.clone(), instance.told.clone()));
     parts.spawn(beat_forever(instance.clone()));
     parts.spawn(tidy_forever(instance.clone()));
@@ -300,14 +302,19 @@ async fn live(
         };
         Err(AgentError::Broken { instance: name.to_owned(), why })
     };
+    let told_to_end = async {
+        stopped(&mut stopping).await;
+        write_what_a_stop_would(&instance).await;
+    };
     tokio::select! {
         ended = parts.join_next() => return broken(ended),
+        ended = leases.join_next() => return broken(ended),
         ended = talk.join_next() => return broken(ended),
-        () = stopped(&mut stopping) => {}
+        () = told_to_end => {}
     }
     parts.shutdown().await;
-    let running = instance.running();
-    let stopped = stop_at_the_end(name, &instance.server, running).await;
+    let stopped = stop_all(name, &instance).await;
+    leases.shutdown().await;
     if stopped.is_ok() {
         // So that nobody has to find out by silence.
         instance.forget_process(Some("the agent was shut down".to_owned())).await;
@@ -410,21 +417,5 @@ fn credentials(secrets: &Secrets) -> Credentials {
         superuser: secrets.superuser.clone(),
         replication: secrets.replication.clone(),
         owner: secrets.owner.clone(),
-    }
-}
-
-/// PostgreSQL ends with its agent when that is shut down, in good order and as a standby.
-async fn stop_at_the_end(name: &str, server: &Server, running: Option<Running>) -> Result<(), AgentError> {
-    let Some(running) = running else { return Ok(()) };
-    let signal = server.put_standby_signal().await;
-    let stopped = timeout(Duration::from_secs(20), stop_for_good(&running)).await;
-    signal.map_err(|source| AgentError::Postgres { instance: name.to_owned(), source })?;
-    match stopped {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(AgentError::Unguarded { instance: name.to_owned(), why: error.to_string() }),
-        Err(_) => {
-            let why = "PostgreSQL did not end; its guard goes on".to_owned();
-            Err(AgentError::Unguarded { instance: name.to_owned(), why })
-        }
     }
 }

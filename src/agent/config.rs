@@ -2,6 +2,7 @@
 //! (the node file, or the program that embeds the agent).
 
 use crate::postgres::{Layout, RunAs};
+use crate::written::Written;
 use interrex_cluster::ids::{ClusterName, DirectoryId, InstanceName, MachineName};
 use interrex_cluster::policy::Policy;
 use interrex_cluster::record::Address;
@@ -30,6 +31,8 @@ pub struct AgentConfig {
     pub guard: PathBuf,
     /// Lease, drift margin and heartbeat; the coordinators' own.
     pub policy: Policy,
+    /// Where all this was written down, for lines that ask for an edit.
+    pub written: Written,
 }
 
 /// One PostgreSQL server.

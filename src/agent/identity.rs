@@ -9,7 +9,7 @@
 
 use crate::instance::lock;
 use crate::state::{State, StateError, replace};
-use interrex_cluster::ids::{ClusterId, Epoch, Incarnation, Stamp};
+use interrex_cluster::ids::{ClusterId, ClusterName, Epoch, Incarnation, Stamp};
 use interrex_cluster::instance::observed::Memory;
 use std::fs;
 use std::io;
@@ -18,6 +18,8 @@ use std::sync::Mutex;
 
 const FILE: &str = "interrex.identity";
 const HEAD: &str = "interrex-identity 1";
+/// Opens the last line, which tells people, and a node before it asks anybody; no build relies on it.
+const NAME: &str = "name ";
 
 /// What a data directory says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,20 @@ impl Identity {
     pub(crate) fn is_of(&self, cluster: ClusterId, incarnation: Incarnation) -> bool {
         self.cluster == cluster && self.incarnation == incarnation
     }
+}
+
+/// Why a data directory is not served in `cluster`, with the way out: Interrex made it for another one. None: it did not, or
+/// cannot tell before coordinators are asked (it made the directory before it wrote names down; it cannot be read).
+pub fn of_another_cluster(pgdata: &Path, cluster: &ClusterName) -> Option<String> {
+    let text = fs::read_to_string(path(pgdata)).ok()?;
+    let other = text.lines().find_map(|line| line.strip_prefix(NAME))?;
+    (other != cluster.as_str()).then(|| {
+        let (shown, other) = (pgdata.display(), other.escape_default());
+        format!(
+            "\"{shown}\" belongs to cluster '{other}', this instance is of '{cluster}'; correct 'cluster', name another \
+             directory, or remove {FILE} from this one if '{other}' is gone"
+        )
+    })
 }
 
 /// Where the identity of a data directory stands.
@@ -74,14 +90,21 @@ fn parse(text: &str) -> Option<Identity> {
     Some(Identity { cluster, incarnation, epoch, serial })
 }
 
-/// Gives a data directory its identity. `owner`: user and group of PostgreSQL, who copies the file into clones.
+/// Gives a data directory its identity, in the cluster of that name. `owner`: user and group of PostgreSQL, who copies the
+/// file into clones.
 ///
 /// # Errors
 /// The system refused.
-pub(crate) fn write(pgdata: &Path, identity: Identity, owner: Option<(u32, u32)>) -> Result<(), StateError> {
+pub(crate) fn write(
+    pgdata: &Path,
+    name: &ClusterName,
+    identity: Identity,
+    owner: Option<(u32, u32)>,
+) -> Result<(), StateError> {
     let Identity { cluster, incarnation, epoch, serial } = identity;
-    let text =
-        format!("{HEAD}\ncluster {cluster}\nincarnation {incarnation}\nepoch {epoch}\nserial {serial}\n");
+    let text = format!(
+        "{HEAD}\ncluster {cluster}\nincarnation {incarnation}\nepoch {epoch}\nserial {serial}\n{NAME}{name}\n"
+    );
     replace(&path(pgdata), text.as_bytes(), owner)
 }
 
@@ -194,8 +217,12 @@ mod tests {
     fn an_identity_is_read_as_it_was_written() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(read(dir.path()).unwrap(), None);
-        write(dir.path(), identity(), None).unwrap();
+        let orders = "orders".parse().unwrap();
+        write(dir.path(), &orders, identity(), None).unwrap();
         assert_eq!(read(dir.path()).unwrap(), Some(identity()));
+        assert_eq!(of_another_cluster(dir.path(), &orders), None);
+        let other = of_another_cluster(dir.path(), &"bills".parse().unwrap()).unwrap();
+        assert!(other.contains("belongs to cluster 'orders', this instance is of 'bills'"), "{other}");
         let first_builds = "interrex-identity 1\ncluster abcd0001\nincarnation 2\nepoch 7\n";
         fs::write(path(dir.path()), first_builds).unwrap();
         assert_eq!(read(dir.path()).unwrap(), Some(Identity { serial: 0, ..identity() }));

@@ -163,7 +163,7 @@ impl Instance {
     /// Gives the data directory its identity.
     pub(crate) fn identify(&self, identity: Identity) -> Result<(), StateError> {
         let owner = self.config.run_as.as_ref().map(|user| (user.uid, user.gid));
-        identity::write(&self.config.pgdata, identity, owner)
+        identity::write(&self.config.pgdata, &self.config.cluster, identity, owner)
     }
 
     /// Asked at the point of effect, and again after everything that took long: does `stamp` still bind?

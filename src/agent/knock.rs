@@ -14,8 +14,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-/// Between knocks.
-const EVERY: Duration = Duration::from_millis(250);
+/// Between knocks that are answered: each costs the primary a process.
+const EVERY: Duration = Duration::from_millis(500);
+/// Until the next one, where one was not, or nobody is knocked at yet.
+const AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// An answer later than this is none. Long enough for a busy machine, short enough to be asked often.
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 /// What was found longer ago than this is not told any more.
@@ -79,17 +81,21 @@ pub trait Testify: Charge {
 pub async fn knock_forever<T: Testify>(charge: Arc<T>, told: watch::Receiver<Told>) {
     loop {
         let primary = told.borrow().primary.clone();
-        match primary.filter(|primary| primary.instance != *charge.name()) {
+        let next = match primary.filter(|primary| primary.instance != *charge.name()) {
             Some(primary) => {
                 let began = charge.now();
                 let answered = charge.knock(&primary, ANSWER_WITHIN).await;
                 if charge.door().found_now(primary.epoch, answered, began, charge.now()) {
                     charge.poke().notify_one();
                 }
+                if answered { EVERY } else { AGAIN_AFTER }
             }
-            None => *lock(&charge.door().0) = None,
-        }
-        sleep(EVERY).await;
+            None => {
+                *lock(&charge.door().0) = None;
+                AGAIN_AFTER
+            }
+        };
+        sleep(next).await;
     }
 }
 

@@ -19,13 +19,14 @@
 //! | `highest` | the highest position told of the copy: ending below it, it was rolled back |
 //! | `tidy` | what was moved aside goes once the cluster is whole |
 //! | `tend` `serial` | one instance's trouble is not another's; which word of the agent a message is |
-//! | `shelf` | where the agent's own small files are |
+//! | `shelf` `written` | where the agent's own small files are; where its operator wrote down what it was told |
 //! | `postgres` `process` | everything of PostgreSQL: SQL, files, tools; processes and the guard |
 
 mod agent;
 mod beat;
 mod charge;
 mod config;
+mod ending;
 mod eyes;
 mod highest;
 mod identity;
@@ -47,11 +48,13 @@ mod switchboard;
 mod tend;
 mod tidy;
 mod told;
+mod written;
 
 pub use agent::{Agent, AgentError, Builder};
 pub use beat::{Beaten, Reign, beat_forever};
 pub use charge::{Charge, Undone};
 pub use config::{AgentConfig, InstanceConfig};
+pub use identity::of_another_cluster;
 pub use keeper::{Guard, Held, Keeper, NotArmed, keep_leases};
 pub use knock::{Door, Testify, knock_forever};
 pub use reconcile::reconcile;
@@ -60,3 +63,4 @@ pub use shelf::{Directory, MemoryShelf, Shelf};
 pub use state::{FORMAT, StateError};
 pub use switchboard::{Surroundings, Switchboard};
 pub use told::{Granted, Outgoing, Told};
+pub use written::Written;

@@ -7,33 +7,21 @@
 //! A group that was made anew out of one log (`coordinator recover`) takes the place of the one that it came from, for good:
 //! a majority that starts with the old logs leads that one again, and its goals bear the same stamps as the new ones. So a
 //! list names the groups that its own replaced, and the way back to them is closed, also to who never knew them.
+//!
+//! Nobody who asks waits for the disk: one task writes, and what it holds meanwhile is said at [`Coordinators::take`].
 
 use crate::instance::lock;
 use crate::shelf::Shelf;
-use interrex_api::dial::Target;
 use interrex_api::session::{Roster, RosterId};
 use interrex_cluster::ids::MachineName;
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use interrex_cluster::mutants::{self, Mutant};
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
-const FILE: &str = "coordinators";
-const FORMAT: u32 = 1;
-
-/// The file: one JSON object.
-#[derive(Debug, Serialize, Deserialize)]
-struct Kept {
-    format: u32,
-    /// As hexadecimal digits: most readers of JSON would round the number.
-    group: String,
-    index: u64,
-    coordinators: BTreeMap<MachineName, String>,
-    /// Groups that were replaced. The first builds knew none.
-    #[serde(default)]
-    left: BTreeSet<String>,
-}
+mod file;
 
 /// The coordinators of one agent, shared by all of its instances.
 #[derive(Debug)]
@@ -43,19 +31,31 @@ pub(crate) struct Coordinators {
     told: watch::Sender<Option<Roster>>,
     /// Groups that were replaced: nothing that they say counts any more.
     left: Mutex<BTreeSet<u64>>,
+    due: Mutex<Due>,
+}
+
+/// What is yet to be put on disk.
+#[derive(Debug, Default)]
+struct Due {
+    list: Option<Roster>,
+    /// Somebody is at it.
+    writing: bool,
+    /// What kept the last attempt from it: logged once, not with each report.
+    failed: String,
 }
 
 impl Coordinators {
     /// Those of the node file, and those that were told before.
     pub(crate) fn begin(shelf: Arc<dyn Shelf>, written: Vec<String>) -> Self {
-        let read = read(&*shelf).unwrap_or_else(|why| {
+        let read = file::read(&*shelf).unwrap_or_else(|why| {
             // It comes again with the first answer.
-            let path = shelf.path(FILE);
+            let path = shelf.path(file::FILE);
             tracing::warn!("{}: {why}; only the coordinators of the node file are asked", path.display());
             None
         });
         let (told, left) = read.unzip();
-        Self { written, shelf, told: watch::Sender::new(told), left: Mutex::new(left.unwrap_or_default()) }
+        let left = Mutex::new(left.unwrap_or_default());
+        Self { written, shelf, told: watch::Sender::new(told), left, due: Mutex::default() }
     }
 
     /// Whom to speak to, as a client takes it.
@@ -78,37 +78,123 @@ impl Coordinators {
         self.told.borrow().as_ref().map(|roster| roster.id)
     }
 
-    /// Whether the word of a coordinator of that group counts: of the group whose list is known. One that names none is of
-    /// an older build, and is believed.
+    /// Whether the word of a coordinator of that group counts: of the group whose list is known, unless that was replaced.
+    /// One that names none is of an older build, and is believed.
     pub(crate) fn counts(&self, group: Option<u64>) -> bool {
-        group.zip(self.knows()).is_none_or(|(group, known)| group == known.group)
+        let known = || group.zip(self.knows()).is_none_or(|(group, known)| group == known.group);
+        mutants::on(Mutant::ReplacedGroup) || (known() && !self.left(group))
     }
 
     /// Whether that group was replaced by another one.
     pub(crate) fn left(&self, group: Option<u64>) -> bool {
-        group.is_some_and(|group| lock(&self.left).contains(&group))
+        group.is_some_and(|group| lock(&self.left).contains(&group)) && !mutants::on(Mutant::ReplacedGroup)
     }
 
     /// Takes note of a list: a newer one of the same group, or that of another one, whose leader tells it: the group
     /// known so far is left for good, and so is each that the list's own replaced.
-    pub(crate) fn take(&self, roster: Roster) {
-        self.told.send_if_modified(|told| {
-            let known = told.as_ref().map(|known| known.id);
+    ///
+    /// Waits for no disk. Of another group nothing counts before its list is on disk: whoever obeyed the new one and then
+    /// forgot that would obey the old one again. The old one counts for nothing from now on. A newer list of the same group
+    /// holds at once. Gives the writing that this began, if any.
+    pub(crate) fn take(self: &Arc<Self>, roster: Roster) -> Option<JoinHandle<()>> {
+        self.note(roster);
+        self.settle()
+    }
+
+    fn note(&self, roster: Roster) {
+        let mut left = lock(&self.left);
+        let (new, known) = (roster.id, self.knows());
+        let same = known.is_none_or(|known| known.group == new.group);
+        if left.contains(&new.group) || (same && known.is_some_and(|known| known.index > new.index)) {
+            return;
+        }
+        let before = left.len();
+        left.extend(known.filter(|_| !same).map(|known| known.group));
+        // A list that names its own group would close the way to itself.
+        left.extend(roster.replaced.iter().filter(|group| **group != new.group));
+        if known == Some(new) && left.len() == before {
+            return; // kept, or due already
+        }
+        if same {
+            self.enter(&roster, &left);
+        }
+        lock(&self.due).list = Some(roster);
+    }
+
+    /// Sees to it that what is due gets on disk, also where an attempt failed. To be asked again and again. Gives the
+    /// writing that this began: one at a time, for an older list must not end up over a newer one.
+    pub(crate) fn settle(self: &Arc<Self>) -> Option<JoinHandle<()>> {
+        let mut due = lock(&self.due);
+        if due.list.is_none() || due.writing {
+            return None;
+        }
+        due.writing = true;
+        drop(due);
+        let own = self.clone();
+        // Whoever asks may be gone before the disk answers.
+        Some(tokio::spawn(async move {
+            let mut next = lock(&own.due).list.clone();
+            while let Some(list) = next {
+                let written = own.write(&list).await;
+                next = own.written(&list, written);
+            }
+        }))
+    }
+
+    async fn write(&self, list: &Roster) -> io::Result<()> {
+        let text = {
             let mut left = lock(&self.left);
-            match known {
-                _ if left.contains(&roster.id.group) => return false,
-                Some(known) if known.group != roster.id.group => drop(left.insert(known.group)),
-                Some(known) if known.index >= roster.id.index => return false,
-                Some(_) | None => {}
+            if left.contains(&list.id.group) {
+                return Ok(()); // replaced while it was due
             }
-            left.extend(&roster.replaced);
-            if let Err(error) = self.keep(&roster, &left) {
-                tracing::warn!("the list of coordinators is not kept over a restart: {error}");
+            let known = self.knows().filter(|known| known.group != list.id.group);
+            left.extend(known.map(|known| known.group));
+            file::render(list, &left)?
+        };
+        self.shelf.replace_aside(file::FILE, text).await
+    }
+
+    /// Takes in how a writing ended; gives what is to be written next. After a failure that is for [`Self::settle`].
+    fn written(&self, list: &Roster, how: io::Result<()>) -> Option<Roster> {
+        if how.is_ok() {
+            self.enter(list, &lock(&self.left));
+        }
+        let mut due = lock(&self.due);
+        match how {
+            Ok(()) => {
+                due.failed.clear();
+                // Another one may have come meanwhile.
+                due.list.take_if(|due| due == list);
             }
-            drop(left);
-            let names = roster.coordinators.keys().map(MachineName::as_str).collect::<Vec<_>>().join(", ");
+            Err(error) => {
+                let line = error.to_string();
+                if due.failed != line {
+                    let path = self.shelf.path(file::FILE);
+                    tracing::warn!(
+                        "{}: the list of coordinators is not kept over a restart yet, and another group's does not \
+                         count before: {line}; tried again with each report",
+                        path.display()
+                    );
+                    due.failed = line;
+                }
+                due.writing = false;
+                return None;
+            }
+        }
+        due.writing = due.list.is_some();
+        due.list.clone()
+    }
+
+    /// From here on the list holds, unless a newer one does.
+    fn enter(&self, list: &Roster, left: &BTreeSet<u64>) {
+        self.told.send_if_modified(|told| {
+            let newer = |known: &Roster| known.id.group == list.id.group && known.id.index >= list.id.index;
+            if left.contains(&list.id.group) || told.as_ref().is_some_and(newer) {
+                return false;
+            }
+            let names = list.coordinators.keys().map(MachineName::as_str).collect::<Vec<_>>().join(", ");
             tracing::info!("the coordinators are {names}");
-            *told = Some(roster);
+            *told = Some(list.clone());
             for line in self.differing(told.as_ref()) {
                 tracing::warn!("the node file's list of coordinators {line}; correct it at leisure");
             }
@@ -118,24 +204,9 @@ impl Coordinators {
 
     /// The same of a leader whose record may not have the instance: that one's group is gone over to only where it replaced
     /// the one that is known.
-    pub(crate) fn hear(&self, roster: Roster) {
+    pub(crate) fn hear(self: &Arc<Self>, roster: Roster) -> Option<JoinHandle<()>> {
         let follows = |id: RosterId| id.group == roster.id.group || roster.replaced.contains(&id.group);
-        if self.knows().is_none_or(follows) {
-            self.take(roster);
-        }
-    }
-
-    fn keep(&self, roster: &Roster, left: &BTreeSet<u64>) -> io::Result<()> {
-        let kept = Kept {
-            format: FORMAT,
-            group: hex(roster.id.group),
-            index: roster.id.index,
-            coordinators: roster.coordinators.clone(),
-            left: left.iter().map(|group| hex(*group)).collect(),
-        };
-        let mut text = serde_json::to_vec_pretty(&kept)?;
-        text.push(b'\n');
-        self.shelf.replace(FILE, &text)
+        if self.knows().is_none_or(follows) { self.take(roster) } else { None }
     }
 
     /// What the node file has wrong about the coordinators, a few words each; empty while nothing was told.
@@ -160,137 +231,5 @@ fn names(targets: &[String], address: &str) -> bool {
     targets.iter().any(at)
 }
 
-fn hex(group: u64) -> String {
-    format!("{group:016x}")
-}
-
-fn group(hex: &str) -> Result<u64, String> {
-    u64::from_str_radix(hex, 16).map_err(|why| format!("group '{hex}': {why}"))
-}
-
-fn read(shelf: &dyn Shelf) -> Result<Option<(Roster, BTreeSet<u64>)>, String> {
-    let Some(text) = shelf.read(FILE).map_err(|error| error.to_string())? else { return Ok(None) };
-    let kept: Kept = serde_json::from_slice(&text).map_err(|why| format!("cannot be read: {why}"))?;
-    if kept.format > FORMAT {
-        return Err(format!("has format {}, this version knows up to {FORMAT}", kept.format));
-    }
-    let left = kept.left.iter().map(|left| group(left)).collect::<Result<_, _>>()?;
-    let group = group(&kept.group)?;
-    let bad = kept.coordinators.iter().find(|(name, at)| Target::of(at, Some(name.as_str())).is_err());
-    if let Some((name, at)) = bad {
-        return Err(format!("'{at}' of {name} is no host:port"));
-    }
-    let id = RosterId { group, index: kept.index };
-    Ok(Some((Roster { id, coordinators: kept.coordinators, replaced: BTreeSet::new() }, left)))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::shelf::MemoryShelf;
-
-    fn begin(shelf: &MemoryShelf) -> Coordinators {
-        Coordinators::begin(Arc::new(shelf.clone()), written())
-    }
-
-    fn roster(group: u64, index: u64, all: &[(&str, &str)]) -> Roster {
-        let coordinators = all.iter().map(|(name, at)| (name.parse().unwrap(), (*at).to_owned())).collect();
-        Roster { id: RosterId { group, index }, coordinators, replaced: BTreeSet::new() }
-    }
-
-    fn written() -> Vec<String> {
-        vec!["10.0.0.1:7400".to_owned(), "n2=10.0.0.2:7400".to_owned()]
-    }
-
-    #[test]
-    fn what_was_told_is_added_kept_and_held_against_the_file() {
-        let shelf = MemoryShelf::default();
-        let coordinators = begin(&shelf);
-        assert_eq!((coordinators.addresses(), coordinators.stale()), (written(), Vec::new()));
-        let all = [("n2", "10.0.0.2:7400"), ("n4", "10.0.0.4:7400")];
-        coordinators.take(roster(7, 30, &all));
-        let addresses = ["10.0.0.1:7400", "n2=10.0.0.2:7400", "n4=10.0.0.4:7400"];
-        assert_eq!(coordinators.addresses(), addresses);
-        let stale = ["names 10.0.0.1:7400, which is none any more", "lacks n4=10.0.0.4:7400"];
-        assert_eq!(coordinators.stale(), stale);
-        let again = begin(&shelf);
-        assert_eq!((again.addresses(), again.knows()), (coordinators.addresses(), coordinators.knows()));
-    }
-
-    #[test]
-    fn an_older_list_of_the_same_group_is_not_taken_and_another_group_s_is() {
-        let shelf = MemoryShelf::default();
-        let coordinators = begin(&shelf);
-        coordinators.take(roster(7, 30, &[("n4", "10.0.0.4:7400")]));
-        coordinators.take(roster(7, 29, &[("n3", "10.0.0.3:7400")]));
-        assert!(coordinators.addresses().contains(&"n4=10.0.0.4:7400".to_owned()));
-        coordinators.take(roster(8, 12, &[("n3", "10.0.0.3:7400")]));
-        assert_eq!(coordinators.addresses().last().map(String::as_str), Some("n3=10.0.0.3:7400"));
-    }
-
-    #[test]
-    fn the_group_that_was_replaced_counts_for_nothing_any_more_not_even_after_a_restart() {
-        let shelf = MemoryShelf::default();
-        let coordinators = begin(&shelf);
-        assert!(coordinators.counts(Some(7)) && coordinators.counts(None), "nothing is known yet");
-        coordinators.take(roster(7, 30, &[("n2", "10.0.0.2:7400")]));
-        assert!(coordinators.counts(Some(7)) && !coordinators.counts(Some(8)) && coordinators.counts(None));
-        assert!(!coordinators.left(Some(8)), "its leader has yet to tell of it");
-        coordinators.take(roster(8, 2, &[("n2", "10.0.0.2:7400")]));
-        // Whoever has the old logs leads again.
-        coordinators.take(roster(7, 31, &[("n3", "10.0.0.3:7400")]));
-        for coordinators in [coordinators, begin(&shelf)] {
-            assert_eq!(coordinators.knows(), Some(RosterId { group: 8, index: 2 }));
-            assert!(
-                coordinators.left(Some(7)) && !coordinators.counts(Some(7)) && coordinators.counts(Some(8))
-            );
-        }
-    }
-
-    #[test]
-    fn a_list_closes_the_way_to_the_groups_that_its_own_replaced_also_to_who_never_knew_them() {
-        let shelf = MemoryShelf::default();
-        let coordinators = begin(&shelf);
-        let newest = || Roster { replaced: [7, 8].into(), ..roster(9, 2, &[("n2", "10.0.0.2:7400")]) };
-        coordinators.take(newest());
-        coordinators.take(roster(8, 40, &[("n3", "10.0.0.3:7400")]));
-        coordinators.take(roster(7, 50, &[("n4", "10.0.0.4:7400")]));
-        for coordinators in [coordinators, begin(&shelf)] {
-            assert_eq!(coordinators.knows(), Some(newest().id));
-            assert!(coordinators.left(Some(7)) && coordinators.left(Some(8)) && !coordinators.left(Some(9)));
-        }
-    }
-
-    #[test]
-    fn who_lets_an_instance_wait_is_gone_over_to_only_where_its_group_replaced_the_known_one() {
-        let shelf = MemoryShelf::default();
-        let coordinators = begin(&shelf);
-        let at_n2 = [("n2", "10.0.0.2:7400")];
-        coordinators.hear(roster(7, 30, &at_n2));
-        coordinators.hear(roster(5, 40, &at_n2));
-        assert_eq!(coordinators.knows(), Some(RosterId { group: 7, index: 30 }), "a stranger");
-        coordinators.hear(Roster { replaced: [7].into(), ..roster(8, 2, &at_n2) });
-        assert_eq!(coordinators.knows(), Some(RosterId { group: 8, index: 2 }));
-        assert!(coordinators.left(Some(7)));
-    }
-
-    #[test]
-    fn the_list_of_an_older_build_is_read() {
-        let shelf = MemoryShelf::default();
-        let text =
-            r#"{"format":1,"group":"0000000000000007","index":3,"coordinators":{"n2":"10.0.0.2:7400"}}"#;
-        shelf.replace(FILE, text.as_bytes()).unwrap();
-        let coordinators = begin(&shelf);
-        assert_eq!(coordinators.knows(), Some(RosterId { group: 7, index: 3 }));
-    }
-
-    #[test]
-    fn a_list_that_is_damaged_or_newer_keeps_nobody_from_starting() {
-        let shelf = MemoryShelf::default();
-        for text in ["{", r#"{"format":2,"group":"7","index":1,"coordinators":{}}"#] {
-            shelf.replace(FILE, text.as_bytes()).unwrap();
-            let coordinators = begin(&shelf);
-            assert_eq!((coordinators.addresses(), coordinators.knows()), (written(), None), "{text}");
-        }
-    }
-}
+mod tests;

@@ -5,14 +5,17 @@
 //! a call is under way newer ones replace one another, and the newest goes out next. A broken line means *unknown*; it
 //! is tried again for ever. Nothing is decided here.
 
+mod pace;
+
+use self::pace::Due;
 use crate::instance::lock;
 use crate::switchboard::Switchboard;
 use crate::told::{Granted, Outgoing, Told};
-use interrex_api::client::{ClientError, SessionClient};
+use crate::written::Written;
+use interrex_api::client::{ClientError, SessionClient, Tried};
 use interrex_api::session::{RegisterRequest, Registered, ReportRequest, WatchRequest, Welcome};
 use interrex_cluster::command::Registration;
 use interrex_cluster::ids::{ClusterName, Stamp};
-use interrex_cluster::report::Report;
 use interrex_cluster::time::Instant;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -21,12 +24,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
-/// Each look brings news, and looks are a heartbeat apart: only where one takes longer than this part of a heartbeat
-/// more is what the last one found told once more.
-const LATE_BY: u32 = 5;
-/// A coordinator that does not lead is told what moves all the time at every third heartbeat: half of a policy's
-/// `fresh`, and half of what an agent's lines cost.
-const BEATS_OF_OTHERS: u32 = 3;
 /// Between attempts at a line that broke.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// Between looks at what a coordinator of another group says, while nothing is told of that group.
@@ -88,17 +85,27 @@ impl Lines {
     pub async fn register(&self, registration: Registration, obeyed: Option<Stamp>) -> Welcome {
         let mut logged = String::new();
         loop {
-            let (mut waits, mut problem) = (None, None);
+            let (mut waits, mut problem, mut unheard) = (None, None, Vec::new());
             for address in self.switchboard.coordinators.addresses() {
                 // One that cannot be dialled at all is told where reports go out.
                 let Ok(client) = self.client(&address) else { continue };
                 let (cluster, registration) = (self.cluster.clone(), registration.clone());
                 let serial = self.switchboard.serials.next();
                 let request = RegisterRequest { cluster, registration, serial, obeyed };
-                match client.register(&request).await.inspect(|answer| self.heed(answer)) {
-                    Ok(answer) if self.switchboard.coordinators.left(answer.group()) => {
+                let answer = client.register(&request).await;
+                if let Ok(answer) = &answer {
+                    self.heed(answer).await;
+                }
+                let coordinators = &self.switchboard.coordinators;
+                match answer {
+                    Ok(answer) if coordinators.left(answer.group()) => {
                         problem =
                             Some(format!("{address} answers for a group of coordinators that was replaced"));
+                    }
+                    Ok(Registered::Welcome(welcome)) if !coordinators.counts(welcome.group) => {
+                        problem = Some(format!(
+                            "{address} answers for another group of coordinators, and that is not on disk yet"
+                        ));
                     }
                     Ok(Registered::Welcome(welcome)) => {
                         let floor = welcome.floor;
@@ -111,27 +118,41 @@ impl Lines {
                     Err(error @ (ClientError::Refused { .. } | ClientError::Insecure { .. })) => {
                         problem = Some(error.to_string())
                     }
+                    Err(ClientError::NoAnswer { tried }) => unheard.extend(tried),
                     Err(error) => problem = problem.or(Some(error.to_string())),
                 }
             }
-            if let Some(problem) = waits.or(problem).filter(|problem| *problem != logged) {
-                tracing::warn!(cluster = %self.cluster, "not registered yet: {problem}");
+            let problem = waits.or(problem).or_else(|| self.nobody_answers(unheard));
+            if let Some(problem) = problem.filter(|problem| *problem != logged) {
+                let file = self.switchboard.written.file();
+                tracing::warn!(cluster = %self.cluster, "{file}not registered yet: {problem}");
                 logged = problem;
             }
             sleep(ASK_AGAIN_AFTER).await;
         }
     }
 
+    /// A machine that starts before its neighbours have sees the same as one whose file names the wrong ones.
+    fn nobody_answers(&self, tried: Vec<Tried>) -> Option<String> {
+        let told = (!tried.is_empty()).then(|| ClientError::NoAnswer { tried }.to_string())?;
+        let Written { file, coordinators_key } = &*self.switchboard.written;
+        let way_out = format!("; start one of them, or correct key '{coordinators_key}'");
+        Some(told + if file.is_some() { &way_out } else { "" })
+    }
+
     /// Takes in whose word it is: one that lets this instance wait closes the way to the groups that its own replaced, which
     /// may still lead elsewhere, and would welcome it.
-    fn heed(&self, answer: &Registered) {
-        match answer {
+    async fn heed(&self, answer: &Registered) {
+        let coordinators = &self.switchboard.coordinators;
+        let writing = match answer {
             Registered::Welcome(welcome) => {
-                welcome.roster.iter().for_each(|roster| self.switchboard.coordinators.take(roster.clone()));
+                welcome.roster.clone().and_then(|roster| coordinators.take(roster))
             }
-            Registered::Waiting { roster, .. } => {
-                roster.iter().for_each(|roster| self.switchboard.coordinators.hear(roster.clone()));
-            }
+            Registered::Waiting { roster, .. } => roster.clone().and_then(|roster| coordinators.hear(roster)),
+        };
+        if let Some(writing) = writing {
+            // How it ended shows in what counts.
+            let _ = writing.await;
         }
     }
 
@@ -196,7 +217,7 @@ impl Lines {
         let Switchboard { coordinators, serials, heartbeat, .. } = self.switchboard.clone();
         loop {
             let outgoing = self.report.borrow_and_update().clone();
-            let mut due = Due { within: heartbeat + heartbeat / LATE_BY, told: None };
+            let mut due = Due::at_first(heartbeat);
             if let Some(Outgoing { report, wants_lease, seen }) = outgoing {
                 // The lease counts from before the request left.
                 let sent = self.switchboard.now();
@@ -206,15 +227,12 @@ impl Lines {
                 match client.report(&request).await {
                     Ok(reported) => {
                         talks.well();
-                        // Where a primary is, and that it is there, nobody may know late.
-                        if reported.another_leads && request.wants_lease.is_none() {
-                            due = Due {
-                                within: heartbeat * BEATS_OF_OTHERS,
-                                told: Some(request.report.lasting()),
-                            };
-                        }
-                        if let Some(roster) = reported.roster {
-                            coordinators.take(roster);
+                        let leads = !reported.another_leads;
+                        due = Due::after(heartbeat, &request.report, leads, request.wants_lease.is_some());
+                        // A disk that stalls holds up no report and no lease.
+                        match reported.roster {
+                            Some(roster) => drop(coordinators.take(roster)),
+                            None => drop(coordinators.settle()),
                         }
                         let counts = coordinators.counts(reported.group);
                         if let Some(lease) = reported.lease.filter(|_| counts) {
@@ -244,7 +262,7 @@ impl Lines {
             if let Some(group) = self.goals_of(&client, &request).await {
                 if self.switchboard.coordinators.left(Some(group)) && replaced.replace(group) != Some(group) {
                     tracing::warn!(
-                        coordinator = client.address(),
+                        address = client.address(),
                         "group {group:016x} was replaced: its goals and leases count for nothing; empty the directory \
                          'raft' of that coordinator, and add it to the present group (docs/coordinators.md)"
                     );
@@ -270,30 +288,6 @@ impl Lines {
     }
 }
 
-/// When the next report goes out on a line.
-struct Due {
-    /// At the latest.
-    within: Duration,
-    /// What lasts of the report that the line's end knows, where only news of that goes out sooner.
-    told: Option<Report>,
-}
-
-impl Due {
-    async fn news(
-        &self,
-        reports: &mut watch::Receiver<Option<Outgoing>>,
-    ) -> Result<(), watch::error::RecvError> {
-        loop {
-            reports.changed().await?;
-            let Some(told) = &self.told else { return Ok(()) };
-            let newest = reports.borrow_and_update();
-            if newest.as_ref().is_none_or(|outgoing| outgoing.report.lasting() != *told) {
-                return Ok(());
-            }
-        }
-    }
-}
-
 /// Now, on this machine's boot clock.
 pub(crate) fn now() -> Instant {
     Instant(crate::process::boottime_now().as_ns() / 1_000_000)
@@ -315,7 +309,7 @@ impl Talk {
     fn well(&mut self) {
         self.refused = None;
         if self.broken.take().is_some() {
-            tracing::info!(coordinator = %self.address, "reports reach the coordinator again");
+            tracing::info!(address = %self.address, "reports reach the coordinator again");
         }
     }
 
@@ -324,7 +318,7 @@ impl Talk {
         let refusal = matches!(error, ClientError::Refused { .. } | ClientError::Insecure { .. });
         let line = error.to_string();
         if self.broken.is_none() || (refusal && self.refused.as_ref() != Some(&line)) {
-            tracing::warn!(coordinator = %self.address, "a report did not reach the coordinator: {line}");
+            tracing::warn!(address = %self.address, "a report did not reach the coordinator: {line}");
         }
         if refusal {
             self.refused = Some(line.clone());
@@ -335,32 +329,3 @@ impl Talk {
 
 #[cfg(test)]
 mod scenes;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use futures::FutureExt as _;
-    use interrex_cluster::ids::{DirectoryId, SystemId};
-    use interrex_cluster::report::{Server, Standby};
-    use interrex_cluster::wal::Lsn;
-
-    fn outgoing(replayed: u64, doubt: Option<&str>) -> Option<Outgoing> {
-        let standby = Standby { system: SystemId(7), replayed: Lsn(replayed), receiver: None };
-        let directory = DirectoryId("d1".to_owned());
-        let report = Report::of("n2".parse().unwrap(), directory, Server::Standby(standby));
-        let report = Report { doubt: doubt.map(str::to_owned), ..report };
-        Some(Outgoing { report, wants_lease: None, seen: Instant(0) })
-    }
-
-    #[test]
-    fn a_coordinator_that_does_not_lead_is_told_at_once_of_news_and_of_nothing_else() {
-        let (reports, mut line) = watch::channel(outgoing(5, None));
-        let leads = Due { within: Duration::ZERO, told: None };
-        let other = Due { told: outgoing(5, None).map(|known| known.report.lasting()), ..leads };
-        reports.send_replace(outgoing(9, None));
-        assert!(other.news(&mut line.clone()).now_or_never().is_none());
-        assert!(leads.news(&mut line).now_or_never().is_some());
-        reports.send_replace(outgoing(9, Some("it is shorter than it was")));
-        assert!(other.news(&mut line).now_or_never().is_some());
-    }
-}

@@ -3,6 +3,7 @@
 
 use crate::instance::lock;
 use crate::state::replace;
+use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::PathBuf;
@@ -22,6 +23,12 @@ pub trait Shelf: Debug + Send + Sync + 'static {
     /// # Errors
     /// As the system has it; whether the old or the new contents are found afterwards is then open.
     fn replace(&self, name: &str, contents: &[u8]) -> io::Result<()>;
+
+    /// The same, and whoever awaits it keeps nobody else waiting. What is begun ends, also when nobody awaits it any more:
+    /// two of the same file at a time are the caller's to prevent.
+    fn replace_aside<'a>(&'a self, name: &'a str, contents: Vec<u8>) -> BoxFuture<'a, io::Result<()>> {
+        Box::pin(async move { self.replace(name, &contents) })
+    }
 
     /// Where an operator finds the file.
     fn path(&self, name: &str) -> PathBuf;
@@ -51,6 +58,12 @@ impl Shelf for Directory {
         replace(&self.path(name), contents, None).map_err(io::Error::other)
     }
 
+    fn replace_aside<'a>(&'a self, name: &'a str, contents: Vec<u8>) -> BoxFuture<'a, io::Result<()>> {
+        let (own, name) = (self.clone(), name.to_owned());
+        let work = tokio::task::spawn_blocking(move || own.replace(&name, &contents));
+        Box::pin(async move { work.await.map_err(io::Error::other).flatten() })
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
@@ -75,18 +88,55 @@ impl Shelf for MemoryShelf {
     }
 }
 
+/// A shelf in memory whose disk stalls or refuses, as a scene has it. Clones are the same.
+#[cfg(test)]
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Flawed {
+    pub(crate) memory: MemoryShelf,
+    /// So many writings fail from now on.
+    pub(crate) fails: Arc<std::sync::atomic::AtomicU32>,
+    /// Writings stall while somebody holds this for writing.
+    pub(crate) stalls: Arc<tokio::sync::RwLock<()>>,
+}
+
+#[cfg(test)]
+impl Shelf for Flawed {
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        self.memory.read(name)
+    }
+
+    fn replace(&self, name: &str, contents: &[u8]) -> io::Result<()> {
+        use std::sync::atomic::Ordering::SeqCst;
+        if self.fails.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.memory.replace(name, contents)
+    }
+
+    fn replace_aside<'a>(&'a self, name: &'a str, contents: Vec<u8>) -> BoxFuture<'a, io::Result<()>> {
+        Box::pin(async move {
+            let _goes = self.stalls.read().await;
+            self.replace(name, &contents)
+        })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        name.into()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_file_that_is_not_there_is_no_error_and_what_was_put_is_found() {
+    #[tokio::test]
+    async fn a_file_that_is_not_there_is_no_error_and_what_was_put_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let shelves: [&dyn Shelf; 2] = [&Directory::new(dir.path()), &MemoryShelf::default()];
         for shelf in shelves {
             assert_eq!(shelf.read("starts").unwrap(), None);
             shelf.replace("starts", b"1\n").unwrap();
-            shelf.replace("starts", b"2\n").unwrap();
+            shelf.replace_aside("starts", b"2\n".to_vec()).await.unwrap();
             assert_eq!(shelf.read("starts").unwrap().as_deref(), Some(b"2\n".as_slice()));
         }
         assert_eq!(fs::read(dir.path().join("starts")).unwrap(), b"2\n", "under its name, for the operator");

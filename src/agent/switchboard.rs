@@ -4,6 +4,7 @@
 use crate::roster::Coordinators;
 use crate::serial::Serials;
 use crate::shelf::{Directory, Shelf};
+use crate::written::Written;
 use interrex_api::client::{ClientError, ClientOptions, SessionClient};
 use interrex_cluster::time::Instant;
 use interrex_rt::{Clock, Dialer, Rng, SystemClock, SystemRng};
@@ -48,6 +49,7 @@ pub struct Switchboard {
     pub(crate) coordinators: Arc<Coordinators>,
     pub(crate) serials: Arc<Serials>,
     pub(crate) heartbeat: Duration,
+    pub(crate) written: Arc<Written>,
     clock: Arc<dyn Clock>,
     options: ClientOptions,
 }
@@ -75,7 +77,13 @@ impl Switchboard {
             ..ClientOptions::default()
         };
         let coordinators = Arc::new(Coordinators::begin(shelf, coordinators));
-        Ok(Self { coordinators, serials, heartbeat, clock, options })
+        Ok(Self { coordinators, serials, heartbeat, written: Arc::default(), clock, options })
+    }
+
+    /// Where its operator wrote the coordinators down.
+    #[must_use]
+    pub fn written_in(self, written: Written) -> Self {
+        Self { written: Arc::new(written), ..self }
     }
 
     /// Now, on this machine's boot clock.

@@ -63,7 +63,8 @@ pub(crate) async fn tend(
         if trouble.as_ref().is_none_or(|(known, _)| *known != why) {
             tracing::error!(
                 cluster = %config.cluster, instance = %config.name,
-                "this instance is not tended: {why}; it is tried again and again, other instances go on"
+                "{}this instance is not tended: {why}; it is tried again and again, other instances go on",
+                agent.written.file()
             );
         }
         let since = trouble.map_or(began, |(_, since)| since);

@@ -171,7 +171,8 @@ pub struct FailoverReply {
     pub waits: Vec<String>,
     /// What will follow, in words; absent: cannot be told.
     pub expected: Option<String>,
-    /// What may be lost, in words; absent: no acknowledged commit, or nothing is done.
+    /// What may be lost, in words; absent: no acknowledged commit, or nothing is done. Of a dry run that is not accepted:
+    /// what would be lost by accepting loss.
     pub may_lose: Option<String>,
 }
 

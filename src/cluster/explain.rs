@@ -100,11 +100,12 @@ fn instance(view: &View<'_>, name: &InstanceName) -> InstanceStatus {
         priority: member.priority,
         timeline,
         lsn,
-        lag_bytes: match (is_primary, primary_lsn, lsn) {
+        // Where the primary serves it, one look told both ends.
+        lag_bytes: match (is_primary, primary_lsn, sender.map(|sender| sender.flushed).or(lsn)) {
             (false, Some(primary), Some(own)) => Some(primary.bytes_since(own)),
             _ => None,
         },
-        lag_ms: sender.map(|sender| sender.reply_age_ms).filter(|_| !is_primary),
+        lag_ms: sender.map(|sender| sender.behind_ms).filter(|_| !is_primary),
         in_sync_set: record.in_sync_set(name),
         incarnation: member.incarnation,
         report_age_ms: view.heard.get(name).map(|heard| millis(view.now.since(heard.at))),

@@ -45,6 +45,10 @@ pub enum Mutant {
     JudgeFirst,
     /// A primary whose server answers nobody is taken for cut off from its standbys.
     SilenceSaysNothing,
+    /// Who is to leave acknowledges no longer, although too few of those who stay can.
+    NeededYet,
+    /// An agent obeys a group of coordinators although another one took its place.
+    ReplacedGroup,
 }
 
 #[cfg(feature = "mutants")]

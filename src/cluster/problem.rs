@@ -116,6 +116,13 @@ pub enum ProblemKind {
     },
     /// The existing PostgreSQL cannot be taken in as it is.
     AdoptionRefused,
+    /// An instance of a node file is no member, and is not taken in as one.
+    TurnedAway {
+        /// Under which name it asks.
+        instance: InstanceName,
+        /// On which machine.
+        machine: MachineName,
+    },
 }
 
 impl ProblemKind {
@@ -140,6 +147,7 @@ impl ProblemKind {
             Self::StaleCoordinators { .. } => "stale-coordinators",
             Self::RolledBack { .. } => "rolled-back",
             Self::AdoptionRefused => "adoption-refused",
+            Self::TurnedAway { .. } => "turned-away",
         }
     }
 
@@ -152,7 +160,8 @@ impl ProblemKind {
             | Self::FewerAcks { .. }
             | Self::DoesNotStart { .. }
             | Self::StaleCoordinators { .. }
-            | Self::NotPromotable { .. } => Severity::Warning,
+            | Self::NotPromotable { .. }
+            | Self::TurnedAway { .. } => Severity::Warning,
             _ => Severity::Critical,
         }
     }
@@ -190,6 +199,9 @@ impl fmt::Display for ProblemKind {
             }
             Self::AdoptionRefused => {
                 write!(f, "the existing PostgreSQL is not taken in as it is; nothing of it was changed")
+            }
+            Self::TurnedAway { instance, machine } => {
+                write!(f, "{instance} on machine {machine} asks to be let in and is turned away")
             }
         }
     }

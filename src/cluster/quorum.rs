@@ -88,6 +88,11 @@ pub fn may_win(rules: &[CommitRule], seals: &Seals, instance: &InstanceName) -> 
     })
 }
 
+/// Whether commits may have been acknowledged that waited for nobody, and that nobody elected since is known to hold.
+pub fn asynchronous(rules: &[CommitRule]) -> bool {
+    rules.iter().any(|rule| rule.k == 0 && rule.covered_at.is_none())
+}
+
 /// The rules under which commits waited for standbys.
 pub fn synchronous(rules: &[CommitRule]) -> Vec<CommitRule> {
     rules.iter().filter(|rule| rule.k > 0).cloned().collect()

@@ -83,6 +83,7 @@ impl Report {
                     sender.flushed = Default::default();
                     sender.replayed = Default::default();
                     sender.reply_age_ms = 0;
+                    sender.behind_ms = 0;
                 }
             }
             Server::NoData | Server::Stopped { .. } | Server::Starting { .. } => {}
@@ -229,6 +230,9 @@ pub struct Sender {
     pub replayed: Lsn,
     /// Milliseconds since it last answered.
     pub reply_age_ms: u64,
+    /// Milliseconds since there has been WAL that it has not replayed, as far as the primary's agent has looked; 0: there is
+    /// none. For people alone.
+    pub behind_ms: u64,
 }
 
 /// What was proved, and for which epoch.

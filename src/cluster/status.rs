@@ -67,9 +67,10 @@ pub struct InstanceStatus {
     /// End of WAL that it told.
     #[serde(serialize_with = "shown::text_if_known")]
     pub lsn: Option<Lsn>,
-    /// Bytes behind the primary; absent when unknown, and for the primary itself.
+    /// Bytes of the primary's WAL that it has not flushed; absent when unknown, and for the primary itself.
     pub lag_bytes: Option<u64>,
-    /// Milliseconds since WAL last moved on it or its upstream spoke; absent when unknown, and for the primary.
+    /// Milliseconds since there has been WAL of the primary that it has not replayed, 0 where there is none; absent when the
+    /// primary does not serve it, and for the primary.
     pub lag_ms: Option<u64>,
     /// True when it may acknowledge commits under the rule in force.
     pub in_sync_set: bool,

@@ -71,7 +71,8 @@ fn open(node: &Node) -> Result<DataDir, String> {
         other => format!("cannot be locked: {other}; name a directory on a local file system"),
     })?;
     judge(path, &node.name)?;
-    let identity = settle(path, &lock, &node.name).map_err(|e| format!("cannot be written: {e}"))?;
+    let identity = settle(path, &lock, &node.name)
+        .map_err(|e| format!("cannot be written: {e}; make room on its disk, or name another one"))?;
     Ok(DataDir { path: path.clone(), identity, _lock: lock })
 }
 

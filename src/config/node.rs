@@ -73,6 +73,8 @@ pub struct Coordinator {
 pub struct Agent {
     /// To whom this machine reports; at least one. Left out of the file: all members, with their names.
     pub coordinators: Vec<Target>,
+    /// The key that they were taken from.
+    pub key: &'static str,
 }
 
 /// `[[instance]]`: one PostgreSQL server.

@@ -31,6 +31,7 @@ pub struct Builder {
     pub(crate) timing: Timing,
     pub(crate) clusters: Vec<CreateCluster>,
     pub(crate) yield_to_primary: bool,
+    pub(crate) members_key: Option<String>,
     /// The highest level of log entries that the others are told this build reads.
     pub(crate) reads_level: u32,
     pub(crate) tls: Option<Tls>,
@@ -58,6 +59,7 @@ impl Default for Builder {
             timing: Timing::default(),
             clusters: Vec::new(),
             yield_to_primary: true,
+            members_key: None,
             reads_level: LEVEL,
             tls: None,
             admin_token: None,
@@ -174,6 +176,14 @@ impl Builder {
     #[must_use]
     pub fn yield_to_primary(mut self, yields: bool) -> Self {
         self.yield_to_primary = yields;
+        self
+    }
+
+    /// What an operator corrects when `members` are not as they should be, as lines name it: the key, and in which file.
+    /// Absent: `coordinator.members`.
+    #[must_use]
+    pub fn members_key(mut self, key: impl Into<String>) -> Self {
+        self.members_key = Some(key.into());
         self
     }
 

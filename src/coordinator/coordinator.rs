@@ -3,7 +3,7 @@
 use crate::builder::Builder;
 use crate::core::{AWAKE_EVERY, Core};
 use crate::machine::Records;
-use crate::raft::{self, EndsTasks, RaftNode};
+use crate::raft::{self, EndsTasks, Mark, RaftNode};
 use crate::service::gate::Gate;
 use crate::service::relay::Relays;
 use crate::service::{Entrance, bind, serve};
@@ -103,6 +103,7 @@ impl Coordinator {
         let mut config = raft::Config::new(machine.as_str(), members, data_dir.join("raft"), &advertise);
         config.timing = builder.timing;
         config.join = builder.join;
+        config.members_key = builder.members_key.unwrap_or(config.members_key);
         config.reads_level = builder.reads_level;
         config.dialer = builder.dialer.clone();
         config.rng = builder.rng.clone();
@@ -113,7 +114,8 @@ impl Coordinator {
         }
         config.tls = tls.clone();
         let gate = Gate { machine: machine.clone(), guarded: tls.is_some(), token: token.clone() };
-        let trust = Trust::of(&config.dir);
+        let mark = config.disk.clone().map_or_else(|| Mark::within(&config.dir), Mark::on);
+        let trust = Trust::of(mark);
         let node = RaftNode::open(config, Records::before(builder.witness)).await?;
         let ends = node.ends_with_this();
         let core =
@@ -216,7 +218,7 @@ async fn hand_over(core: &Core) {
         Some(to)
     };
     match timeout(FAREWELL, handed).await {
-        Ok(Some(to)) => tracing::info!(%to, "leadership was handed over"),
+        Ok(Some(to)) => tracing::info!(machine = %to, "leadership was handed over"),
         _ => tracing::info!("leadership was not handed over: nobody else could take it"),
     }
 }

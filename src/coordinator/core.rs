@@ -8,6 +8,7 @@ use crate::machine::{Records, read_reply};
 use crate::raft::{Peer, ProposeError, RaftNode};
 use crate::reports::{Reports, Room};
 use crate::trust::Trust;
+use crate::turned_away::TurnedAway;
 use interrex_api::log::encode_entry;
 use interrex_api::refused::Refused;
 use interrex_api::session::{LeaderHint, Roster, RosterId};
@@ -41,6 +42,7 @@ pub(crate) struct Core {
     pub(crate) reports: Reports,
     /// Whether the records are known to be the newest.
     pub(crate) trust: Trust,
+    pub(crate) turned_away: TurnedAway,
     pub(crate) policy: Policy,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
@@ -116,6 +118,7 @@ impl Core {
             node,
             reports: Reports::new(now),
             trust,
+            turned_away: TurnedAway::default(),
             awake: Mutex::new(now),
             policy,
             clock,
@@ -227,6 +230,7 @@ impl Core {
             decision.commands.clear();
             decision.waits.insert(0, wait);
         }
+        decision.problems.extend(self.turned_away.problems(cluster, now));
         self.leave_unreadable_out(&mut decision);
         reign.memories.insert(cluster.clone(), memory.clone());
         Some(Look { memory, decision, ..look })

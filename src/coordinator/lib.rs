@@ -34,6 +34,7 @@ mod reports;
 mod secrets;
 mod service;
 mod trust;
+mod turned_away;
 mod voices;
 mod yielding;
 

@@ -12,7 +12,7 @@
 
 use crate::core::Core;
 use crate::machine::Records;
-use crate::raft::{MARK, trust_record};
+use crate::raft::Mark;
 use crate::reports::Room;
 use interrex_cluster::diagnose::record;
 use interrex_cluster::ids::{ClusterName, Incarnation, InstanceName, Revision, Stamp};
@@ -21,16 +21,13 @@ use interrex_cluster::record::{Cluster, Copy, Instance};
 use interrex_cluster::report::Report;
 use interrex_cluster::view::registered;
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What is known of the records of one directory.
+/// What is known of the records of one log.
 #[derive(Debug)]
 pub(crate) struct Trust {
-    dir: PathBuf,
+    mark: Mark,
     doubted: AtomicBool,
     /// What members say that they obeyed when they ask to be registered.
     asking: Mutex<BTreeMap<(ClusterName, InstanceName), Asked>>,
@@ -46,11 +43,10 @@ struct Asked {
 }
 
 impl Trust {
-    /// As the log's directory says.
-    pub(crate) fn of(dir: &Path) -> Self {
-        // One that cannot be looked at is taken for there.
-        let doubted = !matches!(fs::symlink_metadata(dir.join(MARK)), Err(why) if why.kind() == io::ErrorKind::NotFound);
-        Self { dir: dir.to_owned(), doubted: AtomicBool::new(doubted), asking: Mutex::default() }
+    /// As the mark beside the log says.
+    pub(crate) fn of(mark: Mark) -> Self {
+        let doubted = AtomicBool::new(mark.is_there());
+        Self { mark, doubted, asking: Mutex::default() }
     }
 
     fn doubted(&self) -> bool {
@@ -120,12 +116,15 @@ impl Trust {
     }
 
     fn settled(&self) {
-        match trust_record(&self.dir) {
+        match self.mark.remove() {
             Ok(_) => {
                 tracing::info!("every instance was heard: the records made anew are the newest there are")
             }
             // After a restart everybody is waited for once more.
-            Err(why) => tracing::warn!("the mark of a record made anew stays: {why}; remove it"),
+            Err(why) => {
+                let place = self.mark.place();
+                tracing::warn!("remove {place}, the mark of a record made anew: {why}; remove it by hand");
+            }
         }
         self.doubted.store(false, Ordering::Relaxed);
         self.asking().clear();
@@ -183,6 +182,7 @@ impl Core {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::raft::{MemoryDisk, trust_record};
     use interrex_cluster::apply::apply;
     use interrex_cluster::command::{Command, Entry, Registration};
     use interrex_cluster::ids::{ClusterId, DirectoryId, Epoch};
@@ -192,6 +192,7 @@ mod tests {
     use interrex_cluster::spec::Spec;
     use interrex_cluster::time::{Instant, WallMs};
     use interrex_cluster::view::Heard;
+    use std::sync::Arc;
 
     const MEMBERS: [&str; 2] = ["n1", "n2"];
 
@@ -228,11 +229,10 @@ mod tests {
     }
 
     /// Doubts, as after `coordinator recover`.
-    fn doubting() -> (tempfile::TempDir, Trust) {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(MARK), "").unwrap();
-        let trust = Trust::of(dir.path());
-        (dir, trust)
+    fn doubting() -> Trust {
+        let mark = Mark::on(Arc::new(MemoryDisk::default()));
+        mark.put().unwrap();
+        Trust::of(mark)
     }
 
     fn says(name: &str, change: impl FnOnce(&mut Report)) -> (InstanceName, Heard) {
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn who_does_not_know_what_it_obeyed_is_not_heard() {
-        let ((_dir, trust), record) = (doubting(), record());
+        let (trust, record) = (doubting(), record());
         let all = Room::from(MEMBERS.map(|name| says(name, |_| {})));
         assert_eq!(trust.waits(&record, &all), None);
         let strangely: [fn(&mut Report); 4] = [
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn who_may_not_register_yet_is_heard_by_what_it_says_when_it_asks() {
-        let ((_dir, trust), record) = (doubting(), record());
+        let (trust, record) = (doubting(), record());
         let room = Room::from([says("n1", |_| {})]);
         let n2 = "n2".parse().unwrap();
         let asks = |obeyed, turned_away| {
@@ -307,10 +307,12 @@ mod tests {
 
     #[test]
     fn an_operator_s_word_ends_the_doubt_for_good() {
-        let ((dir, trust), record) = (doubting(), record());
-        assert!(trust.waits(&record, &Room::new()).is_some());
+        let (dir, record) = (tempfile::tempdir().unwrap(), record());
+        let doubts = || Trust::of(Mark::within(dir.path())).waits(&record, &Room::new()).is_some();
+        Mark::within(dir.path()).put().unwrap();
+        assert!(doubts());
         assert!(trust_record(dir.path()).unwrap());
-        assert_eq!(Trust::of(dir.path()).waits(&record, &Room::new()), None);
+        assert!(!doubts());
         assert!(!trust_record(dir.path()).unwrap(), "there is no doubt any more");
     }
 }

@@ -26,9 +26,9 @@ pub(crate) async fn run(core: Arc<Core>) {
             continue;
         }
         if let Some(to) = best_successor(&core, true).await {
-            tracing::info!(%to, "a primary runs on this machine: leadership goes to one that hosts none");
+            tracing::info!(machine = %to, "a primary runs on this machine: leadership goes to one that hosts none");
             if let Err(why) = core.node.transfer_leader(to.as_str()).await {
-                tracing::info!(%to, "leadership stays here: {why}");
+                tracing::info!(machine = %to, "leadership stays here: {why}");
             }
             tokio::time::sleep(PEACE).await;
         }

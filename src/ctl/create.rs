@@ -68,7 +68,7 @@ impl Create {
             )?,
             false => writeln!(
                 session.out,
-                "cluster {} is created; follow it with: interrex events --follow",
+                "cluster {0} is created; follow it with: interrex events --follow; what it waits for: interrex show {0}",
                 self.cluster
             )?,
         }

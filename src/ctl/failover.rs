@@ -14,11 +14,11 @@ pub struct Failover {
     /// Who should win among those that hold most; whoever holds more wins all the same.
     #[arg(long)]
     to: Option<InstanceName>,
-    /// Only say who would win, who would not and why, and what stands in the way.
+    /// Only say who would win, who would not and why, what stands in the way, and what may be lost.
     #[arg(long)]
     dry_run: bool,
     /// Elect although acknowledged commits may be lost. Recorded for ever.
-    #[arg(long, conflicts_with = "dry_run")]
+    #[arg(long)]
     accept_loss: bool,
     /// With --accept-loss: instances that you assert to be stopped; any other that is not sealed may still be
     /// acknowledging until it hears.
@@ -28,6 +28,11 @@ pub struct Failover {
 
 impl Failover {
     pub(crate) async fn run(&self, session: &mut Session<'_>) -> Result<(), CtlError> {
+        if let Some(both) = self.to.as_ref().filter(|to| self.fenced.contains(to)) {
+            return Err(CtlError::Usage(format!(
+                "{both} is wanted as primary (--to) and asserted to be stopped (--fenced); leave one of them out"
+            )));
+        }
         let request = FailoverRequest {
             name: self.cluster.clone(),
             to: self.to.clone(),
@@ -69,8 +74,11 @@ impl Failover {
         for refusal in &reply.refusals {
             writeln!(out, "  not: {refusal}")?;
         }
-        // What was refused is said on standard error, with what stands in its way.
+        // What was refused is said on standard error, with what stands in its way; nothing is promised of it.
         if !reply.accepted {
+            if let Some(loss) = &reply.may_lose {
+                writeln!(out, "may lose: {loss}")?;
+            }
             return Ok(());
         }
         for wait in &reply.waits {
@@ -111,5 +119,24 @@ mod tests {
         let mut out = Vec::new();
         plan.tell(&mut out, &refused).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "  not: n3 is silent\n");
+
+        // But for what would be lost by accepting it.
+        let stuck = FailoverReply { may_lose: Some("with --accept-loss: all of it".to_owned()), ..refused };
+        let mut out = Vec::new();
+        plan.tell(&mut out, &stuck).unwrap();
+        let told = String::from_utf8(out).unwrap();
+        assert_eq!(told, "  not: n3 is silent\nmay lose: with --accept-loss: all of it\n");
+    }
+
+    #[test]
+    fn what_accepting_loss_would_lose_can_be_read_before() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            failover: Failover,
+        }
+        let line = ["failover", "orders", "--dry-run", "--accept-loss", "--fenced", "n1"];
+        let Line { failover } = clap::Parser::try_parse_from(line).unwrap();
+        assert!(failover.dry_run && failover.accept_loss);
     }
 }

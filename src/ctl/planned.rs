@@ -23,6 +23,26 @@ pub(crate) struct Outcome {
     pub(crate) epoch: Epoch,
     /// Why it is not who was asked for; absent: it is.
     pub(crate) missed: Option<String>,
+    /// What may be lost; absent: no acknowledged commit.
+    pub(crate) lost: Option<String>,
+}
+
+impl Outcome {
+    /// Fails unless it ended as asked for.
+    ///
+    /// # Errors
+    /// Somebody else is primary than was asked for, or acknowledged commits may be lost.
+    pub(crate) fn checked(self, to: &InstanceName) -> Result<(), CtlError> {
+        let Outcome { primary, epoch, missed, lost } = self;
+        let missed =
+            missed.map(|why| format!("{to} did not become primary, {primary} did in epoch {epoch}: {why}"));
+        let lost = lost.map(|what| format!("epoch {epoch} did not begin in good order: {what}"));
+        match (missed, lost) {
+            (None, None) => Ok(()),
+            (Some(why), None) | (None, Some(why)) => Err(CtlError::Refused(why)),
+            (Some(missed), Some(lost)) => Err(CtlError::Refused(format!("{missed}; {lost}"))),
+        }
+    }
 }
 
 /// The newest log entry that left an event: what happens from now on comes after it.
@@ -118,11 +138,15 @@ pub(crate) async fn follow(
     epoch: Epoch,
     to: &InstanceName,
 ) -> Result<Outcome, CtlError> {
-    let mut missed = None;
+    let (mut missed, mut lost) = (None, None);
     let opened = |event: Event| match event.kind.as_str() {
         "switchover-abandoned" if event.epoch < epoch => Some(Err(CtlError::Refused(event.text))),
         "switchover-abandoned" | "switchover-missed" => {
             missed = Some(event.text);
+            None
+        }
+        "loss" => {
+            lost = Some(event.text);
             None
         }
         "opened" if event.epoch >= epoch => Some(Ok(())),
@@ -134,5 +158,5 @@ pub(crate) async fn follow(
         CtlError::Refused(format!("{cluster} has no primary at the moment; see: interrex explain {cluster}"))
     })?;
     let missed = if primary == *to { None } else { missed.or_else(|| Some(format!("{primary} is primary"))) };
-    Ok(Outcome { primary, epoch: now.epoch, missed })
+    Ok(Outcome { primary, epoch: now.epoch, missed, lost })
 }

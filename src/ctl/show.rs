@@ -52,6 +52,11 @@ pub(crate) fn screen(status: &ClusterStatus) -> String {
         out.push_str("problems\n");
         status.problems.iter().for_each(|p| out.push_str(&problem(p)));
     }
+    for instance in &status.instances {
+        if let Some(doing) = &instance.doing {
+            out.push_str(&format!("agent       {}: {doing}\n", instance.name));
+        }
+    }
     for instance in status.instances.iter().filter(|instance| !instance.pending_restart.is_empty()) {
         let (name, parameters) = (&instance.name, instance.pending_restart.join(", "));
         out.push_str(&format!("restart     {name} has yet to be restarted for {parameters}\n"));

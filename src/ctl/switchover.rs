@@ -31,10 +31,7 @@ impl Switchover {
         let over = self.dry_run || self.no_wait || !reply.accepted;
         match session.output {
             _ if !over => {}
-            Output::Json => session.json(&serde_json::json!({
-                "accepted": reply.accepted, "epoch": reply.epoch, "to": reply.would_win,
-                "refusals": reply.refusals, "obstacles": reply.waits, "expected": reply.expected,
-            }))?,
+            Output::Json => session.json(&plan_as_json(&reply))?,
             Output::Table => self.tell(session.out, &reply)?,
         }
         let Some(to) = reply.would_win.filter(|_| reply.accepted) else {
@@ -51,15 +48,10 @@ impl Switchover {
         if session.output == Output::Json {
             session.json(&serde_json::json!({
                 "primary": outcome.primary, "epoch": outcome.epoch, "wanted": to, "missed": outcome.missed,
+                "may_lose": outcome.lost,
             }))?;
         }
-        match outcome.missed {
-            None => Ok(()),
-            Some(why) => Err(CtlError::Refused(format!(
-                "{} did not become primary, {} did in epoch {}: {why}",
-                to, outcome.primary, outcome.epoch
-            ))),
-        }
+        outcome.checked(&to)
     }
 
     fn tell(&self, out: &mut dyn Write, reply: &FailoverReply) -> Result<(), CtlError> {
@@ -77,9 +69,17 @@ impl Switchover {
         if let Some(expected) = &reply.expected {
             writeln!(out, "expected: {expected}")?;
         }
-        writeln!(out, "may lose: no acknowledged commit")?;
+        let loss = reply.may_lose.as_deref().unwrap_or("no acknowledged commit");
+        writeln!(out, "may lose: {loss}")?;
         Ok(())
     }
+}
+
+fn plan_as_json(reply: &FailoverReply) -> serde_json::Value {
+    serde_json::json!({
+        "accepted": reply.accepted, "epoch": reply.epoch, "to": reply.would_win, "refusals": reply.refusals,
+        "obstacles": reply.waits, "expected": reply.expected, "may_lose": reply.may_lose,
+    })
 }
 
 #[cfg(test)]
@@ -108,6 +108,11 @@ mod tests {
             told(&accepted),
             "the switchover of orders to n2 would begin\n  not: n3 is silent\nexpected: n2 takes writes\n\
              may lose: no acknowledged commit\n"
+        );
+        assert_eq!(
+            plan_as_json(&accepted).get("may_lose"),
+            Some(&serde_json::Value::Null),
+            "nothing is lost"
         );
         let waits = vec!["the cluster is paused".to_owned()];
         let refused = FailoverReply { accepted: false, waits, expected: None, ..accepted };

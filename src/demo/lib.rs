@@ -48,14 +48,13 @@ pub async fn main(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let account = postgresql::check()?;
     // Heard from here on, so that nothing that is made below is left to chance.
     let mut ended = Ended::listen()?;
-    let directory = Directory::make("interrex-demo-", args.keep.as_deref())?;
-    let sweeper = match Sweeper::start(&directory.path, directory.named).await {
-        Ok(sweeper) => sweeper,
-        Err(error) => {
-            directory.remove_unused();
-            return Err(error);
-        }
-    };
+    let directory = Directory::plan("interrex-demo-", args.keep.as_deref())?;
+    let sweeper = Sweeper::start(&directory.path, directory.named).await?;
+    if let Err(error) = directory.open() {
+        // What is there under that name is somebody else's.
+        sweeper.sweep(true).await.context(format!("after this: {error:#}"))?;
+        return Err(error);
+    }
     let outcome = tokio::select! {
         outcome = run(&args, &directory, account, &voice) => Some(outcome),
         () = ended.heard() => None,
@@ -146,4 +145,19 @@ fn show(
 /// A line for the person, on standard error. With that gone nobody is left to be told.
 fn complain(line: &str) {
     let _ = writeln!(io::stderr(), "interrex: {line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_failing_is_enough_for_exit_1_in_either_form() {
+        let voice = Voice::new(true);
+        for output in [Output::Json, Output::Table] {
+            let shown = |failings: &[String]| show(&"a report", &[], failings, output, &voice).unwrap();
+            assert_eq!(shown(&[]), ExitCode::SUCCESS);
+            assert_eq!(shown(&["2 acknowledged writes are lost".to_owned()]), ExitCode::FAILURE);
+        }
+    }
 }

@@ -137,6 +137,11 @@ impl Report {
                 self.acked
             ));
         }
+        for (instance, timeline) in self.timelines.iter().filter(|(_, at)| **at != Some(self.epoch)) {
+            let at = timeline.map_or_else(|| "none".to_owned(), |at| at.to_string());
+            failings
+                .push(format!("{instance} does not stream again: its timeline is {at}, not {}", self.epoch));
+        }
         if self.pids_killed.is_empty() && !self.was(Script::Switchover) {
             failings.push("nothing was killed, so nothing was shown".to_owned());
         }
@@ -328,6 +333,11 @@ mod tests {
             (Report { acked: 199, ..report() }, "only 199 writes"),
             (Report { pids_killed: Vec::new(), ..report() }, "nothing was killed"),
             (Report { new_primary: "n1".to_owned(), ..report() }, "n1 is still the primary"),
+            (
+                Report { timelines: [("n1".to_owned(), Some(2))].into(), ..report() },
+                "n1 does not stream again",
+            ),
+            (Report { timelines: [("n1".to_owned(), None)].into(), ..report() }, "n1 does not stream again"),
             (Report { findings: vec!["row 7 differs".to_owned()], ..report() }, "row 7 differs"),
         ] {
             let failings = bad.failings();

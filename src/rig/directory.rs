@@ -1,9 +1,9 @@
 //! The one directory that a cluster lives in: a temporary one that goes with it, or one that a person named and keeps.
 //! PostgreSQL's user has to pass through it, hence mode 0755.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -28,44 +28,58 @@ impl Directory {
     /// # Errors
     /// [`Usage`] where another one is to be named.
     pub fn make(prefix: &str, named: Option<&Path>) -> anyhow::Result<Directory> {
+        let directory = Directory::plan(prefix, named)?;
+        directory.open()?;
+        Ok(directory)
+    }
+
+    /// The same, but one that nobody named is not made yet: so that whoever is to remove it can know of it first.
+    ///
+    /// # Errors
+    /// [`Usage`] where another one is to be named.
+    pub fn plan(prefix: &str, named: Option<&Path>) -> anyhow::Result<Directory> {
         let path = match named {
             Some(path) => take(path)?,
             None => temporary(prefix)?,
         };
-        let directory = Directory { path, named: named.is_some() };
-        let length = directory.path.as_os_str().len();
+        let length = path.as_os_str().len();
         if length > LONGEST {
-            let shown = directory.path.display().to_string();
-            directory.remove_unused();
             bail!(Usage(format!(
-                "{shown} has {length} bytes, and the sockets below it leave {LONGEST}; name a shorter one with --keep or \
-                 TMPDIR"
+                "{} has {length} bytes, and the sockets below it leave {LONGEST}; name a shorter one with --keep or TMPDIR",
+                path.display()
             )));
         }
-        Ok(directory)
+        Ok(Directory { path, named: named.is_some() })
     }
 
-    /// For a program that ends before anything was started. A named one is left as it is.
-    pub fn remove_unused(&self) {
-        if !self.named {
-            let _ = fs::remove_dir_all(&self.path);
+    /// Makes what was planned. On an error, what is there is somebody else's.
+    ///
+    /// # Errors
+    /// The system refuses, or somebody was there first.
+    pub fn open(&self) -> anyhow::Result<()> {
+        if self.named {
+            return Ok(());
         }
+        let made = DirBuilder::new().mode(0o755).create(&self.path);
+        // What the umask took away.
+        made.and_then(|()| fs::set_permissions(&self.path, Permissions::from_mode(0o755)))
+            .with_context(|| format!("make the directory {}", self.path.display()))
     }
 }
 
+/// A name that nobody has, nor will have: the number of this very process is part of it.
 fn temporary(prefix: &str) -> anyhow::Result<PathBuf> {
     let base = std::env::temp_dir();
     let base =
         fs::canonicalize(&base).with_context(|| format!("find the directory {} (TMPDIR)", base.display()))?;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(prefix).rand_bytes(6).permissions(Permissions::from_mode(0o755));
-    let made =
-        builder.tempdir_in(&base).with_context(|| format!("make a directory in {}", base.display()))?;
-    let path = made.keep();
-    // What the umask took away.
-    fs::set_permissions(&path, Permissions::from_mode(0o755))
-        .with_context(|| format!("open up {}", path.display()))?;
-    Ok(path)
+    let prefix = format!("{prefix}{}-", std::process::id());
+    let unused = |path: &Path| match path.try_exists()? {
+        true => Err(io::ErrorKind::AlreadyExists.into()),
+        false => Ok(()),
+    };
+    let drawn = tempfile::Builder::new().prefix(&prefix).make_in(&base, unused);
+    let drawn = drawn.with_context(|| format!("draw a name in {}", base.display()))?;
+    drawn.into_temp_path().keep().context("keep the name that was drawn")
 }
 
 fn take(path: &Path) -> anyhow::Result<PathBuf> {
@@ -98,12 +112,15 @@ mod tests {
     }
 
     #[test]
-    fn a_temporary_directory_can_be_passed_through_and_goes() {
-        let directory = Directory::make("interrex-rig-", None).unwrap();
+    fn a_temporary_directory_is_made_once_and_can_be_passed_through() {
+        let directory = Directory::plan("interrex-rig-", None).unwrap();
+        assert!(!directory.path.exists(), "whoever is to remove it comes first");
+        directory.open().unwrap();
         assert!(directory.path.file_name().unwrap().to_str().unwrap().starts_with("interrex-rig-"));
         assert_eq!((mode(&directory.path), directory.named), (0o755, false));
-        directory.remove_unused();
-        assert!(!directory.path.exists());
+        let taken = directory.open().unwrap_err().to_string();
+        assert!(taken.starts_with("make the directory /"), "{taken}");
+        fs::remove_dir(&directory.path).unwrap();
     }
 
     #[test]
@@ -112,9 +129,7 @@ mod tests {
         let absent = base.path().join("a/b");
         let make = |path: &Path| Directory::make("interrex-rig-", Some(path));
         assert_eq!(mode(&make(&absent).unwrap().path), 0o755);
-        let again = make(&absent).unwrap();
-        again.remove_unused();
-        assert!(absent.exists(), "what a person named stays");
+        make(&absent).unwrap();
         fs::write(absent.join("precious"), "").unwrap();
         let error = make(&absent).unwrap_err().to_string();
         assert!(error.contains("is not empty; name an empty directory"), "{error}");

@@ -52,11 +52,16 @@ impl Ready {
     /// Runs the node, which has to refuse with exactly these lines and leave everything as it was. `/…` stands for the
     /// machine's directory.
     async fn refuses(&self, code: i32, lines: &str) {
+        assert_eq!(self.refusal(code).await, lines);
+    }
+
+    async fn refusal(&self, code: i32) -> String {
         let before = tree(self.root.path());
         let answer = run(["node".as_ref(), "-c".as_ref(), self.at("node.toml").as_os_str()]).await;
         let said = answer.err.replace(&self.root.path().display().to_string(), "/…");
-        assert_eq!((answer.code, said.as_str(), answer.out.as_str()), (code, lines, ""));
+        assert_eq!((answer.code, answer.out.as_str()), (code, ""), "{said}");
         unchanged(&before, &tree(self.root.path()));
+        said
     }
 }
 
@@ -87,6 +92,18 @@ async fn a_file_to_be_edited_is_refused_with_exit_2() {
         ready.port
     );
     ready.refuses(2, &contradiction).await;
+    let twice = |members: &str| ready.edit(&format!("{{ n1 = \"127.0.0.1:{}\" }}", ready.port), members);
+    twice(&format!("{{ n1 = \"127.0.0.1:{0}\", n2 = \"127.0.0.1:{0}\", n3 = \"127.0.0.1:1\" }}", ready.port));
+    let one_address = format!(
+        "interrex: /…/node.toml:5: key 'coordinator.members.n2': \"127.0.0.1:{}\" is the address of 'n1' too; give each \
+         its own\n",
+        ready.port
+    );
+    ready.refuses(2, &one_address).await;
+    twice("{ n1 = \"127.0.0.1:1\", n1 = \"127.0.0.1:2\" }");
+    let one_name =
+        "interrex: /…/node.toml:5: key 'n1': written twice in one section; remove one of the two\n";
+    ready.refuses(2, one_name).await;
     let second = format!(
         "[[instance]]\ncluster = \"demo\"\nlisten = \"127.0.0.1:1\"\npgdata = \"/pg/2\"\n{}",
         "[[instance]]"
@@ -163,6 +180,10 @@ async fn directories_of_others_are_refused() {
              'name', or name another directory\n",
         )
         .await;
+    fs::set_permissions(&node, fs::Permissions::from_mode(0o777)).unwrap();
+    let open = "interrex: /…/node.toml: key 'data_dir': \"/…/node\" has mode 0777, so others may write; chmod go-w \
+                /…/node\n";
+    ready.refuses(1, open).await;
     fs::remove_dir_all(&node).unwrap();
 
     let pgdata = ready.pgdata(0o755);
@@ -181,11 +202,30 @@ async fn directories_of_others_are_refused() {
          {of}; name those of 9.6 with bin_dir, or upgrade the directory (pg_upgrade)\n"
     );
     ready.refuses(1, &other).await;
+    fs::write(pgdata.join("PG_VERSION"), format!("{of}\n")).unwrap();
+    let identity = "interrex-identity 1\ncluster abcd0001\nincarnation 2\nepoch 7\nserial 3\nname orders\n";
+    fs::write(pgdata.join("interrex.identity"), identity).unwrap();
+    ready
+        .refuses(
+            1,
+            "interrex: /…/node.toml: key 'instance.pgdata': \"/…/pg/data\" belongs to cluster 'orders', this instance is \
+             of 'demo'; correct 'cluster', name another directory, or remove interrex.identity from this one if 'orders' is \
+             gone\n",
+        )
+        .await;
     if is_root() {
         chown(&pgdata, Some(0), Some(0)).unwrap();
         let owned = "interrex: /…/node.toml: key 'instance.pgdata': \"/…/pg/data\" is owned by user 0, not postgres; \
                      chown -R postgres /…/pg/data\n";
         ready.refuses(1, owned).await;
+        fs::remove_dir_all(&pgdata).unwrap();
+        of_postgres(&node, 0o711);
+        let refused = ready.refusal(1).await;
+        assert!(
+            refused.starts_with("interrex: /…/node.toml: key 'data_dir': \"/…/node\" is owned by user "),
+            "{refused}"
+        );
+        assert!(refused.ends_with(", not 0; chown 0 /…/node\n"), "{refused}");
     } else {
         eprintln!("skipped: only root can give a directory to somebody else");
     }
@@ -225,9 +265,10 @@ async fn a_program_without_its_guard_is_refused() {
 struct Small(PathBuf);
 
 impl Small {
-    fn mount(at: &Path) -> Option<Self> {
+    fn mount(at: &Path, size: &str) -> Option<Self> {
         let mut command = Command::new("mount");
-        let done = command.args(["-t", "tmpfs", "-o", "size=8m,mode=0755", "tmpfs"]).arg(at).output().ok()?;
+        let options = format!("{size},mode=0755");
+        let done = command.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(at).output().ok()?;
         done.status.success().then(|| Small(at.to_owned()))
     }
 }
@@ -243,7 +284,7 @@ async fn a_full_disk_is_refused() {
     let ready = Ready::new();
     let disk = ready.at("disk");
     fs::create_dir(&disk).unwrap();
-    let Some(_mounted) = Small::mount(&disk) else {
+    let Some(mounted) = Small::mount(&disk, "size=8m") else {
         eprintln!("skipped: only root can mount a small file system, and not in every container");
         return;
     };
@@ -264,4 +305,14 @@ async fn a_full_disk_is_refused() {
              needed; free some, or name another disk\n",
         )
         .await;
+
+    drop(mounted);
+    let _mounted = Small::mount(&disk, "size=600m,nr_inodes=20").expect("as the one before");
+    of_postgres(&disk.join("pg"), 0o755);
+    let none_left = "interrex: /…/node.toml: key 'instance.pgdata': \"/…/disk/pg/data\" has 18 inodes free, at least 1000 \
+                     are needed; remove files, or name another disk\n";
+    ready.refuses(1, none_left).await;
+    ready.edit("/node\"", "/disk/node\"");
+    let none_left = none_left.replace("instance.pgdata", "data_dir").replace("disk/pg/data", "disk/node");
+    ready.refuses(1, &none_left).await;
 }

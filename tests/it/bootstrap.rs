@@ -19,7 +19,7 @@ async fn three_machines_with_nothing_become_a_cluster_and_the_commands_tell_of_i
     tables_say_what_a_person_wants_to_know(&town, &primary).await;
     json_says_the_same(&town, &primary).await;
     the_story_begins_with_the_registrations(&town, &primary).await;
-    refusals_are_one_line(&town).await;
+    refusals_are_one_line(&town, &primary).await;
     who_closes_the_pipe_has_read_enough(&town).await;
 }
 
@@ -145,18 +145,44 @@ async fn the_story_begins_with_the_registrations(town: &Town, primary: &str) {
     assert!(table.out.contains(&format!("{primary} creates the first copy")), "{}", table.out);
 }
 
-async fn refusals_are_one_line(town: &Town) {
+async fn refusals_are_one_line(town: &Town, primary: &str) {
     let status = town.status().await.expect("an answer");
     assert_eq!(instance(&status, "n1").machine.as_str(), "n1");
-    let unknown = "interrex: there is no cluster nosuch; see: interrex list\n";
-    let refused: &[(&[&str], &str)] = &[
-        (&["show", "nosuch"], unknown),
-        (&["explain", "nosuch"], unknown),
-        (&["events", "nosuch"], unknown),
-        (&["failover", "nosuch"], unknown),
+    let of_nosuch: &[&[&str]] = &[
+        &["show", "nosuch"],
+        &["explain", "nosuch"],
+        &["events", "nosuch"],
+        &["receipt", "nosuch"],
+        &["failover", "nosuch"],
+        &["switchover", "nosuch"],
+        &["set", "nosuch", "acks=0"],
+        &["pause", "nosuch"],
+        &["resume", "nosuch"],
+        &["restart", "nosuch"],
+        &["reinit", "nosuch", "n1"],
+        &["instance", "remove", "nosuch", "n1"],
+        &["instance", "keep", "nosuch", "n1"],
+    ];
+    let of_n9: &[&[&str]] = &[
+        &["failover", CLUSTER, "--to", "n9"],
+        &["failover", CLUSTER, "--accept-loss", "--fenced", "n9"],
+        &["switchover", CLUSTER, "--to", "n9"],
+        &["restart", CLUSTER, "n9"],
+        &["reinit", CLUSTER, "n9"],
+        &["instance", "remove", CLUSTER, "n9"],
+        &["instance", "keep", CLUSTER, "n9"],
+    ];
+    let is_primary = format!("interrex: {primary} is the primary; first: interrex switchover demo\n");
+    let already = |what: &str| format!("interrex: no {what}: {primary} is the primary already\n");
+    let (over, failed_over) = (already("switchover of demo"), already("failover of demo as asked"));
+    let others: &[(&[&str], &str)] = &[
+        (&["reinit", CLUSTER, primary], &is_primary),
+        (&["instance", "remove", CLUSTER, primary], &is_primary),
+        (&["switchover", CLUSTER, "--to", primary], &over),
+        (&["failover", CLUSTER, "--to", primary], &failed_over),
         (
-            &["failover", CLUSTER, "--to", "n9"],
-            "interrex: n9 is not an instance of cluster demo; see: interrex show demo\n",
+            &["receipt", CLUSTER, "n9"],
+            "interrex: cluster demo has no instance n9, and no receipt of one; its instances: n1, n2, n3\n",
         ),
         (&["create", CLUSTER], "interrex: cluster demo exists already; see: interrex show demo\n"),
         (
@@ -164,10 +190,14 @@ async fn refusals_are_one_line(town: &Town) {
             "interrex: n9 is not a voter of this group; see: interrex coordinator list\n",
         ),
     ];
+    let nosuch = "interrex: there is no cluster nosuch; see: interrex list\n";
+    let n9 = "interrex: n9 is not an instance of cluster demo; see: interrex show demo\n";
+    let nosuch = of_nosuch.iter().map(|args| (*args, nosuch));
+    let n9 = of_n9.iter().map(|args| (*args, n9));
     let before = town.events().await.len();
-    for (args, line) in refused {
+    for (args, line) in nosuch.chain(n9).chain(others.iter().copied()) {
         let answer = town.ctl(args).await;
-        assert_eq!((answer.code, answer.err.as_str(), answer.out.as_str()), (1, *line, ""), "{args:?}");
+        assert_eq!((answer.code, answer.err.as_str(), answer.out.as_str()), (1, line, ""), "{args:?}");
     }
     assert_eq!(town.events().await.len(), before, "a refusal changes nothing");
 }

@@ -1,6 +1,13 @@
 //! Maintenance of everything: all nodes are told to end, and are started again in another order.
 
-use crate::support::{self, Machine, Town, below};
+use crate::support::{self, Machine, Town, below, bin_dir};
+use rustix::process::Signal;
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// A lease lasts three seconds.
+const PAST_A_LEASE: Duration = Duration::from_secs(4);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_is_stopped_in_good_order_and_starts_again_in_any() {
@@ -33,4 +40,33 @@ async fn everything_is_stopped_in_good_order_and_starts_again_in_any() {
     }
     town.sql(&primary, "insert into kept values ('after it')").await.unwrap();
     assert_eq!(town.told("cloning", before.epoch.0 + 1).await, [""; 0], "nobody is cloned anew after a stop");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_whose_node_is_told_to_end_serves_until_it_is_checkpointed_and_is_shut_down_cleanly() {
+    let mut town = Town::up().await;
+    let primary = support::primary(&town.status().await.expect("a healthy cluster answers"));
+    town.sql(&primary, "create table kept (what text)").await.unwrap();
+    let [checkpointer] =
+        town.machine(&primary).backends("checkpointer").try_into().expect("one checkpointer");
+    checkpointer.signal(Signal::STOP);
+    town.machine(&primary).stop();
+    let log = town.machine(&primary).dir.join("node.log");
+    let asked =
+        async || fs::read_to_string(&log).ok()?.contains("serves on until it is checkpointed").then_some(());
+    town.eventually("the checkpoint before the stop", asked).await;
+
+    let from = Instant::now();
+    while from.elapsed() < PAST_A_LEASE {
+        town.sql(&primary, "insert into kept values ('while it was told to end')")
+            .await
+            .expect("it serves on");
+    }
+    checkpointer.signal(Signal::CONT);
+    town.machine(&primary).stopped().await;
+    let pgdata = town.machine(&primary).pgdata();
+    let control = Command::new(bin_dir().join("pg_controldata")).arg(pgdata).output().unwrap();
+    let control = String::from_utf8_lossy(&control.stdout).into_owned();
+    let state = control.lines().find(|line| line.starts_with("Database cluster state:")).unwrap_or_default();
+    assert!(state.ends_with("shut down"), "{state}");
 }

@@ -3,6 +3,7 @@
 //! A file is a scene. Every scene has a town of its own ([`support::Town`]): three machines' worth of `interrex node`
 //! on free loopback ports. They run side by side, two at a time.
 
+mod accept_loss;
 mod adopt;
 mod agent_kill_returns;
 mod bad_input;
@@ -15,6 +16,7 @@ mod coordinators_recover;
 mod everything_killed;
 mod failover_node_kill;
 mod failover_postmaster_kill;
+mod first_build;
 mod full_stop_and_start;
 mod idle;
 mod neighbours;
@@ -24,6 +26,7 @@ mod preferred_fetches;
 mod rejoin_clone;
 mod rejoin_rewind;
 mod rolled_back;
+mod rule_change_at_each_step;
 mod rule_change_interrupted;
 mod second_failover;
 mod secured;

@@ -1,7 +1,7 @@
 //! A node among others: one on its directory already, one that never comes, and a directory that somebody else made. It
 //! says so and waits or refuses, and touches nothing.
 
-use crate::support::{Answer, CLUSTER, Machine, Town, bin_dir, free, initdb, run, tree, unchanged};
+use crate::support::{Answer, CLUSTER, Machine, Town, Tree, bin_dir, free, initdb, run, tree, unchanged};
 use std::fs;
 
 #[tokio::test]
@@ -28,15 +28,19 @@ async fn a_second_node_on_one_directory_is_refused_and_the_first_goes_on() {
 #[tokio::test]
 async fn a_member_that_does_not_answer_is_named_until_it_does() {
     let mut town = Town::planned().await;
+    let before = ["n1", "n2"].map(|name| of_postgres(town.machine(name)));
     for name in ["n1", "n2"] {
         town.machine(name).start();
     }
-    let missing = format!(
-        "the group forms once all its machines answer; missing: n3 at {}: ",
-        town.machine("n3").coordinator()
+    let at = town.machine("n3").coordinator();
+    let missing = format!("the group forms once all its machines answer; missing: n3 at {at}: ");
+    let way_out = format!(
+        "; start them, or correct key 'coordinator.members' of {}",
+        town.machines[0].file().display()
     );
     town.eventually("n1 to say whom it waits for", async || {
-        town.machines[0].log().contains(&missing).then_some(())
+        let log = town.machines[0].log();
+        log.lines().any(|line| line.contains(&missing) && line.ends_with(&way_out)).then_some(())
     })
     .await;
     for asked in [&["list"][..], &["events"], &["coordinator", "list"]] {
@@ -48,12 +52,18 @@ async fn a_member_that_does_not_answer_is_named_until_it_does() {
             "{answer:?}"
         );
         assert!(
-            answer.err.contains(&missing) && answer.err.contains("; start them, or correct "),
+            answer.err.contains(&missing)
+                && answer.err.contains("; start them, or correct key 'coordinator.members' of "),
             "{answer:?}"
         );
         assert_eq!(answer.err.lines().count(), 1, "{answer:?}");
     }
-    assert!(!town.machines[0].pgdata().exists(), "nothing is made before the group is there");
+    for (name, before) in ["n1", "n2"].into_iter().zip(before) {
+        let machine = town.machine(name);
+        machine.stop();
+        machine.stopped().await;
+        unchanged(&before, &of_postgres(machine));
+    }
 }
 
 #[tokio::test]
@@ -69,9 +79,26 @@ async fn data_of_another_cluster_is_never_touched() {
 
     fs::remove_dir_all(&pgdata).unwrap();
     town.refuses_the_data_with(
-        "there is data that Interrex did not make (interrex.identity is missing); move it away",
+        "key 'instance.pgdata': there is data that Interrex did not make (interrex.identity is missing); move it away",
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_node_whose_coordinators_do_not_answer_names_the_key_and_goes_on() {
+    let town = Town::of(&["n1"]).await;
+    let mut stranger = Stranger::new(&town);
+    let at = town.machines[0].coordinator();
+    stranger
+        .says(
+            &town,
+            &format!(
+                "no coordinator answered: {at}: connection refused; start one of them, or correct key \
+                                   'agent.coordinators'"
+            ),
+        )
+        .await;
+    stranger.stops_and_changed_nothing().await;
 }
 
 #[tokio::test]
@@ -82,14 +109,16 @@ async fn a_name_that_another_machine_uses_is_refused_and_nothing_is_made_for_it(
     let told = town.events().await.len();
     let at = &town.machines[0];
     let refused = format!(
-        "not registered yet: the name n1 belongs to another data directory (on machine n1, {}); write another 'name' \
-         for one of the two; or stop the other: ",
+        "key 'name': the name n1 belongs to another data directory (on machine n1, {}); write another 'name' for one of \
+         the two; or stop the other: ",
         at.host()
     );
     let mut stranger = Stranger::new(&town);
     stranger.says(&town, &refused).await;
-    assert_eq!(town.events().await.len(), told, "a refusal is told to the one who asked");
-    stranger.stops_and_left_nothing().await;
+    town.shows_turned_away(&refused).await;
+    assert_eq!(town.events().await.len(), told, "a refusal is told to who asks, and to who looks");
+    stranger.stops_and_changed_nothing().await;
+    town.healthy("a cluster at whose door nobody stands any more").await;
     town.sql("n1", "select 1::text").await.unwrap();
 }
 
@@ -99,19 +128,26 @@ async fn data_of_another_postgresql_cluster_is_refused_by_its_system_identifier(
     town.machines[0].start();
     let ours = town.healthy("a cluster of one").await.system.expect("a cluster with data has one");
     let mut stranger = Stranger::new(&town);
-    initdb(&stranger.0.pgdata());
-    let before = tree(&stranger.0.pgdata());
-    stranger
-        .says(&town, "not registered yet: the data directory of n1 belongs to another PostgreSQL cluster: ")
-        .await;
-    let log = stranger.0.log();
+    stranger.has_data();
+    let refused = "key 'instance.pgdata': the data directory of n1 belongs to another PostgreSQL cluster: ";
+    stranger.says(&town, refused).await;
+    town.shows_turned_away(refused).await;
+    let log = stranger.node.log();
     assert!(log.contains(&format!("that of demo is {ours}; move it away to let n1 clone")), "{log}");
-    stranger.stops().await;
-    unchanged(&before, &tree(&stranger.0.pgdata()));
+    stranger.stops_and_changed_nothing().await;
+}
+
+/// Everything of PostgreSQL's user on a machine: the data directory, and where it would be made.
+fn of_postgres(machine: &Machine) -> Tree {
+    tree(&machine.dir.join("pg"))
 }
 
 /// A second machine that was given the name of the town's only one: a node without a coordinator.
-struct Stranger(Machine);
+struct Stranger {
+    node: Machine,
+    /// What PostgreSQL's user has there.
+    before: Tree,
+}
 
 impl Stranger {
     fn new(town: &Town) -> Self {
@@ -127,51 +163,75 @@ impl Stranger {
             pgdata = machine.pgdata().display(),
         );
         fs::write(machine.file(), text).unwrap();
-        Self(machine)
+        Self { before: of_postgres(&machine), node: machine }
     }
 
-    /// Starts and waits for the words, which have to be said once.
+    /// Starts and waits for the words, which have to be said once, behind the name of its file.
     async fn says(&mut self, town: &Town, words: &str) {
-        self.0.start();
+        self.node.start();
+        let line = format!("{}: not registered yet: {words}", self.node.file().display());
         town.eventually("the node to say that it was refused", async || {
-            self.0.log().contains(words).then_some(())
+            self.node.log().contains(&line).then_some(())
         })
         .await;
-        let log = self.0.log();
+        let log = self.node.log();
         assert_eq!(log.matches("not registered yet: ").count(), 1, "{log}");
     }
 
-    async fn stops(&mut self) {
-        self.0.stop();
-        self.0.stopped().await;
+    /// Somebody else's PostgreSQL is there already.
+    fn has_data(&mut self) {
+        initdb(&self.node.pgdata());
+        self.before = of_postgres(&self.node);
     }
 
-    async fn stops_and_left_nothing(&mut self) {
-        self.stops().await;
-        assert!(!self.0.pgdata().exists(), "{}", self.0.pgdata().display());
+    async fn stops_and_changed_nothing(&mut self) {
+        self.node.stop();
+        self.node.stopped().await;
+        unchanged(&self.before, &of_postgres(&self.node));
     }
 }
 
 impl Drop for Stranger {
     fn drop(&mut self) {
-        self.0.clean();
+        self.node.clean();
     }
 }
 
 impl Town {
+    /// Waits until the reason for which somebody is turned away is told to whoever looks at the cluster.
+    async fn shows_turned_away(&self, why: &str) {
+        let status =
+            self.until("the refusal is among the problems", |status| !status.problems.is_empty()).await;
+        let [problem] = &status.problems[..] else { panic!("one problem: {:?}", status.problems) };
+        assert_eq!(problem.sentence, "n1 on machine n1 asks to be let in and is turned away");
+        for asked in [&["show", CLUSTER][..], &["status"], &["explain", CLUSTER]] {
+            let answer = self.ctl(asked).await;
+            assert!(
+                answer.out.contains(&problem.sentence) && answer.out.contains(why),
+                "{asked:?}: {answer:?}"
+            );
+        }
+        let list = self.ctl(&["list"]).await;
+        assert!(list.out.contains("turned away"), "{list:?}");
+    }
+
     /// Makes a directory as somebody else would, and waits until the node says that it is not its own.
     async fn refuses_the_data_with(&mut self, words: &str) {
-        let pgdata = self.machines[0].pgdata();
-        initdb(&pgdata);
-        let before = tree(&pgdata);
+        initdb(&self.machines[0].pgdata());
+        let before = of_postgres(&self.machines[0]);
         self.machines[0].start();
         self.eventually("the node to refuse the directory", async || {
             let log = self.machines[0].log();
             log.contains(words).then_some(())
         })
         .await;
+        self.eventually("the same words where the cluster is looked at", async || {
+            let answer = self.ctl(&["show", CLUSTER]).await;
+            answer.out.contains(words).then_some(())
+        })
+        .await;
         self.machines[0].stop();
         self.machines[0].stopped().await;
-        unchanged(&before, &tree(&pgdata));
+        unchanged(&before, &of_postgres(&self.machines[0]));
     }
 }

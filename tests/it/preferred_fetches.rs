@@ -1,7 +1,7 @@
 //! The preferred standby is behind when the primary's machine dies: it fetches what it lacks from the other one, and is
 //! promoted with all of it. Where the other one dies meanwhile, nobody is promoted with less than was acknowledged.
 
-use crate::support::{Machine, PATIENCE, Process, Town, healthy, now_ms, primary};
+use crate::support::{CLUSTER, Machine, PATIENCE, Process, Town, healthy, now_ms, primary};
 use interrex_cluster::status::ClusterStatus;
 use rustix::process::Signal;
 use std::fs;
@@ -89,6 +89,13 @@ async fn the_one_that_it_fetches_from_dies_and_nobody_is_promoted_with_less_than
     let abandoned = town.told("fetch-abandoned", waiting.epoch.0).await;
     let [why] = abandoned.as_slice() else { panic!("{abandoned:?}") };
     assert!(why.starts_with("n3 does not get what it lacks from n2: "), "{why}");
+
+    // What n3 holds may be the last whole copy.
+    for args in [["reinit", CLUSTER, "n3"].as_slice(), &["instance", "remove", CLUSTER, "n3"]] {
+        let refused = town.ctl(args).await;
+        let why = "its copy might be the last whole one; ask again once one does: interrex explain demo";
+        assert_eq!((refused.code, refused.err.contains(why)), (1, true), "{args:?}: {refused:?}");
+    }
 
     town.machine("n2").start();
     let after = town.until("the one that holds it takes writes", |s| s.open).await;

@@ -1,11 +1,11 @@
-//! The commit rule is being changed, and whoever carries the change out dies in the middle of it: the agent, the
-//! coordinators' leader, PostgreSQL. Each time the change is finished, or obeyed by the failover that follows, and no
-//! acknowledged write is lost.
+//! A standby leaves the commit rule and comes back, and whoever carries the change out dies in the middle of it: the agent,
+//! the coordinators' leader, PostgreSQL. Each time the change is finished, or obeyed by the failover that follows, and no
+//! acknowledged write is lost. [`crate::rule_change_at_each_step`] has each step of a change of how many must acknowledge.
 //!
 //! The postmaster is stopped meanwhile: it accepts no connection and reloads nothing, so that the record has the new
 //! rule and PostgreSQL certainly does not.
 
-use crate::support::{CLUSTER, Process, Town, Writer, healthy, primary};
+use crate::support::{CLUSTER, Process, Town, Writer, changing, healthy, primary};
 use interrex_cluster::status::ClusterStatus;
 use rustix::process::Signal;
 
@@ -65,11 +65,6 @@ async fn leaves(town: &mut Town, primary: &str, standby: &str) -> (Process, Proc
     town.until("the rule without it to be in the record", |s| changing(s) && !may_acknowledge(s, standby))
         .await;
     (receiver, postmaster)
-}
-
-/// The record has a rule that PostgreSQL has not proved yet.
-fn changing(status: &ClusterStatus) -> bool {
-    status.waits.iter().any(|wait| wait.contains("to prove the changed commit rule"))
 }
 
 fn may_acknowledge(status: &ClusterStatus, name: &str) -> bool {

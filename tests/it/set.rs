@@ -3,6 +3,7 @@
 
 use crate::support::{PATIENCE, Town, Writer, healthy, instance, primary};
 use interrex_cluster::command::Asking;
+use interrex_cluster::status::ClusterStatus;
 use std::time::Duration;
 
 /// What every instance shows for a parameter.
@@ -134,6 +135,10 @@ async fn a_copy_is_made_anew_and_an_instance_leaves_for_good() {
     let refused = town.ctl(&["instance", "remove", "demo", if old == "n1" { "n2" } else { "n1" }]).await;
     assert_eq!((refused.code, refused.err.contains("acks=0")), (1, true), "{refused:?}");
     writer.acknowledged(&town, 50).await;
+    // Who asks in vain is told of for as long as it asks.
+    let turned_away = |s: &ClusterStatus| s.problems.iter().any(|problem| problem.code == "turned-away");
+    town.until("the one that was removed to be seen asking", turned_away).await;
+    town.machine(standby).kill();
     town.healthy("two instances").await;
     drop(writer);
 }

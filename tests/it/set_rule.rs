@@ -1,7 +1,8 @@
 //! What is wanted of the commits, and how many instances, changed on a cluster that takes writes: the rule follows, PostgreSQL's
 //! own setting with it, and nobody who writes notices.
 
-use crate::support::{Town, Writer, healthy, instance, primary};
+use crate::support::{Machine, Town, Writer, asynchronous, healthy, instance, primary};
+use interrex_cluster::status::ClusterStatus;
 
 /// The rule in force waits for so many of so many standbys, and the primary's PostgreSQL says the same.
 async fn waits_for(town: &Town, acks: u32, standbys: usize) {
@@ -44,5 +45,49 @@ async fn acks_and_instances_are_changed_while_the_application_writes() {
     let after = town.healthy("four instances").await;
     assert_eq!((after.epoch, primary(&after)), (before.epoch, primary(&before)), "nobody was failed over");
     assert_eq!(instance(&after, "n4").incarnation.0, 1, "it was cloned once");
+    writer.verdict(&town).await;
+}
+
+/// A commit of the application waits for a standby.
+async fn a_write_waits(town: &Town, primary: &str) {
+    let waiting = "select count(*)::text from pg_stat_activity where wait_event = 'SyncRep'";
+    town.eventually("a write to wait", async || {
+        town.sql(primary, waiting).await.ok().filter(|count| count.concat() != "0")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_goes_on_alone_waits_as_soon_as_the_operator_says_so_and_goes_on_when_he_says_so() {
+    let mut town = Town::of_two_and_a_vote().await;
+    town.machines.iter_mut().for_each(Machine::start);
+    let before = town.healthy("a cluster of two").await;
+    let p = primary(&before);
+    let standby = if p == "n1" { "n2" } else { "n1" };
+    let writer = Writer::start(&town).await;
+    let set = town.ctl(&["set", "demo", "alone_after=1s"]).await;
+    assert_eq!(set.code, 0, "{set:?}");
+    town.machine(standby).kill();
+    town.until("the primary to go on alone", |s| s.open && asynchronous(s) && s.waits.is_empty()).await;
+    writer.acknowledged(&town, 20).await;
+
+    for (when_alone, text) in
+        [("block", "writes wait"), ("continue", "commits are asynchronous"), ("block", "writes wait")]
+    {
+        let set = town.ctl(&["set", "demo", &format!("when_alone={when_alone}")]).await;
+        assert_eq!(set.code, 0, "{set:?}");
+        let says = |s: &ClusterStatus| {
+            s.problems.iter().any(|p| p.code == "alone" && p.evidence.iter().any(|line| line.contains(text)))
+        };
+        town.until(&format!("the status to say that {text}"), says).await;
+        match when_alone {
+            "block" => a_write_waits(&town, &p).await,
+            _ => writer.acknowledged(&town, 20).await,
+        }
+    }
+    town.machine(standby).start();
+    writer.acknowledged(&town, 20).await;
+    let after = town.healthy("a cluster of two").await;
+    assert_eq!((after.epoch, primary(&after)), (before.epoch, p), "none of this is a reason to fail over");
     writer.verdict(&town).await;
 }

@@ -1,8 +1,12 @@
 //! A planned change of primary, under a writer: nothing is lost, nothing is rewound, and when it cannot be done the
 //! primary stays or comes back, and it is said why.
 
-use crate::support::{Machine, PATIENCE, Town, Writer, healthy, now_ms, primary, run};
+use crate::support::{
+    Machine, PATIENCE, Town, Writer, asynchronous, healthy, instance, now_ms, primary, run,
+};
+use interrex_cluster::status::ClusterStatus;
 use rustix::process::Signal;
+use sqlx::PgConnection;
 use tokio::time::timeout;
 
 /// The two that are not `name`.
@@ -143,6 +147,15 @@ async fn the_target_s_machine_dies_while_the_primary_hands_over_and_the_primary_
     writer.verdict(&town).await;
 }
 
+/// It holds up the shutdown checkpoint.
+async fn session_that_does_not_end(town: &mut Town, primary: &str) -> PgConnection {
+    let mut session = town.connect(primary).await.unwrap();
+    let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut session).await.unwrap();
+    let backends = town.machine(primary).backends("");
+    backends.iter().find(|one| one.pid == pid).expect("the session's process").signal(Signal::STOP);
+    session
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_old_primary_that_cannot_stop_in_good_order_is_ended_and_somebody_takes_writes_with_all_of_it() {
     let mut town = Town::up().await;
@@ -150,12 +163,7 @@ async fn an_old_primary_that_cannot_stop_in_good_order_is_ended_and_somebody_tak
     let writer = Writer::start(&town).await;
     let old = primary(&before);
     let to = others(&old)[1];
-    // A session that does not end holds up the shutdown checkpoint.
-    let mut session = town.connect(&old).await.unwrap();
-    let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut session).await.unwrap();
-    let backends = town.machine(&old).backends("");
-    backends.iter().find(|one| one.pid == pid).expect("the session's process").signal(Signal::STOP);
-
+    let _session = session_that_does_not_end(&mut town, &old).await;
     let asked_at = now_ms();
     let told = town.ctl(&["switchover", "demo", "--to", to]).await;
     let open = town.until("somebody takes writes", |s| s.open && s.epoch > before.epoch).await;
@@ -173,4 +181,40 @@ async fn an_old_primary_that_cannot_stop_in_good_order_is_ended_and_somebody_tak
     assert!(outage < OUTAGE_AT_MOST, "{outage} ms");
     town.until("all is well", healthy).await;
     writer.verdict(&town).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_asynchronous_primary_dies_while_it_hands_over_and_what_may_be_lost_is_said_before_and_after() {
+    let mut town = Town::up().await;
+    let set = town.ctl(&["set", "demo", "acks=0", "max_data_loss=16MB"]).await;
+    assert_eq!(set.code, 0, "{set:?}");
+    let before = town.until("commits to be asynchronous", asynchronous).await;
+    let old = primary(&before);
+    let to = others(&old)[1];
+    town.lead_elsewhere_than(&old).await;
+    let plan = town.ctl(&["switchover", "demo", "--to", to, "--dry-run"]).await;
+    let may_lose = format!(
+        "may lose: nothing if {old} stops in good order; if it dies meanwhile, up to 16777216 bytes (max_data_loss) of its \
+         asynchronous commits\n"
+    );
+    assert!(plan.code == 0 && plan.out.contains(&may_lose), "{plan:?}");
+
+    let _session = session_that_does_not_end(&mut town, &old).await;
+    let coordinators = town.machines.iter().map(Machine::coordinator).collect::<Vec<_>>().join(",");
+    let command = ["switchover", "demo", "--to", to, "--coordinators", &coordinators].map(str::to_owned);
+    let switched = tokio::spawn(run(command));
+    town.until("the new epoch to begin", |s| s.epoch > before.epoch).await;
+    town.machine(&old).kill();
+
+    let told = switched.await.expect("the command does not panic");
+    assert_eq!(told.code, 1, "{told:?}");
+    let epoch = before.epoch.next();
+    let loss =
+        format!("epoch {epoch} did not begin in good order: asynchronous commits of {old} may be lost: ");
+    assert!(told.err.contains(&loss), "{told:?}");
+    let open = town.until("somebody takes writes", |s| s.open).await;
+    assert_eq!(open.epoch, epoch);
+    town.machine(&old).start();
+    let streams = |s: &ClusterStatus| instance(s, &old).server == "streaming" && s.waits.is_empty();
+    town.until("the old primary streams", streams).await;
 }

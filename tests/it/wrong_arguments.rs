@@ -51,8 +51,8 @@ async fn wrong_arguments_are_refused_with_exit_2_and_one_line_that_says_which() 
             "error: the following required arguments were not provided:",
         ),
         (
-            &["failover", "orders", "--dry-run", "--accept-loss"],
-            "error: the argument '--dry-run' cannot be used with '--accept-loss'",
+            &["failover", "orders", "--to", "n2", "--accept-loss", "--fenced", "n1,n2"],
+            "interrex: n2 is wanted as primary (--to) and asserted to be stopped (--fenced); leave one of them out",
         ),
         (&["coordinator", "add"], "error: the following required arguments were not provided:"),
         (

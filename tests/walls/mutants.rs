@@ -1,12 +1,12 @@
-//! No shipped build has mutants: the feature that lets the simulation switch rules off is asked for by nothing but that
-//! simulation's own feature of the same name, and that is no default. Cargo unites the features of what is built
+//! No shipped build has mutants: the feature that lets the simulation switch rules off is asked for by nothing but the own
+//! feature of the same name of that simulation's tiers, and that is no default. Cargo unites the features of what is built
 //! together, so one careless line would put the switches into the shipped binary.
 
 use std::collections::BTreeMap;
 
 const FEATURE: &str = "mutants";
-/// The only crate that may name it, and only in its own feature.
-const MAY: &str = "interrex-sim";
+/// The only crates that may name it, each in its own feature alone.
+const MAY: [&str; 2] = ["interrex-sim", "interrex-whole"];
 
 /// What a package says of features: its own, and those that it asks of its dependencies.
 #[derive(Clone, Debug, Default)]
@@ -25,9 +25,10 @@ pub(crate) fn breaches(packages: &BTreeMap<String, Features>) -> Vec<String> {
         }
         for (name, enables) in &features.own {
             let passes = enables.iter().any(|other| other == FEATURE || other.ends_with("/mutants"));
-            if passes && (package != MAY || name != FEATURE) {
+            if passes && (!MAY.contains(&package.as_str()) || name != FEATURE) {
+                let may = MAY.join(" and ");
                 lines.push(format!(
-                    "feature '{name}' of {package} switches '{FEATURE}' on: only that of {MAY} may"
+                    "feature '{name}' of {package} switches '{FEATURE}' on: only that of {may} may"
                 ));
             }
         }
@@ -48,6 +49,7 @@ mod breached {
     #[test]
     fn the_feature_reaches_nobody_but_by_the_simulation_s_own() {
         assert_eq!(told("interrex-sim", &[("mutants", "interrex-cluster/mutants")], &[]), "");
+        assert_eq!(told("interrex-whole", &[("mutants", "interrex-sim/mutants")], &[]), "");
         assert!(told("interrex-sim", &[("default", "mutants")], &[]).contains("switches 'mutants' on"));
         assert!(
             told("interrex-agent", &[("x", "interrex-cluster/mutants")], &[])

@@ -339,6 +339,7 @@ impl World {
                 flushed: Lsn(sender.flushed),
                 replayed: Lsn(sender.flushed),
                 reply_age_ms: self.now.saturating_sub(sender.heard) / MS,
+                behind_ms: 0,
             })
         };
         let beat = agent.server.beaten.filter(|(epoch, _)| goal.is_some_and(|goal| goal.epoch == *epoch));

@@ -67,7 +67,7 @@ pub(crate) struct Log {
 
 impl Log {
     /// The last entries are lost, and with them all that waited.
-    pub(super) fn cut_off(&mut self, back: usize) {
+    pub(crate) fn cut_off(&mut self, back: usize) {
         self.states.truncate(self.states.len().saturating_sub(back).max(1));
         self.pending.clear();
         self.term += 1;

@@ -16,6 +16,7 @@ mod serve;
 
 pub(crate) use log::Log;
 pub(crate) use operator::Wish;
+pub(crate) use recovery::Recovered;
 pub(crate) use serve::{address, registration};
 
 use interrex_cluster::command::Command;

@@ -24,6 +24,13 @@ pub(crate) struct Recovered {
     runs: Vec<u32>,
 }
 
+impl Recovered {
+    /// At this moment, in which no coordinator runs.
+    pub(crate) fn now(world: &World) -> Self {
+        Self { at: world.now, runs: world.coordinators.iter().map(|it| it.run).collect() }
+    }
+}
+
 impl World {
     /// The logs of all coordinators but one are gone, and of that one's the last `back` entries; an operator makes a group
     /// out of it.
@@ -33,8 +40,7 @@ impl World {
         }
         (0..self.coordinators.len()).for_each(|c| self.kill_coordinator(c));
         self.log.cut_off(back);
-        let runs = self.coordinators.iter().map(|it| it.run).collect();
-        self.log.recovered = Some(Recovered { at: self.now, runs });
+        self.log.recovered = Some(Recovered::now(self));
         self.in_each(|world| {
             world.own.endpoint.begins_anew();
             if let Some(record) = world.record().cloned() {
@@ -115,7 +121,15 @@ impl World {
     /// Whether whoever leads waits for an operator, for good: the record is older than what somebody obeyed, or somebody
     /// who will never be heard may have obeyed more.
     pub(crate) fn is_frozen(&self) -> bool {
-        self.log.recovered.is_some() && self.log.leader.is_some_and(|leader| self.distrusts(leader))
+        if self.log.recovered.is_none() {
+            return false;
+        }
+        if self.is_stage() {
+            // What whoever leads there heard is not known here; what is true, is.
+            let known = self.record().map(Cluster::stamp);
+            return self.own.agents.iter().any(|agent| Some(agent.memory.obeyed) > known);
+        }
+        self.log.leader.is_some_and(|leader| self.distrusts(leader))
     }
 }
 

@@ -1,4 +1,5 @@
-//! Seeds of the second tier: what must hold does, and a seed is one play, byte for byte, in one process and in two.
+//! Seeds of the second tier: what must hold does, and a seed is one play, byte for byte, in one process and in two, and
+//! on any machine.
 
 use std::process::Command;
 
@@ -7,6 +8,8 @@ const FROM: u64 = 2;
 const SEEDS: u64 = 2;
 /// The one that is played.
 const PLAYED: u64 = 9;
+/// Where the hash of its play stands: written anew with `UPDATE_GOLDEN=1 cargo test -p interrex-whole`.
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden.txt");
 
 #[test]
 fn nothing_is_broken_under_a_few_seeds() {
@@ -40,4 +43,19 @@ fn a_seed_is_one_play_byte_for_byte_in_one_process_and_in_two() {
     // The last line tells what came of it, and how quickly.
     lines.pop();
     same(&first, &lines);
+    as_it_ever_was(&first);
+}
+
+/// The play is the one that it was on every machine that ever played it.
+fn as_it_ever_was(play: &[String]) {
+    let told = format!("{PLAYED} {:016x}\n", interrex_sim::hash(play));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(GOLDEN, &told).expect("the file is ours");
+    }
+    let golden = std::fs::read_to_string(GOLDEN).expect("the file is there");
+    assert_eq!(
+        told, golden,
+        "the seed plays differently: expected after a change of what coordinators or agents do or log, of the rules or of \
+         the model, and a fault without one"
+    );
 }

@@ -40,7 +40,8 @@ impl Instance {
     }
 
     async fn inspect(&self) -> Data {
-        let strange = |why: String| Data::Strange { why };
+        let key = self.agent.written.key("instance.pgdata");
+        let strange = |why: String| Data::Strange { why: format!("{key}{why}") };
         let pgdata = self.config.pgdata.display();
         match self.server.has_data().await {
             Ok(DataDir::Missing | DataDir::Empty) => return Data::Missing,
@@ -65,7 +66,7 @@ impl Instance {
                 None => Data::Ours(system),
             },
             Some(Disagreement::Doubtful(why)) => Data::Doubtful { system, why },
-            Some(Disagreement::Strange(why)) => Data::Strange { why },
+            Some(Disagreement::Strange(why)) => strange(why),
         }
     }
 }

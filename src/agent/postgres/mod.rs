@@ -13,6 +13,7 @@ mod beat;
 mod clone;
 mod configured;
 mod control_data;
+mod ends;
 mod error;
 mod existing;
 mod files;

@@ -10,6 +10,7 @@ use super::observed::{InRecovery, NotInRecovery, Observed, ObservedReceiver, Obs
 use super::remote::timeline_of;
 use super::server::Server;
 use super::session::{Questions, Row};
+use crate::process::boottime_now;
 use interrex_cluster::ids::SystemId;
 use interrex_cluster::report::REPLAY_CHECKS;
 use interrex_cluster::wal::{Lsn, TimelineId};
@@ -30,7 +31,21 @@ impl Server {
         let answer = Answer { rows: &rows, ages };
         // A primary has none; to look through its processes costs more than all the rest.
         let receiver_process = answer.in_recovery() && self.has_receiver_process()?;
-        answer.observed(receiver_process)
+        let mut observed = answer.observed(receiver_process)?;
+        if let ObservedRole::Primary(primary) = &mut observed.role {
+            self.time_senders(primary);
+        }
+        Ok(observed)
+    }
+
+    /// Since when each standby has been behind, as far as this handle has looked.
+    fn time_senders(&self, primary: &mut NotInRecovery) {
+        let (mut ends, now) = (self.ends(), boottime_now());
+        let least = primary.senders.iter().map(|sender| sender.replayed.unwrap_or_default()).min();
+        ends.look(primary.flushed, least.unwrap_or(primary.flushed), now);
+        for sender in &mut primary.senders {
+            sender.behind_ms = ends.behind_ms(sender.replayed.unwrap_or_default(), now);
+        }
     }
 }
 
@@ -141,6 +156,7 @@ fn sender(row: &Row, reply_age_ms: u64) -> Result<ObservedSender> {
         flushed: lsn(row, 3)?,
         replayed: lsn(row, 4)?,
         reply_age_ms,
+        behind_ms: 0,
     })
 }
 

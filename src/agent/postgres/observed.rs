@@ -85,6 +85,8 @@ pub struct ObservedSender {
     pub replayed: Option<Lsn>,
     /// Milliseconds since it last answered.
     pub reply_age_ms: u64,
+    /// Milliseconds since there has been WAL that it has not replayed; 0: there is none.
+    pub behind_ms: u64,
 }
 
 impl Observed {
@@ -152,6 +154,7 @@ impl ObservedSender {
             flushed: self.flushed?,
             replayed: self.replayed?,
             reply_age_ms: self.reply_age_ms,
+            behind_ms: self.behind_ms,
         })
     }
 }

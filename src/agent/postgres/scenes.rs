@@ -155,6 +155,7 @@ async fn the_end_of_wal_is_what_is_on_disk_whatever_the_views_say() {
     a.locally(&[big, "select pg_switch_wal()::text", big, big, big, big]).await;
     let flushed: Lsn = a.value("select pg_current_wal_flush_lsn()::text").await.parse().unwrap();
     b.until(&format!("select (pg_last_wal_receive_lsn() >= '{flushed}')::text"), "true").await;
+    is_told_to_be_behind_since_it_stands_still(&a, flushed).await;
     let live = b.seal(None, None, LONG).await.unwrap();
     assert_eq!(live, Position { timeline: TimelineId(2), lsn: flushed });
     let replayed: Lsn = b.value("select pg_last_wal_replay_lsn()::text").await.parse().unwrap();
@@ -185,6 +186,22 @@ async fn the_end_of_wal_is_what_is_on_disk_whatever_the_views_say() {
     assert_eq!(waldump_end(&a, 2, control.checkpoint), end.lsn);
 
     a_new_timeline_s_half_file_hides_nothing(&b, live).await;
+}
+
+/// Its one standby has all of the WAL and replays nothing: the longer ago, the longer it is behind.
+async fn is_told_to_be_behind_since_it_stands_still(a: &Node, flushed: Lsn) {
+    let began = Instant::now();
+    loop {
+        let ObservedRole::Primary(seen) = a.observe(LONG).await.unwrap().role else { panic!("a primary") };
+        let [sender] = seen.senders.as_slice() else { panic!("one standby: {:?}", seen.senders) };
+        assert!(sender.replayed < Some(flushed), "{sender:?}");
+        assert!(u128::from(sender.behind_ms) <= began.elapsed().as_millis(), "as long as it was looked at");
+        if sender.behind_ms >= 300 && sender.flushed >= Some(flushed) {
+            return;
+        }
+        assert!(began.elapsed() < LONG, "{sender:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// What was flushed may have been acknowledged: an end before it is not told.

@@ -1,5 +1,6 @@
 //! The handle: one server's layout, its passwords, and the two connections worth keeping.
 
+use super::ends::Ends;
 use super::error::{Error, Result};
 use super::files::{blocking, text};
 use super::heard::Heard;
@@ -20,8 +21,8 @@ pub(super) const TOOL_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a connection or a small statement may take where the caller names no deadline of its own.
 pub(super) const PATIENCE: Duration = Duration::from_millis(1_500);
 
-/// A handle on one server, cheap to clone. Holds connections and when peers were last heard, but no state that
-/// matters: a new handle on the same layout does as well, a look later.
+/// A handle on one server, cheap to clone. Holds connections, when peers were last heard and where WAL ended, but no
+/// state that matters: a new handle on the same layout does as well, a look later.
 #[derive(Clone)]
 pub struct Server {
     inner: Arc<Inner>,
@@ -33,6 +34,7 @@ struct Inner {
     probe: Mutex<Option<Session>>,
     beat: Mutex<Beater>,
     heard: std::sync::Mutex<Heard>,
+    ends: std::sync::Mutex<Ends>,
 }
 
 /// What the beat keeps between calls.
@@ -71,8 +73,8 @@ pub enum DataDir {
 impl Server {
     /// A handle; touches nothing yet.
     pub fn new(layout: Layout, credentials: Credentials) -> Self {
-        let (probe, beat, heard) = Default::default();
-        Self { inner: Arc::new(Inner { layout, credentials, probe, beat, heard }) }
+        let (probe, beat, heard, ends) = Default::default();
+        Self { inner: Arc::new(Inner { layout, credentials, probe, beat, heard, ends }) }
     }
 
     /// Where its things lie.
@@ -96,6 +98,11 @@ impl Server {
     /// When peers were last heard. Locked for one look only: whoever panicked in it left whole values.
     pub(super) fn heard(&self) -> std::sync::MutexGuard<'_, Heard> {
         self.inner.heard.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Where WAL ended when. Locked for one look only, as well.
+    pub(super) fn ends(&self) -> std::sync::MutexGuard<'_, Ends> {
+        self.inner.ends.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Major version of the binaries in `bin_dir`.

@@ -281,8 +281,7 @@ impl Attendant {
             Err(error) => {
                 tracing::error!(
                     postmaster,
-                    error = %error,
-                    "cannot tell whether a backend is left; fence this machine before promoting another"
+                    "cannot tell whether a backend is left: {error}; fence this machine before promoting another"
                 );
                 None
             }

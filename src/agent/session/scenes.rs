@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::roster::Coordinators;
-use crate::shelf::MemoryShelf;
+use crate::shelf::{Flawed, MemoryShelf, Shelf};
 use crate::switchboard::Surroundings;
 use interrex_api::refused::Refused;
 use interrex_api::serve::{Answers, Caller, SessionHandler, session_service};
@@ -72,8 +72,12 @@ impl SessionHandler for Desk {
 
 /// The lines of an agent that was just installed, and its coordinators.
 fn lines(written: Vec<String>) -> (Lines, Arc<Coordinators>) {
+    lines_with(Arc::new(MemoryShelf::default()), written)
+}
+
+fn lines_with(shelf: Arc<dyn Shelf>, written: Vec<String>) -> (Lines, Arc<Coordinators>) {
     let around = Surroundings {
-        shelf: Arc::new(MemoryShelf::default()),
+        shelf,
         clock: Arc::new(SystemClock),
         rng: Arc::new(SystemRng),
         dialer: Dialer::default(),
@@ -103,4 +107,18 @@ async fn whom_the_newest_group_lets_wait_no_group_welcomes_that_it_replaced() {
     let registered = timeout(Duration::from_secs(20), lines.register(registration(), None)).await;
     assert_eq!(registered.expect("the newest group welcomes it in the end").group, Some(8));
     assert!(coordinators.left(Some(7)) && coordinators.counts(Some(8)));
+}
+
+#[tokio::test]
+async fn nobody_is_welcomed_by_another_group_before_the_way_back_is_closed_on_disk() {
+    let shelf = Flawed::default();
+    let (lines, coordinators) = lines_with(Arc::new(shelf.clone()), vec![Desk::open(8, &[7], 0).await]);
+    let id = RosterId { group: 7, index: 3 };
+    let known = Roster { id, coordinators: BTreeMap::new(), replaced: BTreeSet::new() };
+    coordinators.take(known).expect("news").await.unwrap();
+    shelf.fails.store(1, Ordering::SeqCst);
+    let registered = timeout(Duration::from_secs(20), lines.register(registration(), None)).await;
+    assert_eq!(registered.expect("once the disk takes it").group, Some(8));
+    let restarted = Coordinators::begin(Arc::new(shelf), Vec::new());
+    assert!(restarted.left(Some(7)) && restarted.counts(Some(8)));
 }

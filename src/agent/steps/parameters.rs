@@ -27,7 +27,7 @@ impl Instance {
         self.still(stamp)?;
         if self.server.write_parameters(wanted).await? {
             self.server.reload().await?;
-            tracing::info!(cluster = %self.config.cluster, count = wanted.len(), "parameters were set");
+            tracing::info!(cluster = %self.config.cluster, parameters = wanted.len(), "parameters were set");
         }
         let pending = self.server.pending_restart().await?;
         let mut run = self.run();

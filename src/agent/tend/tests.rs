@@ -88,6 +88,7 @@ async fn an_instance_with_a_damaged_state_says_so_and_others_of_the_machine_go_o
         tls: None,
         guard: dir.path().join("bin/interrex-guard"),
         policy: Policy::default(),
+        written: crate::Written::default(),
     };
     fs::create_dir(dir.path().join("odd")).unwrap();
     fs::write(dir.path().join("odd/letter.txt"), "no data directory").unwrap();

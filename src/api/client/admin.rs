@@ -20,6 +20,20 @@ fn read<T>((address, value): (String, Result<T, BadMessage>)) -> Result<T, Clien
     value.map_err(|bad| ClientError::BadReply { address, bad })
 }
 
+/// A failover with its loss accepted is two entries of the coordinators' log: whoever died may have written the first only.
+fn half_done(request: &FailoverRequest, error: ClientError) -> ClientError {
+    match error {
+        ClientError::OutcomeUnknown { mut tried } if request.accept_loss => {
+            tried.why.push_str(
+                " (if the failover was begun, its loss may not be accepted yet: as long as interrex show names no primary, \
+                 the same command repeated completes it)",
+            );
+            ClientError::OutcomeUnknown { tried }
+        }
+        error => error,
+    }
+}
+
 /// Errors of every call: [`ClientError`]. Calls marked *once* are never repeated when their outcome is unknown.
 impl Client {
     /// Makes the record of a new cluster. Once.
@@ -105,7 +119,8 @@ impl Client {
     pub async fn failover(&self, request: &FailoverRequest) -> Result<FailoverReply, ClientError> {
         let repeat = if request.dry_run { Repeat::Freely } else { Repeat::Never };
         let call = async |mut to: Admin, request| to.failover(request).await;
-        let (address, reply) = self.ask(repeat, request.to_pb(), call).await?;
+        let asked = self.ask(repeat, request.to_pb(), call).await;
+        let (address, reply) = asked.map_err(|error| half_done(request, error))?;
         read((address, FailoverReply::from_pb(reply)))
     }
 

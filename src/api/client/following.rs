@@ -93,12 +93,18 @@ async fn what_may_have_been_carried_out_is_not_sent_to_another() {
     let (_listening, silent) = mute().await;
     let leader = play(|_, _| Ok(()));
     let options = ClientOptions { call: Duration::from_millis(200), ..patient(10_000) };
-    let client = Client::new(vec![silent.clone(), leader.address.clone()], options).unwrap();
+    let client = Client::new(vec![silent.clone(), leader.address.clone()], options.clone()).unwrap();
 
     let error = client.failover(&failover(false)).await.unwrap_err();
     assert!(matches!(&error, ClientError::OutcomeUnknown { tried } if tried.address == silent), "{error}");
     assert!(error.to_string().contains("may or may not have been carried out"), "{error}");
     assert_eq!(leader.calls(), 0);
+
+    // Where loss was to be accepted, that may be the part that was not.
+    assert!(!error.to_string().contains("accepted"), "{error}");
+    let lossy = FailoverRequest { accept_loss: true, ..failover(false) };
+    let error = Client::new(vec![silent], options).unwrap().failover(&lossy).await.unwrap_err();
+    assert!(error.to_string().contains("the same command repeated completes it"), "{error}");
 
     // Asking what it would do is harmless, and goes on to whoever answers.
     assert!(client.failover(&failover(true)).await.is_ok());

@@ -548,6 +548,7 @@ fn servers() -> Vec<Server> {
             flushed: Lsn(8),
             replayed: Lsn(7),
             reply_age_ms: 12,
+            behind_ms: 34,
         }],
         open: true,
         beat_age_ms: Some(0),

@@ -125,6 +125,7 @@ impl Wire for Sender {
             flushed: self.flushed.0,
             replayed: self.replayed.0,
             reply_age_ms: self.reply_age_ms,
+            behind_ms: self.behind_ms,
         }
     }
 
@@ -136,6 +137,7 @@ impl Wire for Sender {
             flushed: Lsn(pb.flushed),
             replayed: Lsn(pb.replayed),
             reply_age_ms: pb.reply_age_ms,
+            behind_ms: pb.behind_ms,
         })
     }
 }

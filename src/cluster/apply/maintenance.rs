@@ -81,7 +81,11 @@ fn another_whole_copy(cluster: &Cluster) -> Result<(), Rejected> {
     if source.is_some_and(|source| source.copy == Copy::Whole) {
         return Ok(());
     }
-    Rejected::because("no primary takes writes at the moment: its copy might be the last whole one")
+    Rejected::because(format!(
+        "no primary takes writes at the moment: its copy might be the last whole one; ask again once one does: interrex \
+         explain {}",
+        cluster.name
+    ))
 }
 
 /// Those who stay have to be able to acknowledge as is wanted.

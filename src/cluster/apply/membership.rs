@@ -46,7 +46,7 @@ pub(super) fn register(cluster: &mut Cluster, new: &Registration) -> Done {
     refuse_foreign_data(cluster, new)?;
     if cluster.removed.get(&new.instance).is_some_and(|removed| removed.directory == new.directory) {
         return Rejected::because(format!(
-            "{} was removed from cluster {}; to bring it in anew: interrex set {} instances={}, and start its node with \
+            "key 'data_dir': {} was removed from cluster {}; to bring it in anew: interrex set {} instances={}, and start its node with \
              another data_dir (one that is emptied loses the log of a coordinator in it, too)",
             new.instance,
             cluster.name,
@@ -59,7 +59,7 @@ pub(super) fn register(cluster: &mut Cluster, new: &Registration) -> Done {
         Some(known) if known.directory == new.directory => update(cluster, new),
         Some(known) if new.replaces.as_ref() == Some(&known.directory) => take_over(cluster, new),
         Some(known) => Rejected::because(format!(
-            "the name {} belongs to another data directory (on machine {}, {}); write another 'name' for one of the \
+            "key 'name': the name {} belongs to another data directory (on machine {}, {}); write another 'name' for one of the \
              two; or stop the other: a new one may take the name over once that has been silent for three leases",
             new.instance, known.machine, known.address
         )),
@@ -69,14 +69,14 @@ pub(super) fn register(cluster: &mut Cluster, new: &Registration) -> Done {
 fn refuse_foreign_data(cluster: &Cluster, new: &Registration) -> Result<(), Rejected> {
     match (cluster.system, new.system) {
         (Some(ours), Some(theirs)) if ours != theirs => Rejected::because(format!(
-            "the data directory of {} belongs to another PostgreSQL cluster: its system identifier is {theirs}, \
+            "key 'instance.pgdata': the data directory of {} belongs to another PostgreSQL cluster: its system identifier is {theirs}, \
              that of {} is {ours}; move it away to let {} clone",
             new.instance, cluster.name, new.instance
         )),
         // Whether what is there fits together is judged once all have said what they hold.
         (None, Some(_)) if matches!(cluster.operation, Operation::Adopt(_)) => Ok(()),
         (None, Some(theirs)) => Rejected::because(format!(
-            "{} has data already (system identifier {theirs}) and cluster {} is new; take it in with: interrex create {} \
+            "key 'instance.pgdata': {} has data already (system identifier {theirs}) and cluster {} is new; take it in with: interrex create {} \
              --instances {} --adopt; or move the directory away to begin with an empty one",
             new.instance, cluster.name, cluster.name, cluster.spec.instances
         )),
@@ -88,7 +88,7 @@ fn add(cluster: &mut Cluster, new: &Registration) -> Done {
     let count = u32::try_from(cluster.instances.len()).unwrap_or(u32::MAX);
     if count >= cluster.spec.instances {
         return Rejected::because(format!(
-            "cluster {} has its {} instances already; raise 'instances' or remove one first",
+            "key 'instance.cluster': cluster {} has its {} instances already; raise 'instances' or remove one first",
             cluster.name, cluster.spec.instances
         ));
     }

@@ -80,11 +80,9 @@ pub fn hopeless(view: &View<'_>) -> Option<Wait> {
     if imagined.is_empty() {
         return view.record.rules.last().and_then(|rule| seals_missing(rule, &imagined));
     }
-    if let (true, 0, Some(holder)) = (
-        view.record.rules.iter().any(|rule| rule.k == 0 && rule.covered_at.is_none()),
-        view.record.spec.max_data_loss,
-        primary,
-    ) {
+    if let (true, 0, Some(holder)) =
+        (quorum::asynchronous(&view.record.rules), view.record.spec.max_data_loss, primary)
+    {
         return Some(Wait::LossUnbounded { holder: holder.clone() });
     }
     // Positions are unknown before the seal, so a covered rule is judged by its arithmetic alone.
@@ -93,7 +91,7 @@ pub fn hopeless(view: &View<'_>) -> Option<Wait> {
     open.map(by_number).find_map(|rule| seals_missing(&rule, &imagined))
 }
 
-fn seals_missing(rule: &CommitRule, seals: &quorum::Seals) -> Option<Wait> {
+pub(super) fn seals_missing(rule: &CommitRule, seals: &quorum::Seals) -> Option<Wait> {
     let missing = quorum::missing(rule, seals)?;
     Some(Wait::SealsMissing { rule: rule.to_string(), more: missing.more, from: missing.from })
 }
@@ -128,6 +126,9 @@ pub fn elect(view: &View<'_>, memory: &Memory, failover: &Failover) -> Advance {
         _ => {
             let Choice { winner, refusals } = candidate::choose(view, failover, true);
             let Some(winner) = winner else { return Advance::wait(Wait::NoCandidate { refusals }) };
+            if let Some(wait) = lease_running(view, failover, &unsatisfied) {
+                return Advance::wait(wait);
+            }
             match loss_allowed(view, failover, &unsatisfied, &winner) {
                 Ok(loss) => (winner, Some(loss)),
                 Err(waits) => return Advance { commands: Vec::new(), waits },
@@ -165,33 +166,30 @@ fn seals(view: &View<'_>, failover: &Failover) -> Vec<Command> {
     record.instances.keys().filter_map(news).collect()
 }
 
+/// Where commits were asynchronous, the old lease has surely to run out first (PROTOCOL.md step 4), unless an operator
+/// asserts that its holder is stopped.
+fn lease_running(view: &View<'_>, failover: &Failover, unsatisfied: &[&CommitRule]) -> Option<Wait> {
+    let asserted =
+        |holder: &InstanceName| failover.loss_accepted.as_ref().is_some_and(|f| f.contains(holder));
+    let asynchronous = unsatisfied.iter().any(|rule| rule.k == 0);
+    let holder = failover.from.clone().filter(|holder| asynchronous && !asserted(holder))?;
+    let left = view.last_grant.plus(view.policy.surely_over_after()).since(view.now);
+    (!left.is_zero()).then_some(Wait::LeaseRunning { holder, left })
+}
+
 /// Electing without satisfying every rule: only by an operator's override, or, for asynchronous commits, within
-/// `max_data_loss`; and, where commits were asynchronous, after the old lease has surely run out (PROTOCOL.md step 4).
-fn loss_allowed(
+/// `max_data_loss`.
+pub(super) fn loss_allowed(
     view: &View<'_>,
     failover: &Failover,
     unsatisfied: &[&CommitRule],
     winner: &InstanceName,
 ) -> Result<String, Vec<Wait>> {
-    let asynchronous = unsatisfied.iter().any(|rule| rule.k == 0);
-    let asserted =
-        |holder: &InstanceName| failover.loss_accepted.as_ref().is_some_and(|f| f.contains(holder));
-    if let Some(holder) = failover.from.clone().filter(|holder| asynchronous && !asserted(holder)) {
-        let left = view.last_grant.plus(view.policy.surely_over_after()).since(view.now);
-        if !left.is_zero() {
-            return Err(vec![Wait::LeaseRunning { holder, left }]);
-        }
-    }
     if let Some(fenced) = &failover.loss_accepted {
         return Ok(override_in_words(failover, unsatisfied, fenced, winner));
     }
     let Some(holder) = failover.from.clone() else { return Err(Vec::new()) };
-    let held = failover.seals.get(winner).map(|seal| seal.position);
-    let gap = view
-        .last_position(&holder)
-        .zip(held)
-        .and_then(|(last, held)| (last.timeline == held.timeline).then(|| last.lsn.bytes_since(held.lsn)));
-    match gap {
+    match gap(view, failover, &holder, winner) {
         Some(gap) if view.record.spec.max_data_loss > 0 && gap <= view.record.spec.max_data_loss => {
             Ok(format!(
                 "asynchronous commits of {holder} may be lost: {winner} is {gap} bytes behind the last position that it told"
@@ -199,6 +197,17 @@ fn loss_allowed(
         }
         _ => Err(vec![Wait::LossUnbounded { holder }]),
     }
+}
+
+/// How many bytes the winner's seal is behind the last position that the holder told; `None`: that cannot be told.
+pub(super) fn gap(
+    view: &View<'_>,
+    failover: &Failover,
+    holder: &InstanceName,
+    winner: &InstanceName,
+) -> Option<u64> {
+    let (last, held) = (view.last_position(holder)?, failover.seals.get(winner)?.position);
+    (last.timeline == held.timeline).then(|| last.lsn.bytes_since(held.lsn))
 }
 
 /// What an operator's override goes without: rules, members that are not sealed, and seals above the winner's.

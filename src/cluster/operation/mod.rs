@@ -4,6 +4,7 @@
 pub mod adopt;
 mod ahead;
 pub mod bootstrap;
+pub mod contradiction;
 pub mod failover;
 mod fetch;
 pub mod maintenance;

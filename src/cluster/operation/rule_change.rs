@@ -62,6 +62,8 @@ fn wanted(view: &View<'_>, memory: &Memory, reign: &Reign) -> (u32, BTreeSet<Ins
                     view.fresh(name).is_some_and(|report| report.needs.is_some()) || given_up(name)
                 };
                 let (k, standbys) = unchanged();
+                // What went on alone waits again, as soon as the operator would rather have it wait.
+                let k = if k == 0 && !spec.may_be_asynchronous() { spec.acks } else { k };
                 (k, standbys.into_iter().filter(|name| !asks(name)).collect())
             }
             // Nobody fails a paused cluster over: what two good standbys could reign without is not made asynchronous.
@@ -135,7 +137,8 @@ pub(super) fn needed_yet(view: &View<'_>, memory: &Memory, leaving: &InstanceNam
     };
     let able = record.instances.iter().filter(stays).filter(able).count();
     let able = u32::try_from(able).unwrap_or(u32::MAX);
-    (gives && able < record.spec.acks).then_some(able)
+    let needed = gives && able < record.spec.acks && !mutants::on(Mutant::NeededYet);
+    needed.then_some(able)
 }
 
 /// Copies are made anew one at a time: the others go on acknowledging until it is their turn.

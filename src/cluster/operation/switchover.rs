@@ -9,6 +9,7 @@ use crate::command::Command;
 use crate::ids::InstanceName;
 use crate::memory::{Memory, able_to_acknowledge};
 use crate::problem::{Refusal, Wait};
+use crate::quorum;
 use crate::record::{Failover, Operation, Reign, Switchover};
 use crate::report::{REPLAY_CHECKS, Sender, Server};
 use crate::time::span;
@@ -48,14 +49,28 @@ pub fn preview(view: &View<'_>, wanted: Option<&InstanceName>) -> Preview {
         (None, None) => obstacles.push("no standby could take over at the moment".to_owned()),
     }
     let would_win = winner.map(|winner| (*winner).clone());
-    Preview { would_win, refusals: refused.into_values().chain(others).collect(), obstacles }
+    let may_lose = would_win.as_ref().filter(|_| obstacles.is_empty()).and_then(|_| if_it_dies(view, reign));
+    Preview { would_win, refusals: refused.into_values().chain(others).collect(), obstacles, may_lose }
+}
+
+/// What a planned change loses that has to go on as a failover. A primary that stops in good order has handed over all it
+/// acknowledged; without a `max_data_loss`, one that does not is waited for where nobody else need hold it.
+fn if_it_dies(view: &View<'_>, reign: &Reign) -> Option<String> {
+    let most = view.record.spec.max_data_loss;
+    (most > 0 && quorum::asynchronous(&view.record.rules)).then(|| {
+        format!(
+            "nothing if {from} stops in good order; if it dies meanwhile, up to {most} bytes (max_data_loss) of its \
+             asynchronous commits",
+            from = reign.instance
+        )
+    })
 }
 
 /// What stands in the way of restarting the primary by way of a new epoch.
 pub fn preview_restart(view: &View<'_>) -> Preview {
     let obstacles = standing(view).into_iter().chain(alone(view)).collect();
     let primary = view.record.primary.as_ref().map(|reign| reign.instance.clone());
-    Preview { would_win: primary, refusals: Vec::new(), obstacles }
+    Preview { would_win: primary, obstacles, ..Preview::default() }
 }
 
 /// Why the primary cannot be restarted at this moment: those that its commits wait for are not there, or would refuse to

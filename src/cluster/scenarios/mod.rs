@@ -66,6 +66,7 @@ scenes! {
     a_copy_that_is_not_whole_does_not_count => "not_whole.txt";
     a_copy_that_the_rule_asks_for_is_rebuilt_before_it_is_proved => "rule_needs_the_copy.txt";
     asynchronous_commits_wait_for_the_lease => "asynchronous.txt";
+    what_a_failover_would_do_and_lose => "preview.txt";
     preferences_only_break_ties => "preferences.txt";
     nobody_left_to_acknowledge => "alone.txt";
     a_new_cluster_comes_to_be => "bootstrap.txt";

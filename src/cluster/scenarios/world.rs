@@ -10,6 +10,8 @@ use crate::ids::{
     SystemId,
 };
 use crate::memory::Memory;
+use crate::operation::contradiction::contradiction;
+use crate::operation::preview::{self, Preview};
 use crate::operation::switchover;
 use crate::policy::Policy;
 use crate::receipt::Receipt;
@@ -204,6 +206,7 @@ impl World {
                 self.edit(&name(who), |report| report.proofs.checkpoint = Some(number));
             }
             ["preview", "switchover", rest @ ..] => return self.preview(rest.first().map(|to| name(to))),
+            ["preview", "failover", rest @ ..] => return self.preview_failover(rest),
             ["preview", "reinit", who] => {
                 let objection = reinit::objection(self.cluster(), &name(who));
                 return format!("{}\n", objection.unwrap_or_else(|| "nothing speaks against it".to_owned()));
@@ -313,6 +316,7 @@ impl World {
                     flushed: END,
                     replayed: END,
                     reply_age_ms: 10,
+                    behind_ms: 0,
                 })
                 .collect(),
             open: true,
@@ -503,6 +507,7 @@ impl World {
             flushed: lsn,
             replayed: lsn,
             reply_age_ms: 10,
+            behind_ms: 0,
         };
         self.edit(&primary, |report| {
             if let Server::Primary(primary) = &mut report.server {
@@ -552,14 +557,19 @@ impl World {
     /// What a switchover would do now.
     fn preview(&mut self, to: Option<InstanceName>) -> String {
         self.look();
-        let preview = self.with_view(|view| switchover::preview(view, to.as_ref()));
-        let mut out = match preview.would_win {
-            Some(winner) => format!("to: {winner}\n"),
-            None => "to: nobody\n".to_owned(),
-        };
-        preview.refusals.iter().for_each(|refusal| out.push_str(&format!("  not: {refusal}\n")));
-        preview.obstacles.iter().for_each(|obstacle| out.push_str(&format!("  {obstacle}\n")));
-        out
+        told(&self.with_view(|view| switchover::preview(view, to.as_ref())))
+    }
+
+    /// What a failover would do now, or does that is under way: `[to=n2] [accept-loss] [fenced=n1]`.
+    fn preview_failover(&mut self, words: &[&str]) -> String {
+        let (to, accept_loss) = (arg(words, "to").map(name), words.contains(&"accept-loss"));
+        let fenced = arg(words, "fenced").map(|fenced| names(fenced).collect()).unwrap_or_default();
+        let waits = self.decide().waits;
+        self.with_view(|view| {
+            let preview = preview::failover(view, to.as_ref(), accept_loss, &waits);
+            let why = contradiction(view, to.as_ref(), &fenced, preview.would_win.as_ref());
+            told(&preview) + &why.map_or_else(String::new, |why| format!("refused: {why}\n"))
+        })
     }
 
     fn apply(&mut self, command: Command) -> Result<Vec<String>, String> {
@@ -699,6 +709,15 @@ fn standby(upstream: Option<&InstanceName>, epoch: Epoch, lsn: Lsn) -> Server {
             quiet_ms: 20,
         }),
     })
+}
+
+fn told(preview: &Preview) -> String {
+    let winner = preview.would_win.as_ref().map_or("nobody", InstanceName::as_str);
+    let mut out = format!("to: {winner}\n");
+    preview.refusals.iter().for_each(|refusal| out.push_str(&format!("  not: {refusal}\n")));
+    preview.obstacles.iter().for_each(|obstacle| out.push_str(&format!("  {obstacle}\n")));
+    preview.may_lose.iter().for_each(|loss| out.push_str(&format!("  may lose: {loss}\n")));
+    out
 }
 
 fn explain_lines(decision: &Decision) -> String {

@@ -80,11 +80,11 @@ fn agent(root: &Section<'_, '_>, coordinator: Option<&Coordinator>, needed: bool
     };
     let members = || coordinator.map(|c| c.members.iter().map(named).collect());
     let written = section.as_ref().and_then(|s| s.get("coordinators")).map(|f| targets(&f));
-    let coordinators = match written {
-        Some(addresses) => addresses?,
-        None => members().unwrap_or_default(),
+    let (coordinators, key) = match written {
+        Some(addresses) => (addresses?, "agent.coordinators"),
+        None => (members().unwrap_or_default(), "coordinator.members"),
     };
-    (section.is_some() || needed).then_some(Agent { coordinators })
+    (section.is_some() || needed).then_some(Agent { coordinators, key })
 }
 
 fn targets(field: &Field<'_, '_>) -> Option<Vec<Target>> {

@@ -12,6 +12,9 @@ use rustix::fs::{Access, AtFlags, CWD};
 use super::User;
 use crate::Node;
 
+/// As many files as an empty data directory of PostgreSQL has; the node itself makes far fewer.
+const INODES: u64 = 1_000;
+
 /// The node's own directory: ours alone, of a format we know, of this machine, with room for the log.
 pub(super) fn data_dir(node: &Node, room: u64) -> Result<(), String> {
     let dir = &node.data_dir;
@@ -154,12 +157,19 @@ fn enough_room(dir: &Path, needed: u64) -> Result<(), String> {
     let room =
         rustix::fs::statvfs(at).map_err(|e| format!("\"{}\": free room unknown: {e}", at.display()))?;
     let free = room.f_bavail.saturating_mul(room.f_frsize);
-    if free >= needed {
-        return Ok(());
+    let shown = dir.display();
+    if free < needed {
+        let (free, needed) = (free >> 20, needed >> 20);
+        return Err(format!(
+            "\"{shown}\" has {free} MB free, at least {needed} MB are needed; free some, or name another disk"
+        ));
     }
-    let (free, needed) = (free >> 20, needed >> 20);
-    Err(format!(
-        "\"{}\" has {free} MB free, at least {needed} MB are needed; free some, or name another disk",
-        dir.display()
-    ))
+    // A file system that makes inodes as it needs them counts none.
+    if room.f_files > 0 && room.f_favail < INODES {
+        return Err(format!(
+            "\"{shown}\" has {} inodes free, at least {INODES} are needed; remove files, or name another disk",
+            room.f_favail
+        ));
+    }
+    Ok(())
 }

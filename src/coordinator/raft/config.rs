@@ -21,6 +21,8 @@ pub struct Config {
     /// A group that exists takes this machine in: an empty directory never forms one, and `group_members` are those of
     /// that group, any number of them, and this machine.
     pub join: bool,
+    /// What an operator corrects when `group_members` are not as they should be, as lines name it.
+    pub members_key: String,
     /// The highest level of entries that this build reads; told to the others. 0: none is told.
     pub reads_level: u32,
     /// The directory for log and snapshots, of this node alone (`<data_dir>/raft`). Created when missing.
@@ -55,6 +57,7 @@ impl Config {
             machine_name: machine_name.to_owned(),
             group_members,
             join: false,
+            members_key: "coordinator.members".to_owned(),
             reads_level: 0,
             dir,
             advertise: advertise.to_owned(),
@@ -80,10 +83,11 @@ pub struct Timing {
 }
 
 impl Default for Timing {
-    /// A new leader 0.9 to 1.2 s after the old one died; leans towards not electing on a slow disk.
+    /// A new leader 0.9 to 1.2 s after the old one died: six heartbeats in a row have to be lost, which leans towards not
+    /// electing on a slow disk; three, and the old one waits with its proposals.
     fn default() -> Self {
         let ms = Duration::from_millis;
-        Self { heartbeat: ms(100), election_min: ms(300), election_max: ms(600) }
+        Self { heartbeat: ms(120), election_min: ms(300), election_max: ms(600) }
     }
 }
 
@@ -136,26 +140,27 @@ pub enum OpenError {
 
 pub(crate) fn check(config: &Config) -> Result<openraft::Config, OpenError> {
     let wrong = |line: String| OpenError::Config(line);
-    let size = config.group_members.len();
+    let (size, key) = (config.group_members.len(), &config.members_key);
     if config.join && size < 2 {
-        return Err(wrong(
-            "coordinator.members lists nobody else to join: write the members of the group and this machine"
-                .to_owned(),
-        ));
+        return Err(wrong(format!(
+            "{key} lists nobody else to join: write the members of the group and this machine"
+        )));
     }
     if !config.join && ![1, 3, 5].contains(&size) {
-        return Err(wrong(format!("coordinator.members lists {size} machines: a group has 1, 3 or 5")));
+        return Err(wrong(format!("{key} lists {size} machines: a group has 1, 3 or 5")));
     }
     for (machine, addr) in &config.group_members {
         let twice = config.group_members.iter().find(|(other, a)| *other != machine && *a == addr);
         if let Some((other, _)) = twice {
-            return Err(wrong(format!("coordinator.members gives {addr} to both {machine} and {other}")));
+            return Err(wrong(format!("{key} gives {addr} to both {machine} and {other}")));
         }
     }
     let ms = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
     let openraft = openraft::Config {
         cluster_name: "interrex".to_owned(),
         heartbeat_interval: ms(config.timing.heartbeat),
+        // What a member has just answered, a confirmation or an entry, is a heartbeat as good as any.
+        heartbeat_min_interval: Some(ms(config.timing.heartbeat / 2)),
         election_timeout_min: ms(config.timing.election_min),
         election_timeout_max: ms(config.timing.election_max),
         install_snapshot_timeout: 10_000,

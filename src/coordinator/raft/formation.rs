@@ -210,13 +210,17 @@ fn judge<M: Machine>(node: &RaftNode<M>, answers: &Answers) -> Next {
         let unheard: Vec<&str> = answers.values().filter_map(|a| Some(a.as_ref().err()?.as_str())).collect();
         let unheard =
             if unheard.is_empty() { "none of them belongs to one".to_owned() } else { unheard.join("; ") };
-        return Next::Outside(format!("join = true, but no member of a group answers: {unheard}"));
+        return Next::Outside(format!(
+            "join = true, but no member of a group answers: {unheard}; start its members, or correct {}",
+            config.members_key
+        ));
     }
     let missing: Vec<&str> = answers.values().filter_map(|a| Some(a.as_ref().err()?.as_str())).collect();
     if !missing.is_empty() {
         return Next::Unformed(format!(
-            "the group forms once all its machines answer; missing: {}; start them, or correct coordinator.members",
-            missing.join("; ")
+            "the group forms once all its machines answer; missing: {}; start them, or correct {}",
+            missing.join("; "),
+            config.members_key
         ));
     }
     let configured: Vec<&String> = config.group_members.keys().collect();
@@ -224,8 +228,8 @@ fn judge<M: Machine>(node: &RaftNode<M>, answers: &Answers) -> Next {
         heard.iter().find(|(_, a)| !a.configured.iter().eq(configured.iter().copied()))
     {
         return Next::Unformed(format!(
-            "coordinator.members lists {configured:?} here and {:?} on {other}: make them equal",
-            found.configured
+            "{} lists {configured:?} here and {:?} on {other}: make them equal",
+            config.members_key, found.configured
         ));
     }
     if !pristine || heard.values().any(|a| !a.pristine) {
@@ -234,7 +238,7 @@ fn judge<M: Machine>(node: &RaftNode<M>, answers: &Answers) -> Next {
     match configured.first() {
         Some(first) if *first == me => Next::Initialise,
         Some(first) => Next::Wait(format!("every machine answers; waiting for {first} to form the group")),
-        None => Next::Unformed("coordinator.members lists no machine".to_owned()),
+        None => Next::Unformed(format!("{} lists no machine", config.members_key)),
     }
 }
 
@@ -295,7 +299,7 @@ async fn initialise<M: Machine>(node: &RaftNode<M>, answers: &Answers) -> Result
         node.inner.log.save_group(group_id, Vec::new()).await.map_err(|e| e.to_string())?;
     }
     let machines: Vec<&str> = config.group_members.keys().map(String::as_str).collect();
-    tracing::info!(members = machines.join(", "), "raft: forming the group");
+    tracing::info!(machines = machines.join(", "), "raft: forming the group");
     node.inner.raft.initialize(members).await.map_err(|e| format!("form the group: {e}"))
 }
 

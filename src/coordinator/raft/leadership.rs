@@ -122,8 +122,9 @@ fn tell(to: &watch::Sender<Leadership>, now: Leadership) {
             return false;
         }
         if before.mine != now.mine || before.leader != now.leader {
-            let leader = now.leader.as_ref().map_or("none", |p| p.machine.as_str());
-            tracing::info!(term = now.term, leader, mine = now.mine, "raft leadership changed");
+            let machine = now.leader.as_ref().map(|leader| leader.machine.as_str());
+            let leads = if machine.is_some() { "leads" } else { "nobody leads" };
+            tracing::info!(term = now.term, machine, mine = now.mine, "raft leadership changed: {leads}");
         }
         *before = now;
         true

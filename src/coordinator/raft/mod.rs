@@ -19,6 +19,7 @@ mod leadership;
 mod levels;
 mod log;
 mod machine;
+mod mark;
 mod members;
 mod network;
 mod node;
@@ -40,11 +41,13 @@ pub use leadership::Leadership;
 pub use levels::Older;
 pub use log::{LogDisk, LogError, MemoryDisk, Pace, dump};
 pub use machine::{Machine, Unknown};
+#[cfg(test)]
+pub(crate) use mark::MARK;
+pub(crate) use mark::Mark;
 pub use members::{MemberError, MemberInfo};
 pub(crate) use node::EndsTasks;
 pub use node::{MAX_ENTRY, ProposeError, RaftNode};
-pub(crate) use recover::MARK;
-pub use recover::{RecoverError, Recovered, recover, trust_record};
+pub use recover::{RecoverError, Recovered, recover, recover_disk, trust_record};
 pub use server::{RaftServer, RaftService};
 pub use types::Peer;
 

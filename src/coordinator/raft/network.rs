@@ -128,7 +128,7 @@ impl Peers {
             Err(status) => {
                 let Some(line) = refusal(status) else { return };
                 if refusals.insert(target, line.clone()).as_ref() != Some(&line) {
-                    tracing::warn!(peer = %peer, "raft call refused: {line}");
+                    tracing::warn!(machine = peer.machine, address = peer.addr, "raft call refused: {line}");
                 }
             }
         }

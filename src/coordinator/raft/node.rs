@@ -112,6 +112,8 @@ impl<M: Machine> RaftNode<M> {
         let (stopped_tx, stopped) = watch::channel(None);
         let confirmations = Arc::new(Confirmations::default());
         let lease = config.timing.election_max;
+        // An empty directory does not vote, from its first moment on.
+        let waiting = log.look(|c| c.pristine()).then(|| "it has only just begun".to_owned());
         let mut tasks = JoinSet::new();
         let told = Told { leadership: leadership_tx, stopped: stopped_tx };
         let metrics = Metrics { all: raft.metrics(), server: raft.server_metrics() };
@@ -124,7 +126,7 @@ impl<M: Machine> RaftNode<M> {
             peers,
             changes: tokio::sync::Mutex::default(),
             under_way: Mutex::default(),
-            waiting: watch::Sender::new(None),
+            waiting: watch::Sender::new(waiting),
             stopped,
             called: watch::Sender::new(None),
             vouched: Mutex::default(),

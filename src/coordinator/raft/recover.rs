@@ -15,16 +15,15 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use interrex_rt::{Rng, SystemRng};
 use openraft::entry::RaftEntry as _;
 use openraft::vote::RaftLeaderId as _;
 use openraft::{EntryPayload, RaftLogReader as _};
 
 use super::log::{Contents, LogDisk, LogError, LogStore, RealDisk, Record, Start, segments};
+use super::mark::Mark;
 use super::snapshot::SnapshotDir;
 use super::types::{Entry, LogId, Membership, Peer, Vote};
-
-/// The file that says that the records are not known to be the newest.
-pub(crate) const MARK: &str = "recovered";
 
 /// What a log says, and what was made of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,14 +78,35 @@ pub async fn recover(
     let disk: Arc<dyn LogDisk> = Arc::new(lock);
     let mut log = LogStore::open(disk.clone(), 1, u64::MAX)?;
     let done = async {
-        let Judged { mut found, me, keep, purge } = judge(&mut log, &disk, machine).await?;
+        let mut judged = judge(&mut log, &disk, machine).await?;
         if accept_loss {
-            found.copy = Some(copy_aside(dir).map_err(|(path, source)| io_error("copy", &path, source))?);
-            let peer = Peer { machine: machine.to_owned(), addr: addr.to_owned() };
-            let made = make_anew(&log, &disk, (me, peer), (keep, purge)).await;
-            made.map_err(|source| io_error("write to the raft log in", dir, source))?;
+            let copy = copy_aside(dir).map_err(|(path, source)| io_error("copy", &path, source))?;
+            judged.found.copy = Some(copy);
+            make_anew(&log, &disk, &judged, addr, &SystemRng).await?;
         }
-        Ok(found)
+        Ok(judged.found)
+    };
+    let done = done.await;
+    log.close().await;
+    done
+}
+
+/// The same for a log that is not in a directory (`Builder::disk`), at once, and without a copy: that is for the caller to
+/// make. `rng` draws the new group's identity.
+///
+/// # Errors
+/// See [`RecoverError`].
+pub async fn recover_disk(
+    disk: Arc<dyn LogDisk>,
+    machine: &str,
+    addr: &str,
+    rng: &dyn Rng,
+) -> Result<Recovered, RecoverError> {
+    let mut log = LogStore::open(disk.clone(), 1, u64::MAX)?;
+    let done = async {
+        let judged = judge(&mut log, &disk, machine).await?;
+        make_anew(&log, &disk, &judged, addr, rng).await?;
+        Ok(judged.found)
     };
     let done = done.await;
     log.close().await;
@@ -98,17 +118,14 @@ pub async fn recover(
 /// # Errors
 /// The file cannot be removed.
 pub fn trust_record(dir: &Path) -> Result<bool, RecoverError> {
-    let path = dir.join(MARK);
-    match fs::remove_file(&path).and_then(|()| File::open(dir)?.sync_all()) {
-        Ok(()) => Ok(true),
-        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(RecoverError::Io { what: "remove", path, source }),
-    }
+    let mark = Mark::within(dir);
+    mark.remove().map_err(|source| RecoverError::Io { what: "remove", path: mark.place().into(), source })
 }
 
 /// What was read.
 struct Judged {
     found: Recovered,
+    machine: String,
     /// The id of this machine in the log.
     me: u64,
     /// The newest entry that is known to be committed, and stays.
@@ -160,7 +177,8 @@ async fn judge(log: &mut LogStore, disk: &Arc<dyn LogDisk>, machine: &str) -> Re
     others.sort();
     let place = |id: LogId| (**id.committed_leader_id(), id.index());
     let committed = keep.map(|id| id.index());
-    Ok(Judged { found: Recovered { last: last.map(place), committed, others, copy: None }, me, keep, purge })
+    let found = Recovered { last: last.map(place), committed, others, copy: None };
+    Ok(Judged { found, machine: machine.to_owned(), me, keep, purge })
 }
 
 fn index_of(id: Option<LogId>) -> Option<u64> {
@@ -186,25 +204,42 @@ fn kept(log: &Contents, in_snapshot: Option<LogId>) -> (Option<LogId>, Option<Lo
     }
 }
 
-/// The mark first: with it alone nothing is wrong, only cautious.
+/// Makes a group of this machine alone, at `addr`, out of what was read.
 async fn make_anew(
     log: &LogStore,
     disk: &Arc<dyn LogDisk>,
-    (me, peer): (u64, Peer),
-    (keep, purge): (Option<LogId>, Option<LogId>),
+    judged: &Judged,
+    addr: &str,
+    rng: &dyn Rng,
+) -> Result<(), RecoverError> {
+    let peer = Peer { machine: judged.machine.clone(), addr: addr.to_owned() };
+    let made = rewrite(log, disk, judged, peer, rng).await;
+    made.map_err(|source| {
+        let (what, path) = ("write to the raft log in", disk.place().into());
+        RecoverError::Io { what, path, source }
+    })
+}
+
+/// The mark first: with it alone nothing is wrong, only cautious.
+async fn rewrite(
+    log: &LogStore,
+    disk: &Arc<dyn LogDisk>,
+    &Judged { me, keep, purge, .. }: &Judged,
+    peer: Peer,
+    rng: &dyn Rng,
 ) -> io::Result<()> {
     let (Start { vote, group_id: old, mut replaced, .. }, last) = log.look(|c| (c.start.clone(), c.last()));
     replaced.push(old);
     let voted = vote.map_or(0, |vote| vote.leader_id.term);
     let written = |id: Option<LogId>| id.map_or(0, |id| **id.committed_leader_id());
     let term = voted.max(written(last)).max(written(keep)) + 1;
-    let group = getrandom::u64().map_err(|e| io::Error::other(e.to_string()))?.max(1);
+    let group = rng.number()?.max(1);
     let membership = Membership::new(vec![BTreeSet::from([me])], BTreeMap::from([(me, peer)]))
         .map_err(|e| io::Error::other(e.to_string()))?;
     let leader = openraft::impls::leader_id_std::LeaderId::<u64, u64>::new(term, me);
     let id = LogId::new(leader.to_committed(), keep.map_or(0, |id| id.index() + 1));
     let entry = Entry::new(id, EntryPayload::Membership(membership));
-    disk.replace(MARK, b"made anew out of one log: docs/coordinators.md\n")?;
+    Mark::on(disk.clone()).put()?;
     let mut records = Vec::from_iter(purge.map(Record::Purged));
     records.extend([
         Record::TruncateAfter(keep),

@@ -34,11 +34,11 @@ fn seed() -> u64 {
     drawn.unwrap_or_default()
 }
 
-/// openraft ticks at 13/64 of the heartbeat interval that it is given, every 20 ms, and each tick wakes a thread that has
-/// nothing else to do: half of the wake-ups of an idle coordinator. Nothing else there sleeps until a deadline for more
-/// than a microsecond, and ticks that were missed are stepped over; so a tick that comes so much later leaves the next
-/// one out. Heartbeats are 120 ms apart by that, and an election begins at most 40 ms late.
-const SLACK: Duration = Duration::from_millis(20);
+/// openraft ticks at 13/64 of the heartbeat interval that it is given, every 24 ms, and each tick wakes a thread that has
+/// nothing else to do. Nothing else there sleeps until a deadline for more than a microsecond, and ticks keep to multiples
+/// of their interval and step over those that were missed; so one that comes more than a tick late leaves the next one
+/// out. Heartbeats are 144 ms apart by that, and an election begins at most 48 ms late.
+const SLACK: Duration = Duration::from_millis(26);
 
 /// Later, where it is a tick's.
 fn unhurried<I: openraft::Instant>(now: I, deadline: I) -> I {
@@ -116,6 +116,7 @@ impl AsyncRuntime for Runtime {
 
 #[cfg(test)]
 mod tests {
+    use super::super::config::Timing;
     use super::*;
     use rand::Rng as _;
     use std::io;
@@ -133,7 +134,9 @@ mod tests {
     #[test]
     fn a_tick_comes_late_and_what_is_due_at_once_does_not() {
         let now = <Runtime as AsyncRuntime>::Instant::now();
-        let (tick, batch) = (now + Duration::from_millis(20), now + Duration::from_micros(1));
+        let tick = Timing::default().heartbeat * 13 / 64;
+        assert!(tick < SLACK && SLACK < tick * 2, "it leaves out one tick of two");
+        let (tick, batch) = (now + tick, now + Duration::from_micros(1));
         assert_eq!(unhurried(now, tick), tick + SLACK);
         assert_eq!(unhurried(now, batch), batch);
     }

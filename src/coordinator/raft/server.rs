@@ -58,7 +58,9 @@ impl<M: Machine> RaftService<M> {
         let header = header.ok_or(Incomplete("no header"))?;
         self.believe(proof, Claim::Id(header.from))?;
         let inner = &self.node.inner;
-        let (id, group, pristine) = inner.log.look(|c| (c.start.raft_id, c.start.group_id, c.pristine()));
+        let (id, group, pristine, knows) = inner
+            .log
+            .look(|c| (c.start.raft_id, c.start.group_id, c.pristine(), !c.start.replaced.is_empty()));
         let machine = &inner.config.machine_name;
         if header.to != id {
             let line = format!(
@@ -68,8 +70,14 @@ impl<M: Machine> RaftService<M> {
             );
             return Err(Status::failed_precondition(self.refuse(header.from, line)));
         }
+        // A group that named itself would turn every agent away from itself.
+        let replaced = || header.replaced.iter().copied().filter(|replaced| *replaced != header.group_id);
         if header.group_id == group && group != 0 {
-            return Ok(());
+            // The build that this directory was taken in with may not have been told, or not have kept it.
+            if knows || replaced().next().is_none() {
+                return Ok(());
+            }
+            return inner.log.save_group(group, replaced().collect()).await.map_err(gone);
         }
         if !pristine || header.group_id == 0 {
             let line = format!(
@@ -82,7 +90,7 @@ impl<M: Machine> RaftService<M> {
             group = format!("{:016x}", header.group_id),
             "this directory now belongs to a raft group"
         );
-        inner.log.save_group(header.group_id, header.replaced.clone()).await.map_err(gone)
+        inner.log.save_group(header.group_id, replaced().collect()).await.map_err(gone)
     }
 
     fn believe(&self, proof: &Proof, claim: Claim<'_>) -> Result<(), Status> {
@@ -97,7 +105,7 @@ impl<M: Machine> RaftService<M> {
     fn refuse(&self, from: u64, line: String) -> String {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if *refused != line {
-            tracing::warn!(from = format!("{from:016x}"), "raft call refused: {line}");
+            tracing::warn!(raft_id = format!("{from:016x}"), "raft call refused: {line}");
             refused.clone_from(&line);
         }
         line

@@ -76,7 +76,11 @@ impl<M: Machine> RaftNode<M> {
     pub(super) async fn admit(&self, _turn: &Turn<'_>, peer: &Peer, raft_id: u64) -> Result<(), MemberError> {
         self.ready_to_change().await?;
         if self.membership().get_node(&raft_id).is_none() {
-            tracing::info!(machine = peer.machine, addr = peer.addr, "a new raft log learns from the group");
+            tracing::info!(
+                machine = peer.machine,
+                address = peer.addr,
+                "a new raft log learns from the group"
+            );
         }
         // Also for one that learns already: it has to have caught up before it votes.
         if !self.membership().voter_ids().any(|id| id == raft_id) {

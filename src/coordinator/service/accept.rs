@@ -149,7 +149,7 @@ impl Port {
         if self.said.get(&from) == Some(&why) {
             return;
         }
-        tracing::warn!(%from, "a caller was not let in: {why}");
+        tracing::warn!(address = %from, "a caller was not let in: {why}");
         if self.said.len() >= REMEMBERED {
             self.said.clear();
         }

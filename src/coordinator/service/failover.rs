@@ -1,15 +1,18 @@
 //! `failover`: what it would do, why it would not, and its begin. The plan of a dry run and of the real thing is the
-//! same; only the last step differs.
+//! same; only the last step differs. Accepting loss is an entry of its own: what was only half done says so.
 
 use super::admin::{look, no_instance};
-use crate::core::{Core, Look};
+use crate::core::{Core, NotDone};
 use interrex_api::admin::{FailoverReply, FailoverRequest};
 use interrex_api::refused::Refused;
-use interrex_cluster::candidate::{self, Choice};
 use interrex_cluster::command::Command;
-use interrex_cluster::operation::failover::hopeless;
+use interrex_cluster::ids::{Epoch, InstanceName};
+use interrex_cluster::operation::contradiction::contradiction;
 use interrex_cluster::operation::preview::{self, Preview};
-use interrex_cluster::record::{Failover, Operation};
+use interrex_cluster::problem::Wait;
+use interrex_cluster::quorum;
+use interrex_cluster::record::Operation;
+use interrex_cluster::time::span;
 use interrex_cluster::view::View;
 
 /// Plans a failover, and begins it unless only the plan was asked for.
@@ -20,80 +23,107 @@ pub(crate) async fn failover(core: &Core, request: FailoverRequest) -> Result<Fa
     if let Some(unknown) = unknown {
         return Err(no_instance(name, unknown));
     }
-    let plan = plan(&seen, &request);
+    let plan = plan(&seen.view(), &seen.decision.waits, &request);
     if request.dry_run || !plan.accepted {
         return Ok(plan);
     }
-    if seen.record.primary.is_some() {
+    let begins = seen.record.primary.is_some();
+    if begins {
         let reason = "asked for by an operator".to_owned();
         let begin = Command::BeginFailover { epoch: plan.epoch, reason, wanted: request.to.clone() };
         core.propose(name, begin).await?;
     }
     if request.accept_loss {
-        core.propose(name, Command::AcceptLoss { epoch: plan.epoch, fenced: request.fenced.clone() }).await?;
+        let accept = Command::AcceptLoss { epoch: plan.epoch, fenced: request.fenced.clone() };
+        let accepted = core.propose(name, accept).await;
+        accepted.map_err(|why| if begins { half_done(plan.epoch, why) } else { why.into() })?;
     }
     Ok(plan)
 }
 
-fn plan(seen: &Look, request: &FailoverRequest) -> FailoverReply {
-    let view = seen.view();
-    let record = &seen.record;
-    let mut plan = match (&record.primary, &record.operation) {
-        (None, Operation::Failover(under_way)) if request.accept_loss => overridden(&view, seen, under_way),
-        _ => begun(&view, request),
+/// The failover was begun, and its loss is not known to be accepted. Never a refusal that a client answers by asking
+/// again by itself: somebody may have been elected meanwhile, whom the repetition would depose.
+fn half_done(epoch: Epoch, why: NotDone) -> Refused {
+    let text = |why: &dyn std::fmt::Display| {
+        format!(
+            "epoch {epoch} was begun, which deposes the primary, and it is not known that the loss was accepted: {why}; \
+             as long as interrex show names no primary, the same command repeated completes it"
+        )
+    };
+    match Refused::from(why) {
+        Refused::Rejected(why) => Refused::Rejected(text(&why)),
+        Refused::Internal(why) => Refused::Internal(text(&why)),
+        why => Refused::OutcomeUnknown(text(&why)),
+    }
+}
+
+fn plan(view: &View<'_>, waits: &[Wait], request: &FailoverRequest) -> FailoverReply {
+    let record = view.record;
+    let Preview { would_win, refusals, obstacles, may_lose } =
+        preview::failover(view, request.to.as_ref(), request.accept_loss, waits);
+    let primary = record.primary.as_ref().map(|reign| &reign.instance);
+    let under_way = primary.is_none() && matches!(record.operation, Operation::Failover(_));
+    // Even who accepts loss needs somebody to go on with: else the primary would stop for nothing.
+    let somebody = primary.is_some() && view.whole_and_fresh().any(|name| Some(name) != primary);
+    let lossless = !under_way && obstacles.is_empty() && would_win.is_some();
+    let mut plan = FailoverReply {
+        accepted: lossless || (request.accept_loss && (under_way || somebody)),
+        epoch: if under_way { record.epoch } else { record.epoch.next() },
+        would_win,
+        refusals: refusals.iter().map(ToString::to_string).collect(),
+        waits: obstacles,
+        expected: None,
+        may_lose,
     };
     if record.paused {
         plan.waits.push(format!("the cluster is paused; first: interrex resume {}", record.name));
         plan.accepted = false;
     }
-    // What is not done loses nothing, and nothing is promised of it either.
-    plan.may_lose = plan.may_lose.filter(|_| plan.accepted);
-    plan.expected = plan.would_win.as_ref().filter(|_| plan.accepted).map(|winner| {
-        format!(
-            "{winner} is promoted in epoch {}; clients are let in after its first synchronous commit",
-            plan.epoch
-        )
-    });
+    let unheeded = contradiction(view, request.to.as_ref(), &request.fenced, plan.would_win.as_ref());
+    if let Some(why) = unheeded {
+        plan.waits.push(why);
+        plan.accepted = false;
+    }
+    // What is not done loses nothing, and nothing is promised of it either; who only asks is told all the same.
+    plan.may_lose = plan.may_lose.filter(|_| plan.accepted || request.dry_run);
+    let winner = plan.would_win.as_ref().filter(|_| plan.accepted);
+    plan.expected = winner.map(|winner| expected(view, request, winner, plan.epoch));
     plan
 }
 
-/// A failover that is still to begin.
-fn begun(view: &View<'_>, request: &FailoverRequest) -> FailoverReply {
-    let Preview { would_win, refusals, obstacles } = preview::failover(view, request.to.as_ref());
-    let primary = view.record.primary.as_ref().map(|reign| &reign.instance);
-    // Even who accepts loss needs somebody to go on with: else the primary would stop for nothing.
-    let somebody = primary.is_some() && view.whole_and_fresh().any(|name| Some(name) != primary);
-    let lossless = obstacles.is_empty() && would_win.is_some();
-    let mut waits = obstacles;
-    if would_win.is_none() && waits.is_empty() {
-        waits.push("nobody may be promoted at the moment".to_owned());
-    }
-    FailoverReply {
-        accepted: lossless || (request.accept_loss && somebody),
-        epoch: view.record.epoch.next(),
-        would_win,
-        refusals: refusals.iter().map(ToString::to_string).collect(),
-        waits,
-        expected: None,
-        may_lose: hopeless(view).filter(|_| request.accept_loss).map(lost),
-    }
+/// What follows, and how long each part of it takes at most, or as a rule.
+fn expected(view: &View<'_>, request: &FailoverRequest, winner: &InstanceName, epoch: Epoch) -> String {
+    let (policy, record) = (view.policy, view.record);
+    let stopped = |holder: &InstanceName| request.fenced.contains(holder);
+    let old = record.last_primary().filter(|old| !stopped(old));
+    let lease = old.filter(|_| quorum::asynchronous(&record.rules)).map_or_else(String::new, |old| {
+        format!("up to {} until the lease of {old} has surely run out, ", span(policy.surely_over_after()))
+    });
+    format!(
+        "{winner} is promoted in epoch {epoch}; clients are let in after its first synchronous commit: {lease}up to {} for \
+         the seals of those within reach, then half a second as a rule for the promotion and that commit",
+        span(policy.seal_grace)
+    )
 }
 
-/// A failover that is under way and cannot elect without loss.
-fn overridden(view: &View<'_>, seen: &Look, under_way: &Failover) -> FailoverReply {
-    let Choice { winner, refusals } = candidate::choose(view, under_way, true);
-    let waits: Vec<String> = seen.decision.waits.iter().map(ToString::to_string).collect();
-    FailoverReply {
-        accepted: true,
-        epoch: view.record.epoch,
-        would_win: winner,
-        refusals: refusals.iter().map(ToString::to_string).collect(),
-        may_lose: (!waits.is_empty()).then(|| lost(waits.join("; "))),
-        waits,
-        expected: None,
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn lost(wait: impl std::fmt::Display) -> String {
-    format!("commits that were acknowledged and that no sealed instance holds, because it no longer {wait}")
+    #[test]
+    fn a_failover_of_which_only_the_begin_was_written_says_so_and_is_not_repeated_by_the_client_itself() {
+        let told = [
+            half_done(Epoch(8), NotDone::NotLeader(None)),
+            half_done(Epoch(8), NotDone::NotYet("one reads no such entries".to_owned())),
+            half_done(Epoch(8), NotDone::Unknown("no answer".to_owned())),
+            half_done(Epoch(8), NotDone::Rejected("the failover of epoch 8 is over".to_owned())),
+        ];
+        for refused in &told {
+            let text = refused.to_string();
+            assert!(text.contains("epoch 8 was begun"), "{text}");
+            assert!(text.contains("names no primary, the same command repeated completes it"), "{text}");
+            assert!(!matches!(refused, Refused::NotLeader(_) | Refused::Unavailable(_)), "{text}");
+        }
+        assert!(matches!(&told[3], Refused::Rejected(why) if why.contains("is over")));
+    }
 }

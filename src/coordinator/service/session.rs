@@ -43,7 +43,10 @@ impl Session {
         );
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if *refused != line {
-            tracing::warn!(from = ?caller.remote, "an agent was refused: {line}");
+            tracing::warn!(
+                address = caller.remote.map(tracing::field::display),
+                "an agent was refused: {line}"
+            );
             refused.clone_from(&line);
         }
         Err(Refused::Forbidden(line))
@@ -62,7 +65,8 @@ impl SessionHandler for Session {
         let waiting = |why| Ok(Registered::Waiting { why, roster: core.roster(None) });
         let Some(record) = core.node.read(|records| records.cluster(cluster).cloned()) else {
             return waiting(format!(
-                "cluster {cluster} does not exist yet: create it with: interrex create {cluster} --instances 3"
+                "key 'instance.cluster': cluster {cluster} does not exist yet: create it with: interrex create {cluster} \
+                 --instances 3; or correct its name"
             ));
         };
         let known = record.instances.get(&request.registration.instance);
@@ -83,10 +87,11 @@ impl SessionHandler for Session {
         let registration =
             Registration { replaces: replaced(core, &record, &request.registration), ..request.registration };
         let (instance, directory) = (registration.instance.clone(), registration.directory.clone());
-        let answer = core.propose(cluster, Command::Register(registration)).await;
+        let answer = core.propose(cluster, Command::Register(registration.clone())).await;
+        let turned = if let Err(NotDone::Rejected(why)) = &answer { Some(why.as_str()) } else { None };
+        core.turned_away.answered(cluster, &registration, turned, core.now());
         if own.is_some() {
-            let turned_away = matches!(answer, Err(NotDone::Rejected(_)));
-            core.trust.answered(cluster, &instance, request.obeyed, turned_away);
+            core.trust.answered(cluster, &instance, request.obeyed, turned.is_some());
         }
         match answer {
             Ok(_) => {}

@@ -16,7 +16,8 @@ pub(crate) async fn switchover(core: &Core, request: SwitchoverRequest) -> Resul
     if let Some(unknown) = request.to.as_ref().filter(|to| !seen.record.instances.contains_key(*to)) {
         return Err(no_instance(name, unknown));
     }
-    let Preview { would_win, refusals, obstacles } = switchover::preview(&seen.view(), request.to.as_ref());
+    let Preview { would_win, refusals, obstacles, may_lose } =
+        switchover::preview(&seen.view(), request.to.as_ref());
     let accepted = obstacles.is_empty() && would_win.is_some();
     let epoch = seen.record.epoch;
     let from = seen.record.primary.as_ref().map(|reign| reign.instance.to_string());
@@ -41,6 +42,6 @@ pub(crate) async fn switchover(core: &Core, request: SwitchoverRequest) -> Resul
         refusals: refusals.iter().map(ToString::to_string).collect(),
         waits: obstacles,
         expected,
-        may_lose: None,
+        may_lose,
     })
 }

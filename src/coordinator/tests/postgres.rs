@@ -181,6 +181,7 @@ fn senders(servers: &BTreeMap<InstanceName, Server0>, me: &InstanceName, own: &S
         flushed: Lsn(s.lsn),
         replayed: Lsn(s.lsn),
         reply_age_ms: 5,
+        behind_ms: 0,
     };
     servers.iter().filter(follows).map(sender).collect()
 }

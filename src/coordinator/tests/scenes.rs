@@ -78,7 +78,8 @@ async fn a_cluster_is_created_comes_up_rests_and_changes_its_primary_when_asked(
     };
     assert_eq!(
         why,
-        "cluster orders does not exist yet: create it with: interrex create orders --instances 3"
+        "key 'instance.cluster': cluster orders does not exist yet: create it with: interrex create orders --instances 3; \
+         or correct its name"
     );
 
     let created = client.create_cluster(&orders()).await.unwrap();
@@ -112,6 +113,17 @@ async fn a_cluster_is_created_comes_up_rests_and_changes_its_primary_when_asked(
     stranger.directory = DirectoryId("another".to_owned());
     let Registered::Waiting { why, .. } = stranger.register().await else { panic!("a stranger is welcome") };
     assert!(why.contains("belongs to another data directory"), "{why}");
+    let name = "orders".parse().unwrap();
+    let problems = async || client.get_cluster(&name).await.unwrap().problems;
+    let shown: Vec<_> =
+        problems().await.into_iter().map(|problem| (problem.code, problem.evidence)).collect();
+    assert_eq!(shown, [("turned-away".to_owned(), vec![why])]);
+    for agent in agents.values() {
+        let mut reports = agent.reports.clone();
+        while !problems().await.is_empty() {
+            within("one more report", reports.changed()).await.unwrap();
+        }
+    }
 
     // At rest nothing is written, however much is reported.
     let before = group.handle("n1").applied();
@@ -147,6 +159,58 @@ async fn a_cluster_is_created_comes_up_rests_and_changes_its_primary_when_asked(
     let record = group.record("the failover is over", "orders", over).await;
     assert_eq!(Some(primary(&record)), plan.would_win);
     assert_ne!(primary(&record).as_str(), wanted);
+    group.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_accepting_loss_would_lose_is_told_before_it_is_accepted() {
+    let group = Group::of(1, |builder| builder).await;
+    let (client, world) = (group.client(&["n1"]), World::default());
+    client.create_cluster(&orders()).await.unwrap();
+    let mut agents = three_agents(&group, &world).await;
+    let old = primary(&group.record("it comes up", "orders", settled).await);
+    let plan = client.failover(&failover(true, None)).await.unwrap();
+    let expected = plan.expected.unwrap();
+    assert!(expected.contains("up to 400 ms for the seals"), "{expected}");
+    assert_eq!((plan.accepted, plan.may_lose), (true, None));
+
+    // The primary and a standby die: what is left may lack what those two hold.
+    let left = agents.keys().find(|name| **name != old).unwrap().clone();
+    for gone in agents.keys().filter(|name| **name != left) {
+        world.power(gone, false);
+    }
+    agents.retain(|name, _| *name == left);
+    let stuck = async {
+        loop {
+            let plan = client.failover(&failover(true, None)).await.unwrap();
+            if !plan.accepted {
+                return plan;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let refused = within("a failover that could lose something is refused", stuck).await;
+    let loss = refused.may_lose.expect("what would be lost");
+    assert!(loss.starts_with("with --accept-loss: commits that were acknowledged"), "{loss}");
+    assert_eq!(refused.would_win.as_ref(), Some(&left));
+
+    let before = group.handle("n1").applied();
+    let accepting = FailoverRequest { accept_loss: true, ..failover(true, None) };
+    let told = client.failover(&accepting).await.unwrap();
+    assert_eq!((told.accepted, told.would_win.as_ref(), told.epoch), (true, Some(&left), Epoch(3)));
+    assert!(told.may_lose.is_some_and(|loss| loss.starts_with("commits that were acknowledged")));
+    let runs = FailoverRequest { dry_run: false, fenced: [left.clone()].into(), ..accepting.clone() };
+    let refused = client.failover(&runs).await.unwrap();
+    let why = refused.waits.last().expect("why not");
+    assert!(!refused.accepted && why.contains("asserted to be stopped (--fenced), and its agent"), "{why}");
+    assert_eq!(group.handle("n1").applied(), before, "neither a dry run nor a refusal writes anything");
+
+    let begun = client.failover(&FailoverRequest { dry_run: false, ..accepting }).await.unwrap();
+    assert!(begun.accepted && begun.may_lose.is_some());
+    let elected =
+        |record: &interrex_cluster::record::Cluster| record.primary.is_some() && record.epoch == Epoch(3);
+    let record = group.record("who is left is elected", "orders", elected).await;
+    assert_eq!((primary(&record), record.overrides.is_empty()), (left, false));
     group.stop().await;
 }
 

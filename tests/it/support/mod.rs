@@ -27,10 +27,10 @@ pub(crate) use ledger::{Writer, now_ms};
 pub(crate) use machine::Machine;
 pub(crate) use postgresql::{bin_dir, initdb, major};
 pub(crate) use processes::{Process, below};
-pub(crate) use status::{healthy, instance, primary};
+pub(crate) use status::{asynchronous, changing, healthy, instance, primary};
 pub(crate) use town::{CLUSTER, Town};
 pub(crate) use tree::{Tree, is_root, of_postgres, temporary, tree, unchanged};
-pub(crate) use wait::PATIENCE;
+pub(crate) use wait::{PATIENCE, eventually};
 
 /// A port that was free a moment ago and that nobody else in this process gets.
 pub(crate) fn free() -> u16 {

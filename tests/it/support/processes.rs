@@ -35,6 +35,15 @@ impl Process {
         let ended = poll(&mut [PollFd::new(&self.fd, PollFlags::IN)], Some(&at_once));
         ended.unwrap() == 0
     }
+
+    /// Whether a SIGTERM waits for it that it has not taken: it is stopped.
+    pub(crate) fn is_told_to_end(&self) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let masks = status.lines().filter(|line| line.starts_with("SigPnd") || line.starts_with("ShdPnd"));
+        let bits = masks.filter_map(|line| u64::from_str_radix(line.split_whitespace().nth(1)?, 16).ok());
+        // SIGTERM is 15.
+        bits.fold(0, |all, mask| all | mask) & (1 << 14) != 0
+    }
 }
 
 /// Every living process that works below `dir`, but never this one.

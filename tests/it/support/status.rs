@@ -16,6 +16,16 @@ pub(crate) fn healthy(status: &ClusterStatus) -> bool {
     status.open && complete && at_rest && on_one_line && quiet && status.instances.iter().all(member)
 }
 
+/// The record has a commit rule that PostgreSQL has not proved yet.
+pub(crate) fn changing(status: &ClusterStatus) -> bool {
+    status.waits.iter().any(|wait| wait.contains("to prove the changed commit rule"))
+}
+
+/// Commits wait for nobody, and the record has no other rule.
+pub(crate) fn asynchronous(status: &ClusterStatus) -> bool {
+    matches!(status.rules.as_slice(), [rule] if rule.contains("acknowledges alone"))
+}
+
 /// A member by its name.
 pub(crate) fn instance<'a>(status: &'a ClusterStatus, name: &str) -> &'a InstanceStatus {
     let found = status.instances.iter().find(|instance| instance.name.as_str() == name);

@@ -162,9 +162,9 @@ impl Writer {
             && let Err(e) = self.write(batch)
         {
             tracing::error!(
-                dir = self.disk.place(),
+                file = segment_name(self.position.segment),
                 "write raft log {}: {e}; this coordinator stops taking part: check the disk, then start it again",
-                segment_name(self.position.segment)
+                self.disk.place()
             );
             self.failed = Some((e.kind(), format!("write raft log {}: {e}", self.disk.place())));
         }
