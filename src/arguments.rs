@@ -2,7 +2,7 @@
 //! no use for them. An option that is accepted and ignored misleads, so it is refused like a wrong one, with exit 2.
 
 use crate::Cli;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, Command, CommandFactory, FromArgMatches};
 use interrex_ctl::Common;
@@ -14,7 +14,7 @@ const ALONE: &[(&str, &[&str])] =
 /// Reads the command line; ends the process where it is wrong, or asks for help.
 pub(crate) fn parse() -> Cli {
     let mut command = command();
-    let matches = command.clone().get_matches();
+    let matches = command.clone().try_get_matches().unwrap_or_else(|error| named(error).exit());
     if let Some((name, why)) = useless(&matches) {
         command.build();
         // Its usage is the one to be shown.
@@ -25,6 +25,19 @@ pub(crate) fn parse() -> Cli {
         error.exit();
     }
     Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// What is missing stands in the first line, which is the one that people and logs keep; clap puts it below.
+fn named(error: clap::Error) -> clap::Error {
+    let (ErrorKind::MissingRequiredArgument, Some(ContextValue::Strings(missing)), Some(usage)) =
+        (error.kind(), error.get(ContextKind::InvalidArg), error.get(ContextKind::Usage))
+    else {
+        return error;
+    };
+    let list = missing.iter().map(|argument| format!("'{argument}'")).collect::<Vec<_>>().join(", ");
+    let verb = if missing.len() == 1 { "is" } else { "are" };
+    let told = format!("{list} {verb} missing\n\n{usage}\n\nFor more information, try '--help'.\n");
+    clap::Error::raw(error.kind(), told)
 }
 
 /// The command line's grammar; help of a command shows no option that it would refuse.
@@ -80,6 +93,20 @@ mod tests {
         ] {
             assert_eq!(told(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn what_is_missing_is_named_in_the_first_line() {
+        let first = |line: &str| {
+            let error = named(command().try_get_matches_from(line.split(' ')).unwrap_err());
+            assert_eq!(error.exit_code(), 2);
+            let text = error.to_string();
+            assert!(text.contains("Usage: interrex"), "{text}");
+            text.lines().next().unwrap_or_default().to_owned()
+        };
+        assert_eq!(first("interrex show"), "error: '<CLUSTER>' is missing");
+        assert_eq!(first("interrex reinit"), "error: '<CLUSTER>', '<INSTANCE>' are missing");
+        assert_eq!(first("interrex show --frobnicate"), "error: unexpected argument '--frobnicate' found");
     }
 
     #[test]

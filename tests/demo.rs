@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -17,12 +17,24 @@ use serde_json::Value;
 
 /// Far longer than anything takes, on a busy machine with a debug build.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// `nobody`, on every Debian and Ubuntu.
+const NOBODY: u32 = 65534;
 /// A demo is three machines' worth of work: one at a time is enough.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 #[test]
 fn a_killed_primary_s_machine_costs_no_acknowledged_write_and_the_report_says_so() {
-    let scene = Scene::new();
+    kills_the_primary_s_machine(&Scene::new());
+}
+
+#[test]
+fn an_ordinary_user_is_promised_the_same() {
+    let Some(scene) = Scene::of_an_ordinary_user() else { return };
+    kills_the_primary_s_machine(&scene);
+}
+
+/// A whole script, from nothing to a clean end.
+fn kills_the_primary_s_machine(scene: &Scene) {
     let arguments = ["--script", "kill-primary", "--raft-leader", "with-primary", "--output", "json"];
     let mut demo = scene.start(&arguments);
     let left = scene.watch_until_it_ends(&mut demo);
@@ -182,7 +194,16 @@ fn without_postgresql_one_line_says_what_to_install_and_nothing_is_made() {
 
 #[test]
 fn a_demo_that_is_killed_in_the_middle_of_a_failover_leaves_nothing() {
-    let scene = Scene::new();
+    kills_the_demo_in_a_failover(&Scene::new());
+}
+
+#[test]
+fn nor_does_an_ordinary_user_s() {
+    let Some(scene) = Scene::of_an_ordinary_user() else { return };
+    kills_the_demo_in_a_failover(&scene);
+}
+
+fn kills_the_demo_in_a_failover(scene: &Scene) {
     let mut demo = scene.start(&[]);
     let (mut keys, mut told) = menu(&mut demo);
     hear(&mut told, "q quit");
@@ -193,6 +214,18 @@ fn a_demo_that_is_killed_in_the_middle_of_a_failover_leaves_nothing() {
     hear(&mut told, "were killed");
     left.join(scene.look());
     scene.is_cleared_of(demo, &left);
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_named_and_nothing_is_left() {
+    let Some(scene) = Scene::of_an_ordinary_user() else { return };
+    chown(&scene.dir, Some(0), Some(0)).unwrap();
+    let output = scene.start(&[]).wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    let begin = format!("interrex: make the directory {}/interrex-demo-", scene.dir.display());
+    assert!(told.starts_with(&begin) && told.contains("Permission denied"), "{told}");
+    assert_eq!((output.status.code(), told.lines().count(), scene.is_empty()), (Some(1), 1, true), "{told}");
+    assert!(!scene.is_swept(), "its sweeper is there");
 }
 
 #[test]
@@ -207,6 +240,8 @@ fn json_is_for_scripts() {
 /// A demo's surroundings.
 struct Scene {
     dir: PathBuf,
+    /// Where a user other than this process's has the programs, and who that is.
+    lent: Option<(tempfile::TempDir, u32)>,
     _alone: MutexGuard<'static, ()>,
     /// Last, so that it goes last.
     _dir: tempfile::TempDir,
@@ -218,6 +253,8 @@ struct Held {
     ports: BTreeSet<u16>,
     segments: BTreeSet<String>,
     files: BTreeSet<PathBuf>,
+    /// Whom its PostgreSQL belongs to.
+    users: BTreeSet<u32>,
 }
 
 impl Held {
@@ -225,6 +262,7 @@ impl Held {
         self.ports.extend(other.ports);
         self.segments.extend(other.segments);
         self.files.extend(other.files);
+        self.users.extend(other.users);
     }
 }
 
@@ -234,11 +272,40 @@ impl Scene {
         let dir = tempfile::Builder::new().prefix("ix").tempdir().unwrap();
         // PostgreSQL's user has to pass.
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
-        Scene { dir: fs::canonicalize(dir.path()).unwrap(), _alone: alone, _dir: dir }
+        Scene { dir: fs::canonicalize(dir.path()).unwrap(), lent: None, _alone: alone, _dir: dir }
+    }
+
+    /// The same for somebody who is not root; nobody where this process is not root, and every scene is such a one.
+    fn of_an_ordinary_user() -> Option<Scene> {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: this is an ordinary user, and so are all other scenes");
+            return None;
+        }
+        let mut scene = Scene::new();
+        chown(&scene.dir, Some(NOBODY), Some(NOBODY)).unwrap();
+        // Where cargo puts them may be out of another user's reach.
+        let programs = tempfile::Builder::new().prefix("ixp").tempdir().unwrap();
+        fs::set_permissions(programs.path(), Permissions::from_mode(0o755)).unwrap();
+        for program in [env!("CARGO_BIN_EXE_interrex"), env!("CARGO_BIN_EXE_interrex-guard")] {
+            let name = Path::new(program).file_name().unwrap();
+            fs::copy(program, programs.path().join(name)).unwrap();
+        }
+        scene.lent = Some((programs, NOBODY));
+        Some(scene)
+    }
+
+    fn program(&self) -> Command {
+        let Some((programs, user)) = &self.lent else {
+            return Command::new(env!("CARGO_BIN_EXE_interrex"));
+        };
+        let mut command = Command::new("setpriv");
+        command.args([format!("--reuid={user}"), format!("--regid={user}")]).args(["--clear-groups", "--"]);
+        command.arg(programs.path().join("interrex")).current_dir("/").env_remove("HOME");
+        command
     }
 
     fn start(&self, arguments: &[&str]) -> Child {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_interrex"));
+        let mut command = self.program();
         command.arg("demo").args(arguments).env("TMPDIR", &self.dir);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         command.spawn().unwrap()
@@ -304,6 +371,7 @@ impl Scene {
     fn look(&self) -> Held {
         let mut held = Held { ports: self.ports(), ..Held::default() };
         for (pid, _) in self.processes().iter().filter(|(_, name)| name == "postgres") {
+            held.users.extend(fs::metadata(format!("/proc/{pid}")).map(|process| process.uid()));
             let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
             for line in maps.lines() {
                 let fields: Vec<&str> = line.split_whitespace().collect();
@@ -340,6 +408,9 @@ impl Scene {
             !held.ports.is_empty() && !held.segments.is_empty(),
             "nothing was seen to begin with: {held:?}"
         );
+        if let Some((_, user)) = self.lent {
+            assert_eq!(held.users, [user].into(), "PostgreSQL ran as somebody else");
+        }
         assert_eq!(self.processes(), []);
         assert!(self.is_empty(), "{:?} is not empty", self.dir);
         for port in &held.ports {

@@ -52,7 +52,7 @@ pub async fn main(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let sweeper = Sweeper::start(&directory.path, directory.named).await?;
     if let Err(error) = directory.open() {
         // What is there under that name is somebody else's.
-        sweeper.sweep(true).await.context(format!("after this: {error:#}"))?;
+        sweeper.dismiss().await.context(format!("after this: {error:#}"))?;
         return Err(error);
     }
     let outcome = tokio::select! {

@@ -109,18 +109,33 @@ impl Phases {
             true => "its checkpoint was made and a new epoch began",
             false => "the kill was noticed and a new epoch began",
         };
-        let parts = [
-            ("detect", self.detect_ms, begun),
-            ("seal", self.seal_ms, "enough standbys refuse the old primary"),
-            ("elect", self.elect_ms, "the one that holds most was chosen"),
-            ("promote", self.promote_ms, "it is primary, on a timeline of its own"),
-            ("first commit", self.first_commit_ms, "the writer has its first acknowledgement"),
+        let ends = [
+            begun,
+            "enough standbys refuse the old primary",
+            "the one that holds most was chosen",
+            "it is primary, on a timeline of its own",
+            "the writer has its first acknowledgement",
         ];
-        let line = |(name, ms, what): (&str, Option<u64>, &str)| match ms {
+        let line = |((name, ms), what): ((&str, Option<u64>), &str)| match ms {
             Some(ms) => format!("  {name:<13}{ms:>6} ms  {what}"),
             None => format!("  {name:<13}     - ms  not told"),
         };
-        parts.map(line).into()
+        self.named().into_iter().zip(ends).map(line).collect()
+    }
+
+    /// The first phase whose end was not told.
+    fn untold(&self) -> Option<&'static str> {
+        self.named().into_iter().find_map(|(name, ms)| ms.is_none().then_some(name))
+    }
+
+    fn named(&self) -> [(&'static str, Option<u64>); 5] {
+        [
+            ("detect", self.detect_ms),
+            ("seal", self.seal_ms),
+            ("elect", self.elect_ms),
+            ("promote", self.promote_ms),
+            ("first commit", self.first_commit_ms),
+        ]
     }
 }
 
@@ -141,6 +156,9 @@ impl Report {
             let at = timeline.map_or_else(|| "none".to_owned(), |at| at.to_string());
             failings
                 .push(format!("{instance} does not stream again: its timeline is {at}, not {}", self.epoch));
+        }
+        if let Some(untold) = self.phases.untold() {
+            failings.push(format!("the events do not tell when the outage's phase '{untold}' ended"));
         }
         if self.pids_killed.is_empty() && !self.was(Script::Switchover) {
             failings.push("nothing was killed, so nothing was shown".to_owned());
@@ -225,7 +243,13 @@ mod tests {
             unknown: 1,
             warned: 0,
             outage_ms: 1_200,
-            phases: Phases::default(),
+            phases: Phases {
+                detect_ms: Some(700),
+                seal_ms: Some(100),
+                elect_ms: Some(1),
+                promote_ms: Some(200),
+                first_commit_ms: Some(199),
+            },
             rejoined_ms: 900,
             epoch: 3,
             old_primary: "n1".to_owned(),
@@ -333,6 +357,10 @@ mod tests {
             (Report { acked: 199, ..report() }, "only 199 writes"),
             (Report { pids_killed: Vec::new(), ..report() }, "nothing was killed"),
             (Report { new_primary: "n1".to_owned(), ..report() }, "n1 is still the primary"),
+            (
+                Report { phases: Phases { seal_ms: None, ..report().phases }, ..report() },
+                "do not tell when the outage's phase 'seal' ended",
+            ),
             (
                 Report { timelines: [("n1".to_owned(), Some(2))].into(), ..report() },
                 "n1 does not stream again",

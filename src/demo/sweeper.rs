@@ -19,6 +19,8 @@ use crate::args::SweeperArgs;
 
 /// What the demo writes into the pipe when the directory is to stay.
 const KEEP: &[u8] = b"keep\n";
+/// What it writes when nothing was made, and what is there is somebody else's.
+const NOTHING: &[u8] = b"nothing\n";
 const READY: &[u8; 6] = b"ready\n";
 
 /// The demo's end of it.
@@ -47,11 +49,19 @@ impl Sweeper {
     }
 
     /// Lets it sweep and waits for its end. `keep` leaves the directory in place.
-    pub(crate) async fn sweep(mut self, keep: bool) -> anyhow::Result<()> {
-        if let Some(mut pipe) = self.child.stdin.take()
-            && keep
-        {
-            pipe.write_all(KEEP).await.context("tell the sweeper to keep the directory")?;
+    pub(crate) async fn sweep(self, keep: bool) -> anyhow::Result<()> {
+        self.told(if keep { KEEP } else { b"" }).await
+    }
+
+    /// Lets it go without sweeping: nothing was made.
+    pub(crate) async fn dismiss(self) -> anyhow::Result<()> {
+        self.told(NOTHING).await
+    }
+
+    /// Says the last word and waits for its end.
+    async fn told(mut self, word: &[u8]) -> anyhow::Result<()> {
+        if let Some(mut pipe) = self.child.stdin.take() {
+            pipe.write_all(word).await.context("tell the sweeper what to leave in place")?;
         }
         let status = self.child.wait().await.context("wait for the sweeper")?;
         ensure!(status.success(), "not everything could be cleared away; the lines above name what is left");
@@ -84,7 +94,10 @@ fn run(args: &SweeperArgs) -> anyhow::Result<()> {
     let mut said = Vec::new();
     // A pipe that cannot be read is one that nobody holds.
     let _ = io::stdin().read_to_end(&mut said);
-    sweep::sweep(&args.dir, &spared, args.keep || said == KEEP)
+    match said == NOTHING {
+        true => Ok(()),
+        false => sweep::sweep(&args.dir, &spared, args.keep || said == KEEP),
+    }
 }
 
 /// Handlers once installed stay for the life of the process, whether anybody listens or not.
