@@ -1,26 +1,46 @@
-//! Three machines as the first build left them after two failovers: `first_build/`, byte by byte what Interrex itself wrote
-//! (format and identity, the agents' memories, logs with snapshots: its limits were lowered so that there are any).
-//! PostgreSQL's own data is not among it, so nobody may be elected. The logs name the members' addresses, so these are
-//! fixed, and the scene is played once at a time on a machine.
+//! Three machines as the first build left them: `first_build/`, byte by byte.
+//!
+//! `n1` to `n3` are what Interrex itself wrote up to a second failover (format and identity, the agents' memories, logs
+//! with snapshots: its limits were lowered so that there are any). PostgreSQL's own data is not among it, so nobody may
+//! be elected. `with_postgresql.tar.xz` has PostgreSQL 15's, too: a cluster with one failover behind it, all of whose
+//! processes were killed at once. The logs name the members' addresses, so these are fixed, and each scene is played once
+//! at a time on a machine.
 
-use crate::support::{Machine, PATIENCE, Town, eventually};
+use crate::support::{self, Machine, PATIENCE, Town, eventually, major, of_postgres};
 use interrex_api::client::{Client, ClientOptions};
 use interrex_cluster::ids::Epoch;
 use interrex_cluster::status::ClusterStatus;
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-/// Where the logs say that a machine's coordinator is.
-fn address(machine: &str) -> String {
-    format!("127.83.7.{}:7400", machine.trim_start_matches('n'))
+/// The network that the logs of the first scene name, and that of the second.
+const WITHOUT_POSTGRESQL: &str = "127.83.7";
+const WITH_POSTGRESQL: &str = "127.83.8";
+
+/// Held for as long as the addresses of a network are used.
+async fn alone(network: &str) -> TcpListener {
+    let free = async || TcpListener::bind(format!("{network}.9:7400")).ok();
+    eventually(PATIENCE, "another play of this scene to end", free, String::new).await
 }
 
-/// Held for as long as the addresses are used.
-async fn alone() -> TcpListener {
-    let free = async || TcpListener::bind("127.83.7.9:7400").ok();
-    eventually(PATIENCE, "another play of this scene to end", free, String::new).await
+/// The members are where the logs say that they are.
+fn settle(town: &mut Town, network: &str) {
+    let there = |m: &Machine| format!("{network}.{}:7400", m.name.trim_start_matches('n'));
+    let moves: Vec<_> = town.machines.iter().map(|m| (m.coordinator(), there(m))).collect();
+    for machine in &town.machines {
+        let text = fs::read_to_string(machine.file()).unwrap();
+        let text = moves.iter().fold(text, |text, (old, new)| text.replace(old, new));
+        fs::write(machine.file(), text).unwrap();
+    }
+    let coordinators = moves.into_iter().map(|(_, new)| new).collect();
+    town.client = Client::new(coordinators, ClientOptions::default()).unwrap();
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/first_build").join(name)
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -34,11 +54,10 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The first build's files for its own, and the members where its log has them.
+/// The first build's files for its own.
 fn move_in(machine: &Machine) {
-    let first = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/first_build").join(&machine.name);
     let data = machine.dir.join("data");
-    copy(&first, &data);
+    copy(&fixture(&machine.name), &data);
     fs::set_permissions(&data, Permissions::from_mode(0o711)).unwrap();
 }
 
@@ -50,17 +69,10 @@ fn all_heard(status: &ClusterStatus) -> bool {
 
 #[tokio::test]
 async fn three_machines_of_the_first_build_start_with_all_that_they_knew_and_are_written_on() {
-    let _alone = alone().await;
+    let _alone = alone(WITHOUT_POSTGRESQL).await;
     let mut town = Town::planned().await;
-    let moves: Vec<_> = town.machines.iter().map(|m| (m.coordinator(), address(&m.name))).collect();
-    for machine in &town.machines {
-        move_in(machine);
-        let text = fs::read_to_string(machine.file()).unwrap();
-        let text = moves.iter().fold(text, |text, (old, new)| text.replace(old, new));
-        fs::write(machine.file(), text).unwrap();
-    }
-    let coordinators = moves.into_iter().map(|(_, new)| new).collect();
-    town.client = Client::new(coordinators, ClientOptions::default()).unwrap();
+    town.machines.iter().for_each(move_in);
+    settle(&mut town, WITHOUT_POSTGRESQL);
 
     town.machines.iter_mut().for_each(Machine::start);
     let status = town.until("the first build's members are heard under their names", all_heard).await;
@@ -82,5 +94,62 @@ async fn three_machines_of_the_first_build_start_with_all_that_they_knew_and_are
         assert!(!log.contains("not tended"), "{log}");
         let state = fs::read_to_string(machine.dir.join("data/instances/demo/state")).unwrap();
         assert_eq!(state.contains("\"promoted\": 4"), machine.name == "n1", "{state}");
+    }
+}
+
+/// All of the first build's, PostgreSQL's data as well.
+fn unpack(town: &Town) {
+    let first = town.dir().join("first");
+    fs::create_dir(&first).unwrap();
+    let unpacked = Command::new("tar")
+        .args(["--extract", "--preserve-permissions", "--file"])
+        .arg(fixture("with_postgresql.tar.xz"))
+        .current_dir(&first)
+        .output()
+        .unwrap();
+    assert!(unpacked.status.success(), "{}", String::from_utf8_lossy(&unpacked.stderr));
+    for machine in &town.machines {
+        let from = first.join(&machine.name);
+        let clusters = machine.pgdata().parent().unwrap().to_owned();
+        of_postgres(&clusters, 0o755);
+        fs::rename(from.join("data"), machine.dir.join("data")).unwrap();
+        for entry in fs::read_dir(from.join("pg")).unwrap().map(Result::unwrap) {
+            fs::rename(entry.path(), clusters.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_of_the_first_build_serves_again_with_every_row_and_fails_over() {
+    if major() != 15 || !cfg!(target_arch = "x86_64") {
+        eprintln!("skipped: the first build's data is of PostgreSQL 15 on x86-64");
+        return;
+    }
+    let _alone = alone(WITH_POSTGRESQL).await;
+    let mut town = Town::planned().await;
+    unpack(&town);
+    settle(&mut town, WITH_POSTGRESQL);
+    let rows = ["before a failover of the first build", "after it", "with everybody back"];
+
+    town.machines.iter_mut().for_each(Machine::start);
+    let status = town.healthy("the first build's cluster").await;
+    assert_eq!(status.system.map(|system| system.to_string()).as_deref(), Some("7711413394260578795"));
+    assert!(status.epoch >= Epoch(3), "{status:?}");
+    assert_eq!(town.told("cloning", 3).await, [""; 0], "every copy was good");
+    for machine in ["n1", "n2", "n3"] {
+        assert_eq!(town.sql(machine, "select what from kept").await.unwrap(), rows, "on {machine}");
+    }
+
+    let primary = support::primary(&status);
+    town.machine(&primary).kill();
+    let later = |now: &ClusterStatus| now.open && now.epoch > status.epoch;
+    let now = town.until("a failover of this build", later).await;
+    let elected = support::primary(&now);
+    town.sql(&elected, "insert into kept values ('under this build')").await.unwrap();
+    town.machine(&primary).start();
+    town.healthy("the first build's machines under this build").await;
+    for machine in ["n1", "n2", "n3"] {
+        let kept = town.sql(machine, "select what from kept").await.unwrap();
+        assert_eq!((kept.len(), &kept[..3]), (4, rows.map(str::to_owned).as_slice()), "on {machine}");
     }
 }

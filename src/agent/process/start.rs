@@ -1,9 +1,10 @@
 //! Starting PostgreSQL under a new guard. The guard gets one end of a socket pair as standard input, so it has a client
 //! from its first moment on, and nothing that happens to it or to PostgreSQL can be missed.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -107,6 +108,13 @@ async fn spawn(spec: &StartSpec, theirs: OwnedFd) -> Result<Child, StartError> {
         for of_another_user in ["HOME", "USER", "LOGNAME", "MAIL"] {
             command.env_remove(of_another_user);
         }
+    }
+    // libpq, which a standby receives with, lets them override what the agent wrote into its settings: with a
+    // PGPASSWORD of the shell that started the node no standby would stream.
+    let of_clients =
+        |name: &OsStr| name.as_bytes().starts_with(b"PG") && !name.as_bytes().starts_with(b"PG_");
+    for (of_a_client, _) in std::env::vars_os().filter(|(name, _)| of_clients(name)) {
+        command.env_remove(of_a_client);
     }
     // A PostgreSQL built for systemd would report itself to the agent's own supervisor.
     for of_the_agent in ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "WATCHDOG_USEC", "WATCHDOG_PID"] {
