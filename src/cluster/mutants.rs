@@ -41,7 +41,7 @@ pub enum Mutant {
     AdoptedCounts,
     /// A sealed standby with less than replay demands stays as it is.
     TooLow,
-    /// A primary proves its rule before it says whether it takes parameters.
+    /// A primary proves its rule, also one that cannot be proved, before it says whether it takes parameters.
     JudgeFirst,
     /// A primary whose server answers nobody is taken for cut off from its standbys.
     SilenceSaysNothing,

@@ -98,7 +98,8 @@ async fn set(town: &Town, changes: &[&str]) {
 async fn in_force(town: &Town, acks: u32) {
     let text = format!("waits for {acks} of ");
     let waits = |s: &ClusterStatus| healthy(s) && s.rules.iter().all(|rule| rule.contains(&text));
-    let holds = |s: &ClusterStatus| if acks == 0 { s.open && asynchronous(s) } else { waits(s) };
+    let nobody = |s: &ClusterStatus| s.open && asynchronous(s) && !changing(s);
+    let holds = |s: &ClusterStatus| if acks == 0 { nobody(s) } else { waits(s) };
     let status = town.until(&format!("the rule with acks = {acks} to be the only one"), holds).await;
     if acks == 0 {
         // The record has it first, and PostgreSQL under a lease that was asked for after that.

@@ -71,9 +71,11 @@ async fn what_goes_on_alone_waits_as_soon_as_the_operator_says_so_and_goes_on_wh
     town.until("the primary to go on alone", |s| s.open && asynchronous(s) && s.waits.is_empty()).await;
     writer.acknowledged(&town, 20).await;
 
-    for (when_alone, text) in
-        [("block", "writes wait"), ("continue", "commits are asynchronous"), ("block", "writes wait")]
-    {
+    for (when_alone, text, work_mem) in [
+        ("block", "writes wait", "11MB"),
+        ("continue", "commits are asynchronous", "12MB"),
+        ("block", "writes wait", "13MB"),
+    ] {
         let set = town.ctl(&["set", "demo", &format!("when_alone={when_alone}")]).await;
         assert_eq!(set.code, 0, "{set:?}");
         let says = |s: &ClusterStatus| {
@@ -84,6 +86,13 @@ async fn what_goes_on_alone_waits_as_soon_as_the_operator_says_so_and_goes_on_wh
             "block" => a_write_waits(&town, &p).await,
             _ => writer.acknowledged(&town, 20).await,
         }
+        // Where writes wait nobody is there who could prove the rule, and parameters do not wait for that.
+        let set = town.ctl(&["set", "demo", &format!("work_mem={work_mem}")]).await;
+        assert_eq!(set.code, 0, "{set:?}");
+        town.eventually("the parameter to be set", async || {
+            town.sql(&p, "show work_mem").await.ok().filter(|shown| shown.concat() == work_mem)
+        })
+        .await;
     }
     town.machine(standby).start();
     writer.acknowledged(&town, 20).await;

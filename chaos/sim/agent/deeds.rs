@@ -593,7 +593,7 @@ impl World {
         }
         let role = Self::sync_of(goal);
         let barrier = !crate::mutants::on(crate::mutants::Mutant::Barrier);
-        let from_async = self.own.agents[i].server.from_async;
+        let from_async = self.own.agents[i].server.from_async && goal.sync.k > 0;
         self.expire_senders(i);
         let server = &mut self.own.servers[i];
         let (Some(proc), Some(dir)) = (server.proc.as_mut(), server.dir.as_ref()) else {
@@ -602,7 +602,11 @@ impl World {
         match deed.phase {
             0 if proc.role != role => Flow::Again(10 * MS),
             0 if from_async && barrier && proc.checkpointer_behind => Flow::Again(10 * MS),
-            0 => Flow::Next(if from_async { 60 * MS } else { 3 * MS }),
+            0 => {
+                // Proved once, whatever becomes of the rest.
+                self.own.agents[i].server.from_async &= goal.sync.k == 0;
+                Flow::Next(if from_async { 60 * MS } else { 3 * MS })
+            }
             1 => {
                 if barrier && proc.senders.iter().any(|sender| sender.behind) {
                     if self.now - deed.mark > SENDER_PATIENCE {
@@ -628,7 +632,6 @@ impl World {
                 }
                 if goal.sync.k > 0 {
                     self.go_synchronous(i);
-                    self.own.agents[i].server.from_async = false;
                 }
                 let agent = &mut self.own.agents[i];
                 agent.known.proofs.rule = Some((goal.epoch, goal.sync.rule));

@@ -1,8 +1,8 @@
 //! The barrier: proof that a primary works by a commit rule, and by no older one (PROTOCOL.md, 'Commit rules').
 //!
 //! 1. A fresh connection shows the setting. If the one before was '', the checkpointer, which keeps the flag that makes
-//!    commits wait at all, has it too (F7): it reloads before it begins a checkpoint, so a CHECKPOINT that was asked
-//!    for after that and completed says so.
+//!    commits wait at all, has to have it too (F7): it reloads before it begins a checkpoint, so a CHECKPOINT that was
+//!    asked for after that and completed says so. That is a proof of its own, which the caller asks for first and once.
 //! 2. Every walsender works by it (F8). Each reads the new setting at the top of its loop, before answers and before
 //!    sending: whoever has sent past an LSN written after the reload has come by there, or is about to; whoever has
 //!    sent past a second one, written after that, has done so. One that passes neither within two seconds is ended.
@@ -19,36 +19,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// What is to be proved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
-    /// `k` and the names.
-    pub sync: SyncText,
-    /// True when the setting before this one was `''`: then the checkpointer has to be proved, too (F7).
-    pub from_async: bool,
-}
-
 /// How long a walsender may take to come past both marks.
 const SENDER_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Server {
-    /// `Ok`: the rule is in force on this primary. Settings and reload are the caller's, before.
+    /// `Ok`: the rule is in force on this primary. Settings and reload are the caller's, before; so is
+    /// [`Server::prove_checkpointer`] where the setting was `''` since the server was started.
     ///
     /// # Errors
     /// `Silent` when something is still missing at the deadline: it may be asked again, nothing is lost by it.
-    pub async fn barrier(&self, rule: &Rule, deadline: Duration) -> Result<()> {
+    pub async fn barrier(&self, rule: &SyncText, deadline: Duration) -> Result<()> {
         let until = Instant::now() + deadline;
-        let shown = |text: &str| rule.sync.is_shown_by(text);
+        let shown = |text: &str| rule.is_shown_by(text);
         self.wait_until_fresh("show synchronous_standby_names", shown, until).await?;
         let mut session = self.connect(deadline).await?;
-        if rule.from_async {
-            session.run("CHECKPOINT", deadline).await?;
-        }
         // The marks are local commits: the barrier must not wait for the rule that it proves.
         session.run("SET synchronous_commit = local", PATIENCE).await?;
         pass_senders(&mut session, until).await?;
         let mark = mark(&mut session).await?;
-        wait_for_flush(&mut session, &rule.sync, mark, until).await?;
+        wait_for_flush(&mut session, rule, mark, until).await?;
         session.close().await;
         Ok(())
     }

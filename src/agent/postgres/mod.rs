@@ -50,7 +50,6 @@ mod wal_end;
 mod wal_page;
 mod wal_reader;
 
-pub use barrier::Rule;
 pub use beat::Beat;
 pub use clone::Progress;
 pub use control_data::{ControlData, ControlState};

@@ -43,7 +43,8 @@ async fn a_reign_ends_and_the_old_primary_comes_back_by_rewind() {
     let rule = any(1, &["ix_b_2_1", "ix_c_2_1"]);
     a.write_settings(&Settings { role: Role::Primary { sync: rule.clone() } }).await.unwrap();
     a.reload().await.unwrap();
-    a.barrier(&Rule { sync: rule, from_async: true }, LONG).await.unwrap();
+    a.prove_checkpointer(LONG).await.unwrap();
+    a.barrier(&rule, LONG).await.unwrap();
     assert!(matches!(a.beat(LONG).await.unwrap(), Beat::Acknowledged { .. }));
     a.locally(&["create table t (i int)", "insert into t select generate_series(1, 1000)"]).await;
     let ObservedRole::Primary(seen) = a.observe(LONG).await.unwrap().role else { panic!("it is a primary") };
@@ -79,7 +80,7 @@ async fn a_reign_ends_and_the_old_primary_comes_back_by_rewind() {
     assert_eq!((promotion.epoch, promotion.parent, promotion.begin), (Epoch(7), TimelineId(2), sealed.lsn));
     assert!(matches!(b.beat(LONG).await.unwrap(), Beat::Acknowledged { .. }));
     c.until("select received_tli::text from pg_stat_wal_receiver", "7").await;
-    b.barrier(&Rule { sync: any(1, &["ix_c_2_1"]), from_async: false }, LONG).await.unwrap();
+    b.barrier(&any(1, &["ix_c_2_1"]), LONG).await.unwrap();
 
     // The old primary holds more than the fork, on its own timeline; it is taken back and follows.
     let line = match b.histories().await.unwrap().remove(&TimelineId(7)) {
@@ -414,8 +415,7 @@ async fn a_cancelled_wait_is_no_proof_and_a_stopped_walsender_no_witness() {
     a.reload().await.unwrap();
     let server = Server::clone(&a);
     let begun = Instant::now();
-    let barrier =
-        tokio::spawn(async move { server.barrier(&Rule { sync: rule, from_async: false }, LONG).await });
+    let barrier = tokio::spawn(async move { server.barrier(&rule, LONG).await });
     // Told to end, it has a signal pending that it cannot take.
     let status = format!("/proc/{}/status", sender.as_raw_nonzero());
     while !terminate_is_pending(&fs::read_to_string(&status).unwrap()) {

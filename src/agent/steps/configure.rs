@@ -3,13 +3,13 @@
 
 use super::Done;
 use crate::instance::Instance;
-use crate::postgres::{Role, Rule, SyncText};
+use crate::postgres::{Role, SyncText};
 use crate::session::now;
 use interrex_cluster::goal::{PrimaryGoal, SyncSetting};
 use interrex_cluster::ids::{Revision, Stamp};
 use std::time::Duration;
 
-/// A proof that takes longer begins anew: the rule may be another by then.
+/// The walsenders' and the standbys' part of a proof; one that takes longer begins anew: the rule may be another by then.
 const PROVED_WITHIN: Duration = Duration::from_secs(10);
 /// A large buffer pool on a slow disk takes minutes; the coordinators' patience ends before this.
 const CHECKPOINTED_WITHIN: Duration = Duration::from_secs(900);
@@ -40,11 +40,15 @@ impl Instance {
     /// The three-part barrier (PROTOCOL.md). Only after it may coordinators retire older rules, and beats renew.
     pub(super) async fn prove(&self, goal: &PrimaryGoal) -> Done {
         let from_async = self.run().from_async;
-        let rule = Rule { sync: text(&goal.sync), from_async };
-        self.server.barrier(&rule, PROVED_WITHIN).await?;
+        if from_async && goal.sync.k > 0 {
+            // Once is enough: while the names stay the checkpointer keeps what it has read, and whatever else cannot be
+            // proved would cost a checkpoint with each try.
+            self.server.prove_checkpointer(CHECKPOINTED_WITHIN).await?;
+            self.run().from_async = false;
+        }
+        self.server.barrier(&text(&goal.sync), PROVED_WITHIN).await?;
         if goal.sync.k > 0 {
             self.keeper.synchronous().await;
-            self.run().from_async = false;
         }
         self.known().proofs.rule = Some((goal.epoch, goal.sync.rule));
         tracing::info!(

@@ -125,13 +125,17 @@ fn reign(goal: &PrimaryGoal, primary: &Primary, seen: &Observed, now: Instant) -
         // Every copy of a cluster that was ever open has them: clients need not wait for another look.
         (true, true, true | false) if !primary.roles_ready => Step::ServeStandbys,
         (true, true, true | false) => {
-            // A question comes first: a standby that does not start because of a parameter may be why nothing can be proved,
-            // and taking that parameter back is what is to be judged.
-            let wanted = || prove(goal, seen).or_else(|| parameters(&goal.parameters, seen));
-            let first = mutants::on(Mutant::JudgeFirst).then(|| prove(goal, seen)).flatten();
+            // A proof may never come, and nothing that is short waits for it. A question: a standby that does not start
+            // because of a parameter may be why nothing can be proved, and taking that parameter back is what is to be
+            // judged. And the parameters, which hold nothing of the commit rule: whatever keeps them from being written
+            // and reloaded would keep the rule from it, too. A proof that comes after them is one of the server as it is
+            // now; until it comes, the older rules stay listed.
+            let first = mutants::on(Mutant::JudgeFirst) && unproved(goal, seen);
             first
+                .then_some(Step::ProveRule)
                 .or_else(|| judge(goal, seen))
-                .or_else(wanted)
+                .or_else(|| parameters(&goal.parameters, seen))
+                .or_else(|| prove(goal, seen))
                 .or_else(|| checkpoint(goal, seen))
                 .unwrap_or(Step::Nothing)
         }
@@ -154,8 +158,15 @@ fn checkpoint(goal: &PrimaryGoal, seen: &Observed) -> Option<Step> {
     Some(Step::Checkpoint { number })
 }
 
+/// Where fewer are named than have to acknowledge there is nothing to prove before somebody joins, which is another goal:
+/// trying it again and again would keep a switchover waiting for its checkpoint.
 fn prove(goal: &PrimaryGoal, seen: &Observed) -> Option<Step> {
-    (seen.proofs.rule != Some((goal.epoch, goal.sync.rule))).then_some(Step::ProveRule)
+    let enough = usize::try_from(goal.sync.k).is_ok_and(|k| goal.sync.names.len() >= k);
+    (enough && unproved(goal, seen)).then_some(Step::ProveRule)
+}
+
+fn unproved(goal: &PrimaryGoal, seen: &Observed) -> bool {
+    seen.proofs.rule != Some((goal.epoch, goal.sync.rule))
 }
 
 /// Whether the setting shown is exactly the goal's. `k` of nobody is shown with names that no standby bears.

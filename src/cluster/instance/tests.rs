@@ -12,6 +12,7 @@ use crate::record::Address;
 use crate::report::{Promotion, Proofs, Rebuild, Seal};
 use crate::time::Instant;
 use crate::wal::{Ancestor, History, Lsn, Position, TimelineId};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 const SYSTEM: SystemId = SystemId(77);
@@ -329,6 +330,29 @@ mod primary {
         assert_eq!(step(&seen), Step::Judge { number });
         seen.proofs.judged = Some((number, None));
         assert_eq!(step(&seen), Step::ProveRule);
+    }
+
+    #[test]
+    fn parameters_are_set_and_a_switchover_goes_on_although_the_rule_cannot_be_proved() {
+        let parameters: BTreeMap<String, String> = [("work_mem".to_owned(), "64MB".to_owned())].into();
+        let mut goal = PrimaryGoal { parameters: parameters.clone(), ..primary_goal(true) };
+        let mut seen = reigning();
+        seen.proofs.rule = None;
+        let next = |goal: &PrimaryGoal, seen: &Observed| step(&Goal::Primary(goal.clone()), seen);
+        assert_eq!(next(&goal, &seen), Step::SetParameters, "whoever could acknowledge may be dead for good");
+        seen.parameters = Some(parameters);
+        assert_eq!(next(&goal, &seen), Step::ProveRule);
+
+        // Two have to acknowledge and one is left: that cannot be proved, and it may be handed over to.
+        let number = Revision(41);
+        goal.checkpoint = Some(number);
+        assert_eq!(next(&goal, &seen), Step::ProveRule, "a proof that can come comes first: it is short");
+        (goal.sync.k, goal.sync.names) = (2, vec!["ix_n3_8_1".to_owned()]);
+        let sync = SyncShown::Any { k: 2, names: goal.sync.names.clone() };
+        seen.server = Server::Primary(Primary { sync, ..primary_of_8() });
+        assert_eq!(next(&goal, &seen), Step::Checkpoint { number });
+        seen.proofs.checkpoint = Some(number);
+        assert_eq!(next(&goal, &seen), Step::Nothing);
     }
 
     #[test]
