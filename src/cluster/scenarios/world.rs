@@ -93,6 +93,7 @@ impl World {
             ["hear", who @ ..] => self.hear(who),
             ["lease-granted"] => self.last_grant = self.now,
             ["lost", who, "of", gone] => self.lost(who, gone),
+            ["quiet", who, "for", ms, rest @ ..] => self.quiet(who, ms.parse().unwrap(), rest),
             ["seal", who, rest @ ..] => self.seal(&name(who), rest),
             ["server", who, what, rest @ ..] => self.server(&name(who), what, rest),
             ["unfit", who, why] => self.edit(&name(who), |report| {
@@ -431,6 +432,20 @@ impl World {
                     standby.receiver = None;
                 }
                 report.knock = Some(Knock { epoch, answered: false, for_ms: 500 });
+            });
+        }
+    }
+
+    /// The receivers of `who` stream as before, and nothing came for so long; `unanswered`: the primary's port is silent.
+    fn quiet(&mut self, who: &str, ms: u64, words: &[&str]) {
+        let epoch = self.cluster().epoch;
+        let answered = !words.contains(&"unanswered");
+        for who in names(who) {
+            self.edit(&who, |report| {
+                if let Server::Standby(Standby { receiver: Some(receiver), .. }) = &mut report.server {
+                    receiver.quiet_ms = ms;
+                }
+                report.knock = Some(Knock { epoch, answered, for_ms: 500 });
             });
         }
     }
