@@ -38,14 +38,19 @@ pub(crate) fn bytes(bytes: Option<u64>) -> String {
     }))
 }
 
-/// One line on how a cluster is.
+/// One line on how a cluster is. A paused one is not well because of that, and nobody begins to mend it.
 pub(crate) fn health(status: &ClusterStatus) -> String {
-    let worst = status.problems.iter().max_by_key(|problem| problem.severity);
-    match (status.paused, worst) {
-        (true, _) => "paused".to_owned(),
-        (_, Some(problem)) => problem.sentence.clone(),
-        (_, None) if status.operation != "steady" => status.operation.clone(),
-        (_, None) => "healthy".to_owned(),
+    // The first of the worst: problems come worst first.
+    let worst = status.problems.iter().rev().max_by_key(|problem| problem.severity);
+    let state = match worst {
+        Some(problem) => Some(&problem.sentence),
+        None => Some(&status.operation).filter(|operation| *operation != "steady"),
+    };
+    match (status.paused, state) {
+        (true, Some(state)) => format!("paused; {state}"),
+        (true, None) => "paused".to_owned(),
+        (false, Some(state)) => state.clone(),
+        (false, None) => "healthy".to_owned(),
     }
 }
 
@@ -93,4 +98,32 @@ pub(crate) fn problem(problem: &ProblemLine) -> String {
         text.push_str(&format!("    {evidence}\n"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::whole_cluster::whole;
+
+    fn problem(severity: Severity, sentence: &str) -> ProblemLine {
+        let (code, sentence) = ("primary-down".to_owned(), sentence.to_owned());
+        ProblemLine { code, severity, sentence, evidence: Vec::new() }
+    }
+
+    #[test]
+    fn a_paused_cluster_says_what_is_wrong_with_it_too() {
+        let (well, paused) = (whole(), ClusterStatus { paused: true, ..whole() });
+        assert_eq!((health(&well), health(&paused)), ("healthy".to_owned(), "paused".to_owned()));
+        let problems = vec![
+            problem(Severity::Critical, "PostgreSQL on primary n1 is down"),
+            problem(Severity::Critical, "no standby can acknowledge commits"),
+            problem(Severity::Warning, "standby n2 does not stream"),
+        ];
+        let ill = ClusterStatus { problems, ..well };
+        assert_eq!(health(&ill), "PostgreSQL on primary n1 is down");
+        let ill = ClusterStatus { paused: true, ..ill };
+        assert_eq!(health(&ill), "paused; PostgreSQL on primary n1 is down");
+        let busy = ClusterStatus { operation: "failover from n1".to_owned(), ..paused };
+        assert_eq!(health(&busy), "paused; failover from n1");
+    }
 }

@@ -23,6 +23,8 @@ async fn a_paused_cluster_fails_over_only_once_it_is_resumed() {
     });
     let told = told.await;
     assert_eq!((told.epoch, told.paused), (before.epoch, true), "nothing begins while paused");
+    let list = town.ctl(&["list"]).await;
+    assert!(list.out.contains("paused; ") && list.out.contains(&format!("primary {old}")), "{list:?}");
     let refused = town.ctl(&["failover", "demo"]).await;
     assert_eq!(refused.code, 1, "{refused:?}");
     assert!(refused.err.contains("interrex resume demo"), "{refused:?}");
