@@ -160,3 +160,25 @@ pub(crate) async fn follow(
     let missed = if primary == *to { None } else { missed.or_else(|| Some(format!("{primary} is primary"))) };
     Ok(Outcome { primary, epoch: now.epoch, missed, lost })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_asked_hears_both_that_it_is_another_and_what_may_be_lost() {
+        let to: InstanceName = "n1".parse().unwrap();
+        let ended = |primary: &str, missed: Option<&str>, lost: Option<&str>| {
+            let (missed, lost) = (missed.map(str::to_owned), lost.map(str::to_owned));
+            let outcome = Outcome { primary: primary.parse().unwrap(), epoch: Epoch(8), missed, lost };
+            outcome.checked(&to).map_err(|why| why.to_string())
+        };
+        assert_eq!(ended("n1", None, None), Ok(()));
+        let missed = "n1 did not become primary, n2 did in epoch 8: n2 is primary";
+        let lost = "epoch 8 did not begin in good order: asynchronous commits of n1 may be lost";
+        let (is, may) = (Some("n2 is primary"), Some("asynchronous commits of n1 may be lost"));
+        assert_eq!(ended("n2", is, None), Err(missed.to_owned()));
+        assert_eq!(ended("n1", None, may), Err(lost.to_owned()));
+        assert_eq!(ended("n2", is, may), Err(format!("{missed}; {lost}")));
+    }
+}

@@ -142,7 +142,8 @@ impl Rollout<'_> {
     }
 }
 
-/// The primary is restarted by way of an epoch that begins with it again.
+/// The primary is restarted by way of an epoch that begins with it again: a switchover to itself, which may end as any other
+/// does, and says so in the same words.
 async fn stays_primary(
     session: &mut Session<'_>,
     cluster: &ClusterName,
@@ -150,12 +151,7 @@ async fn stays_primary(
     epoch: Epoch,
     name: &InstanceName,
 ) -> Result<(), CtlError> {
-    match planned::follow(session, cluster, before, epoch, name).await?.missed {
-        None => Ok(()),
-        Some(why) => {
-            Err(CtlError::Refused(format!("{name} was restarted and is not primary any more: {why}")))
-        }
-    }
+    planned::follow(session, cluster, before, epoch, name).await?.checked(name)
 }
 
 /// Waits until the server of an instance is known not to start, and gives the evidence.

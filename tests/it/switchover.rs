@@ -2,7 +2,7 @@
 //! primary stays or comes back, and it is said why.
 
 use crate::support::{
-    Machine, PATIENCE, Town, Writer, asynchronous, healthy, instance, now_ms, primary, run,
+    Answer, Machine, PATIENCE, Town, Writer, asynchronous, healthy, instance, now_ms, primary, run,
 };
 use interrex_cluster::status::ClusterStatus;
 use rustix::process::Signal;
@@ -199,14 +199,7 @@ async fn an_asynchronous_primary_dies_while_it_hands_over_and_what_may_be_lost_i
     );
     assert!(plan.code == 0 && plan.out.contains(&may_lose), "{plan:?}");
 
-    let _session = session_that_does_not_end(&mut town, &old).await;
-    let coordinators = town.machines.iter().map(Machine::coordinator).collect::<Vec<_>>().join(",");
-    let command = ["switchover", "demo", "--to", to, "--coordinators", &coordinators].map(str::to_owned);
-    let switched = tokio::spawn(run(command));
-    town.until("the new epoch to begin", |s| s.epoch > before.epoch).await;
-    town.machine(&old).kill();
-
-    let told = switched.await.expect("the command does not panic");
+    let told = dies_meanwhile(&mut town, &before, &["switchover", "demo", "--to", to]).await;
     assert_eq!(told.code, 1, "{told:?}");
     let epoch = before.epoch.next();
     let loss =
@@ -217,4 +210,28 @@ async fn an_asynchronous_primary_dies_while_it_hands_over_and_what_may_be_lost_i
     town.machine(&old).start();
     let streams = |s: &ClusterStatus| instance(s, &old).server == "streaming" && s.waits.is_empty();
     town.until("the old primary streams", streams).await;
+
+    // A restart of the primary is a switchover to itself: it says the same of the same end.
+    let old = primary(&open);
+    town.lead_elsewhere_than(&old).await;
+    let told = dies_meanwhile(&mut town, &open, &["restart", "demo", &old]).await;
+    assert_eq!(told.code, 1, "{told:?}");
+    let epoch = epoch.next();
+    let loss =
+        format!("epoch {epoch} did not begin in good order: asynchronous commits of {old} may be lost: ");
+    let missed = format!("{old} did not become primary, ");
+    assert!(told.err.contains(&missed) && told.err.contains(&loss), "{told:?}");
+}
+
+/// The primary's machine dies while it hands over, unable to stop; gives what the command says to that.
+async fn dies_meanwhile(town: &mut Town, before: &ClusterStatus, command: &[&str]) -> Answer {
+    let old = primary(before);
+    let _session = session_that_does_not_end(town, &old).await;
+    let coordinators = town.machines.iter().map(Machine::coordinator).collect::<Vec<_>>().join(",");
+    let command: Vec<String> =
+        command.iter().chain(&["--coordinators", &coordinators]).map(|word| (*word).to_owned()).collect();
+    let told = tokio::spawn(run(command));
+    town.until("the new epoch to begin", |s| s.epoch > before.epoch).await;
+    town.machine(&old).kill();
+    told.await.expect("the command does not panic")
 }
