@@ -14,6 +14,10 @@ fn others(name: &str) -> Vec<&'static str> {
     ["n1", "n2", "n3"].into_iter().filter(|other| *other != name).collect()
 }
 
+/// How long writes may stand still when a switchover goes as planned. It takes half a second on a machine with nothing else
+/// to do; this is what a busy one with a debug build keeps, and far less than an old primary that is waited for in vain.
+const PLANNED_OUTAGE_AT_MOST: u64 = 6_000;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_primary_is_handed_over_and_back_and_nothing_is_lost_or_rewound() {
     let town = Town::up().await;
@@ -33,7 +37,9 @@ async fn the_primary_is_handed_over_and_back_and_nothing_is_lost_or_rewound() {
         assert_eq!(told.code, 0, "{told:?}");
         assert!(told.out.contains(&format!("{target} takes writes in epoch")), "{told:?}");
         writer.acknowledged(&town, 50).await;
-        eprintln!("switchover to {target}: write outage {} ms", writer.longest_gap(asked_at).ms);
+        let outage = writer.longest_gap(asked_at).ms;
+        eprintln!("switchover to {target}: write outage {outage} ms");
+        assert!(outage < PLANNED_OUTAGE_AT_MOST, "{outage} ms");
         let whole = town.healthy("the cluster after a switchover").await;
         assert_eq!(primary(&whole), target);
     }
@@ -65,6 +71,7 @@ async fn a_hung_third_standby_holds_the_switchover_up_for_a_second_at_most_and_t
     writer.acknowledged(&town, 50).await;
     let outage = writer.longest_gap(asked_at).ms;
     eprintln!("switchover beside a hung standby: write outage {outage} ms");
+    assert!(outage < PLANNED_OUTAGE_AT_MOST, "{outage} ms");
     receiver.signal(Signal::CONT);
     town.until("the hung one follows again", healthy).await;
 
