@@ -169,7 +169,8 @@ pub struct FailoverReply {
     pub refusals: Vec<String>,
     /// What stands before the election, in words; when not accepted: why not.
     pub waits: Vec<String>,
-    /// What will follow, in words; absent: cannot be told.
+    /// What will follow, in words; of a dry run that is not accepted: once nothing stands in the way. Absent: cannot be told,
+    /// or nothing is done.
     pub expected: Option<String>,
     /// What may be lost, in words; absent: no acknowledged commit, or nothing is done. Of a dry run that is not accepted:
     /// what would be lost by accepting loss.

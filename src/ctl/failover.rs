@@ -68,14 +68,20 @@ impl Failover {
         if reply.accepted && !self.dry_run {
             writeln!(out, "failover of {} began epoch {}", self.cluster, reply.epoch)?;
         }
-        if let Some(winner) = reply.would_win.as_ref().filter(|_| reply.accepted) {
-            writeln!(out, "{winner} would win epoch {}, as things stand", reply.epoch)?;
+        // Of what is refused and was only asked for, it is told what would be, were it not for that; of what was to be done
+        // nothing.
+        let as_if = if reply.accepted { "as things stand" } else { "were it not for what stands in the way" };
+        if let Some(winner) = reply.would_win.as_ref().filter(|_| reply.accepted || self.dry_run) {
+            writeln!(out, "{winner} would win epoch {}, {as_if}", reply.epoch)?;
         }
         for refusal in &reply.refusals {
             writeln!(out, "  not: {refusal}")?;
         }
-        // What was refused is said on standard error, with what stands in its way; nothing is promised of it.
+        // That it was refused is said on standard error, with what stands in its way.
         if !reply.accepted {
+            if let Some(expected) = &reply.expected {
+                writeln!(out, "expected then: {expected}")?;
+            }
             if let Some(loss) = &reply.may_lose {
                 writeln!(out, "may lose: {loss}")?;
             }
@@ -99,13 +105,19 @@ mod tests {
     use interrex_cluster::ids::Epoch;
 
     #[test]
-    fn a_refused_failover_names_no_winner_and_promises_nothing() {
+    fn a_refused_failover_promises_nothing_and_a_refused_dry_run_tells_what_would_be_without_what_stands_in_the_way()
+     {
         let plan = Failover {
             cluster: "orders".parse().unwrap(),
             to: None,
             dry_run: true,
             accept_loss: false,
             fenced: Vec::new(),
+        };
+        let told = |plan: &Failover, reply: &FailoverReply| {
+            let mut out = Vec::new();
+            plan.tell(&mut out, reply).unwrap();
+            String::from_utf8(out).unwrap()
         };
         let refused = FailoverReply {
             accepted: false,
@@ -116,16 +128,16 @@ mod tests {
             expected: None,
             may_lose: None,
         };
-        let mut out = Vec::new();
-        plan.tell(&mut out, &refused).unwrap();
-        assert_eq!(String::from_utf8(out).unwrap(), "  not: n3 is silent\n");
-
-        // But for what would be lost by accepting it.
-        let stuck = FailoverReply { may_lose: Some("with --accept-loss: all of it".to_owned()), ..refused };
-        let mut out = Vec::new();
-        plan.tell(&mut out, &stuck).unwrap();
-        let told = String::from_utf8(out).unwrap();
-        assert_eq!(told, "  not: n3 is silent\nmay lose: with --accept-loss: all of it\n");
+        let begun = Failover { dry_run: false, ..plan.clone() };
+        assert_eq!(told(&begun, &refused), "  not: n3 is silent\n");
+        let expected = Some("n2 is promoted in epoch 8".to_owned());
+        let may_lose = Some("with --accept-loss: all of it".to_owned());
+        let stuck = FailoverReply { expected, may_lose, ..refused };
+        assert_eq!(
+            told(&plan, &stuck),
+            "n2 would win epoch 8, were it not for what stands in the way\n  not: n3 is silent\n\
+             expected then: n2 is promoted in epoch 8\nmay lose: with --accept-loss: all of it\n"
+        );
     }
 
     #[test]

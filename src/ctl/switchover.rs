@@ -55,15 +55,24 @@ impl Switchover {
     }
 
     fn tell(&self, out: &mut dyn Write, reply: &FailoverReply) -> Result<(), CtlError> {
-        if let Some(to) = reply.would_win.as_ref().filter(|_| reply.accepted) {
-            let (cluster, begins) = (&self.cluster, if self.dry_run { "would begin" } else { "begins" });
-            writeln!(out, "the switchover of {cluster} to {to} {begins}")?;
+        // Of what is refused and was only asked for, it is told what would be, were it not for that; of what was to be done
+        // nothing.
+        if let Some(to) = reply.would_win.as_ref().filter(|_| reply.accepted || self.dry_run) {
+            let begins = match (reply.accepted, self.dry_run) {
+                (false, _) => "would begin, were it not for what stands in the way",
+                (true, true) => "would begin",
+                (true, false) => "begins",
+            };
+            writeln!(out, "the switchover of {} to {to} {begins}", self.cluster)?;
         }
         for refusal in &reply.refusals {
             writeln!(out, "  not: {refusal}")?;
         }
-        // What was refused is said on standard error, with what stands in its way.
+        // That it was refused is said on standard error, with what stands in its way.
         if !reply.accepted {
+            if let Some(expected) = &reply.expected {
+                writeln!(out, "expected then: {expected}")?;
+            }
             return Ok(());
         }
         if let Some(expected) = &reply.expected {
@@ -88,8 +97,10 @@ mod tests {
     use interrex_cluster::ids::Epoch;
 
     #[test]
-    fn a_refused_switchover_says_why_nobody_else_and_promises_nothing() {
+    fn a_refused_switchover_promises_nothing_and_a_refused_dry_run_tells_what_would_be_without_what_stands_in_the_way()
+     {
         let plan = Switchover { cluster: "orders".parse().unwrap(), to: None, dry_run: true, no_wait: false };
+        let begun = Switchover { dry_run: false, ..plan.clone() };
         let accepted = FailoverReply {
             accepted: true,
             epoch: Epoch(8),
@@ -99,13 +110,13 @@ mod tests {
             expected: Some("n2 takes writes".to_owned()),
             may_lose: None,
         };
-        let told = |reply: &FailoverReply| {
+        let told = |plan: &Switchover, reply: &FailoverReply| {
             let mut out = Vec::new();
             plan.tell(&mut out, reply).unwrap();
             String::from_utf8(out).unwrap()
         };
         assert_eq!(
-            told(&accepted),
+            told(&plan, &accepted),
             "the switchover of orders to n2 would begin\n  not: n3 is silent\nexpected: n2 takes writes\n\
              may lose: no acknowledged commit\n"
         );
@@ -115,7 +126,13 @@ mod tests {
             "nothing is lost"
         );
         let waits = vec!["the cluster is paused".to_owned()];
-        let refused = FailoverReply { accepted: false, waits, expected: None, ..accepted };
-        assert_eq!(told(&refused), "  not: n3 is silent\n");
+        let asked = FailoverReply { accepted: false, waits, ..accepted };
+        assert_eq!(
+            told(&plan, &asked),
+            "the switchover of orders to n2 would begin, were it not for what stands in the way\n  not: n3 is silent\n\
+             expected then: n2 takes writes\n"
+        );
+        let refused = FailoverReply { expected: None, ..asked };
+        assert_eq!(told(&begun, &refused), "  not: n3 is silent\n");
     }
 }

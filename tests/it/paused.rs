@@ -4,6 +4,15 @@
 use crate::support::{Town, Writer, below, healthy, primary};
 use rustix::process::Signal;
 
+/// A dry run that is refused tells all the same what would be, were the cluster not paused.
+async fn refused_and_told(town: &Town, change: &str) {
+    let asked = town.ctl(&[change, "demo", "--dry-run"]).await;
+    assert_eq!((asked.code, asked.err.contains("interrex resume demo")), (1, true), "{asked:?}");
+    for words in [", were it not for what stands in the way\n", "expected then: n"] {
+        assert!(asked.out.contains(words), "{words}: {asked:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_paused_cluster_fails_over_only_once_it_is_resumed() {
     let mut town = Town::up().await;
@@ -16,6 +25,7 @@ async fn a_paused_cluster_fails_over_only_once_it_is_resumed() {
     assert_eq!((paused.code, paused.out.contains("demo is paused")), (0, true), "{paused:?}");
     let list = town.ctl(&["list"]).await;
     assert!(list.out.contains("paused"), "{list:?}");
+    refused_and_told(&town, "switchover").await;
 
     town.machine(&old).kill();
     let told = town.until("the dead primary to be told", |s| {
@@ -25,6 +35,7 @@ async fn a_paused_cluster_fails_over_only_once_it_is_resumed() {
     assert_eq!((told.epoch, told.paused), (before.epoch, true), "nothing begins while paused");
     let list = town.ctl(&["list"]).await;
     assert!(list.out.contains("paused; ") && list.out.contains(&format!("primary {old}")), "{list:?}");
+    refused_and_told(&town, "failover").await;
     let refused = town.ctl(&["failover", "demo"]).await;
     assert_eq!(refused.code, 1, "{refused:?}");
     assert!(refused.err.contains("interrex resume demo"), "{refused:?}");

@@ -84,9 +84,11 @@ fn plan(view: &View<'_>, waits: &[Wait], request: &FailoverRequest) -> FailoverR
         plan.waits.push(why);
         plan.accepted = false;
     }
-    // What is not done loses nothing, and nothing is promised of it either; who only asks is told all the same.
-    plan.may_lose = plan.may_lose.filter(|_| plan.accepted || request.dry_run);
-    let winner = plan.would_win.as_ref().filter(|_| plan.accepted);
+    // What is not done loses nothing, and nothing is promised of it either; who only asks is told all the same, as if
+    // nothing stood in the way.
+    let told = plan.accepted || request.dry_run;
+    plan.may_lose = plan.may_lose.filter(|_| told);
+    let winner = plan.would_win.as_ref().filter(|_| told);
     plan.expected = winner.map(|winner| expected(view, request, winner, plan.epoch));
     plan
 }

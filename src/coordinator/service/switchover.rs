@@ -22,7 +22,8 @@ pub(crate) async fn switchover(core: &Core, request: SwitchoverRequest) -> Resul
     let epoch = seen.record.epoch;
     let from = seen.record.primary.as_ref().map(|reign| reign.instance.to_string());
     let expected = match (&would_win, from) {
-        (Some(to), Some(from)) if accepted => Some(format!(
+        // Who only asks is told all the same, as if nothing stood in the way.
+        (Some(to), Some(from)) if accepted || request.dry_run => Some(format!(
             "{from} makes a checkpoint and serves on; then it stops, which cuts its clients, and {to} takes writes in \
              epoch {}, half a second later as a rule; {from} follows it",
             epoch.next()
