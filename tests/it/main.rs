@@ -20,6 +20,7 @@ mod first_build;
 mod full_stop_and_start;
 mod idle;
 mod neighbours;
+mod on_crash;
 mod operations;
 mod paused;
 mod preferred_fetches;
