@@ -8,7 +8,7 @@
 //! | part | runs | is held by |
 //! |---|---|---|
 //! | [`Coordinator::run`] | until the future that it was given resolves; leadership is handed away, the log closed | [`Handle`], cheap to clone |
-//! | [`Agent::run`] | until the future that it was given resolves; PostgreSQL is stopped as a standby | the log of events and [`Client::get_cluster`] |
+//! | [`Agent::run`] | until the future that it was given resolves; PostgreSQL is stopped as a standby | [`AgentHandle`], cheap to clone: its machine's instances, what each is busy with, what went wrong last |
 //! | [`Client`] | never: it connects when it is asked, and follows the leader | itself, cheap to clone |
 //!
 //! Promises, held by `tests/embed.rs` and `tests/walls.rs`: none of them installs a logger, a signal handler or a
@@ -17,7 +17,8 @@
 //! agent waits for its child processes, hence tokio installs its handler of SIGCHLD once PostgreSQL's tools run.
 
 pub use interrex_agent::postgres::RunAs;
-pub use interrex_agent::{Agent, AgentConfig, AgentError, Builder as AgentBuilder, InstanceConfig, Written};
+pub use interrex_agent::{Agent, AgentConfig, AgentError, Builder as AgentBuilder, Handle as AgentHandle};
+pub use interrex_agent::{InstanceConfig, Tended, Trouble, Written};
 pub use interrex_api::client::{Client, ClientError, ClientOptions, EventStream, Tried};
 pub use interrex_api::{admin, refused};
 pub use interrex_cluster as cluster;

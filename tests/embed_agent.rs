@@ -6,8 +6,10 @@ use interrex::admin::{CreateCluster, NewOwner};
 use interrex::cluster::ids::DirectoryId;
 use interrex::cluster::policy::Policy;
 use interrex::cluster::record::Address;
+use interrex::cluster::report::Server;
 use interrex::cluster::spec::Spec;
-use interrex::{Agent, AgentConfig, Client, ClientOptions, Coordinator, InstanceConfig, RunAs, Written};
+use interrex::{Agent, AgentConfig, AgentHandle, Client, ClientOptions, Coordinator, InstanceConfig, RunAs};
+use interrex::{Tended, Written};
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use std::fs;
@@ -83,6 +85,19 @@ async fn write_and_read(port: u16) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar("select n from t").fetch_one(&mut connection).await
 }
 
+/// Waits until `holds` of the agent's only instance, as its handle tells it.
+async fn until(handle: &AgentHandle, what: &str, holds: impl Fn(&Tended) -> bool) -> Tended {
+    let began = Instant::now();
+    loop {
+        let [tended] = handle.instances().try_into().unwrap();
+        if holds(&tended) {
+            return tended;
+        }
+        assert!(began.elapsed() < PATIENCE, "never: {what}: {tended:#?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_and_its_coordinator_serve_inside_one_program_and_end_when_it_says_so() {
     let dir = tempfile::Builder::new().prefix("ix-embed-").tempdir().unwrap();
@@ -106,11 +121,21 @@ async fn an_agent_and_its_coordinator_serve_inside_one_program_and_end_when_it_s
     let instance = instance(dir.path(), port);
     let pgdata = instance.pgdata.clone();
     let agent = Agent::builder(config(dir.path(), address.clone())).instance(instance).build().unwrap();
+    let looked_at = agent.handle();
+    assert_eq!(looked_at.machine().as_str(), "here");
+    let [before] = looked_at.instances().try_into().unwrap();
+    assert_eq!((before.cluster.as_str(), before.instance.as_str()), ("orders", "here"));
+    assert_eq!((before.report, before.looked, before.trouble), (None, None, None), "it does not run yet");
     let (end_agent, ended) = oneshot::channel::<()>();
     let mut tending = tokio::spawn(agent.run(async { drop(ended.await) }));
 
     let client =
         Client::new(vec![address], ClientOptions { overall: PATIENCE, ..ClientOptions::default() }).unwrap();
+    // What an embedding program cannot read off PostgreSQL: there is no such cluster yet.
+    let waits = |tended: &Tended| {
+        tended.trouble.as_ref().is_some_and(|trouble| trouble.what.starts_with("not registered yet: "))
+    };
+    until(&looked_at, "it says why it does nothing", waits).await;
     let owner = NewOwner { name: "app".to_owned(), password: Some("a-secret-of-the-program".to_owned()) };
     let spec = Spec { instances: 1, acks: 0, min_acks: 0, ..Spec::default() };
     let name = "orders".parse().unwrap();
@@ -128,11 +153,21 @@ async fn an_agent_and_its_coordinator_serve_inside_one_program_and_end_when_it_s
         }
     }
     assert_eq!(write_and_read(port).await.unwrap(), 42);
+    let serves = |tended: &Tended| match tended.report.as_ref().map(|report| (&report.server, &report.doing))
+    {
+        Some((Server::Primary(primary), None)) => primary.open,
+        _ => false,
+    };
+    let tended = until(&looked_at, "its primary is open, and nothing is left to be done", serves).await;
+    assert!(tended.report.unwrap().lease_left_ms.is_some_and(|left| left > 0), "it serves by a lease");
+    assert!(tended.looked.is_some_and(|ago| ago < PATIENCE));
 
     end_agent.send(()).unwrap();
     tokio::time::timeout(PATIENCE, tending).await.expect("it ends when told to").unwrap().unwrap();
     assert!(!pgdata.join("postmaster.pid").exists(), "PostgreSQL was stopped in good order");
     assert!(pgdata.join("standby.signal").exists(), "and as a standby");
+    let [after] = looked_at.instances().try_into().unwrap();
+    assert!(matches!(after.report.unwrap().server, Server::Stopped { .. }), "the last word lasts");
     end_coordinator.send(()).unwrap();
     tokio::time::timeout(PATIENCE, coordinating).await.expect("it ends when told to").unwrap().unwrap();
     assert!(!handle.leads());

@@ -3,6 +3,7 @@
 use crate::beat::beat_forever;
 use crate::config::{AgentConfig, InstanceConfig, Rooms};
 use crate::ending::{stop_all, stop_in_good_order, write_what_a_stop_would};
+use crate::handle::{Desk, Handle};
 use crate::highest::{keep_highest, told_elsewhere};
 use crate::identity;
 use crate::instance::{Instance, Parts, lock};
@@ -97,8 +98,10 @@ pub enum AgentError {
 /// An agent, ready to run.
 #[derive(Debug)]
 pub struct Agent {
-    config: Arc<AgentConfig>,
+    pub(crate) config: Arc<AgentConfig>,
     instances: Vec<InstanceConfig>,
+    /// One for each instance.
+    pub(crate) desks: Arc<[Arc<Desk>]>,
 }
 
 /// Puts an agent together.
@@ -134,7 +137,8 @@ impl Builder {
         if self.config.coordinators.is_empty() {
             return Err(ClientError::NoAddress.into());
         }
-        Ok(Agent { config: Arc::new(self.config), instances: self.instances })
+        let desks = self.instances.iter().map(Desk::of).collect();
+        Ok(Agent { config: Arc::new(self.config), instances: self.instances, desks })
     }
 }
 
@@ -142,6 +146,12 @@ impl Agent {
     /// Begins to put an agent together.
     pub fn builder(config: AgentConfig) -> Builder {
         Builder { config, instances: Vec::new() }
+    }
+
+    /// A look at it from the same process, good before, during and after the run.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle::of(self)
     }
 
     /// Runs until `shutdown`, then stops every PostgreSQL, as a standby. An instance that cannot go on is tried again
@@ -165,8 +175,9 @@ impl Agent {
             .written_in(self.config.written.clone());
         let (stop, stopping) = watch::channel(false);
         let mut instances = JoinSet::new();
-        for config in self.instances {
-            instances.spawn(tend(self.config.clone(), config, switchboard.clone(), stopping.clone()));
+        for (config, desk) in self.instances.into_iter().zip(&*self.desks) {
+            let (agent, desk) = (self.config.clone(), desk.clone());
+            instances.spawn(tend(agent, config, desk, switchboard.clone(), stopping.clone()));
         }
         let shutdown = async {
             shutdown.await;
@@ -201,6 +212,7 @@ impl Agent {
 pub(crate) async fn run_instance(
     agent: Arc<AgentConfig>,
     config: InstanceConfig,
+    desk: Arc<Desk>,
     switchboard: Switchboard,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), AgentError> {
@@ -225,6 +237,8 @@ pub(crate) async fn run_instance(
     let process = watch::Sender::new(running.clone());
 
     let (lines, Ends { report, told, granted }) = switchboard.lines(config.cluster.clone());
+    desk.follow(&report);
+    let lines = lines.noted_at(desk.clone());
     let registration = registration(&name, &agent, &config, &unregistered, &state).await?;
     // A directory that cannot be read is told in the reports; what it says is then not known.
     let obeyed = match identity::read(&config.pgdata) {
@@ -247,6 +261,7 @@ pub(crate) async fn run_instance(
     let server = Server::new(rooms.layout(&config), credentials(&welcome.secrets));
     let instance = Arc::new(Instance::new(Parts {
         agent,
+        desk,
         coordinators: switchboard.coordinators.clone(),
         config,
         rooms,

@@ -131,6 +131,7 @@ impl Charge for Instance {
     }
 
     fn note_failure(&self, words: String) {
+        self.desk.note(words.clone());
         self.known().doing = Some(words);
     }
 
@@ -147,6 +148,9 @@ impl Instance {
             Step::Rewind { incarnation } => self.clone_instead(*incarnation),
             _ => None,
         };
+        if matches!(step, Step::Refuse { .. } | Step::AskForRebuild(_)) {
+            self.desk.note(step.to_string());
+        }
         let doing = match step {
             Step::Nothing => None,
             Step::Wait { why } | Step::Refuse { why } => Some(why.clone()),

@@ -2,6 +2,7 @@
 //! newest word of the coordinators. Knows how to ask whether a goal still binds, and how to remember before acting.
 
 use crate::config::{AgentConfig, InstanceConfig, Rooms};
+use crate::handle::Desk;
 use crate::identity::{self, Identity};
 use crate::keeper::Keeper;
 use crate::knock::Door;
@@ -23,6 +24,8 @@ use tokio::sync::{Notify, watch};
 /// One instance after its registration.
 pub(crate) struct Instance {
     pub(crate) agent: Arc<AgentConfig>,
+    /// Where whoever looks at the agent from the same process reads.
+    pub(crate) desk: Arc<Desk>,
     pub(crate) coordinators: Arc<Coordinators>,
     pub(crate) config: InstanceConfig,
     pub(crate) rooms: Rooms,
@@ -57,6 +60,7 @@ pub(crate) struct Instance {
 /// What an instance is made of.
 pub(crate) struct Parts {
     pub(crate) agent: Arc<AgentConfig>,
+    pub(crate) desk: Arc<Desk>,
     pub(crate) coordinators: Arc<Coordinators>,
     pub(crate) config: InstanceConfig,
     pub(crate) rooms: Rooms,
@@ -89,6 +93,7 @@ impl Instance {
         Self {
             keeper: Keeper::new(&parts.agent.policy),
             agent: parts.agent,
+            desk: parts.desk,
             coordinators: parts.coordinators,
             config: parts.config,
             rooms: parts.rooms,

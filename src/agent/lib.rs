@@ -19,6 +19,7 @@
 //! | `highest` | the highest position told of the copy: ending below it, it was rolled back |
 //! | `tidy` | what was moved aside goes once the cluster is whole |
 //! | `tend` `serial` | one instance's trouble is not another's; which word of the agent a message is |
+//! | `handle` | a look at it all from the same process |
 //! | `shelf` `written` | where the agent's own small files are; where its operator wrote down what it was told |
 //! | `postgres` `process` | everything of PostgreSQL: SQL, files, tools; processes and the guard |
 
@@ -28,6 +29,7 @@ mod charge;
 mod config;
 mod ending;
 mod eyes;
+mod handle;
 mod highest;
 mod identity;
 mod instance;
@@ -54,6 +56,7 @@ pub use agent::{Agent, AgentError, Builder};
 pub use beat::{Beaten, Reign, beat_forever};
 pub use charge::{Charge, Undone};
 pub use config::{AgentConfig, InstanceConfig};
+pub use handle::{Handle, Tended, Trouble};
 pub use identity::of_another_cluster;
 pub use keeper::{Guard, Held, Keeper, NotArmed, keep_leases};
 pub use knock::{Door, Testify, knock_forever};

@@ -8,6 +8,7 @@
 mod pace;
 
 use self::pace::Due;
+use crate::handle::Desk;
 use crate::instance::lock;
 use crate::switchboard::Switchboard;
 use crate::told::{Granted, Outgoing, Told};
@@ -43,6 +44,8 @@ pub struct Lines {
     /// Newest word of the coordinators.
     told: watch::Sender<Told>,
     grants: mpsc::Sender<Granted>,
+    /// Where it is noted why it is not registered.
+    desk: Option<Arc<Desk>>,
 }
 
 /// Where what an instance says goes in, and what it is told comes out.
@@ -63,12 +66,18 @@ impl Switchboard {
         let (to_hear, told) = watch::channel(Told::default());
         let (grants, granted) = mpsc::channel(16);
         let (switchboard, clients) = (self.clone(), Arc::default());
-        let lines = Lines { switchboard, clients, cluster, report: to_tell, told: to_hear, grants };
+        let lines =
+            Lines { switchboard, clients, cluster, report: to_tell, told: to_hear, grants, desk: None };
         (lines, Ends { report, told, granted })
     }
 }
 
 impl Lines {
+    /// The same, which note there why it is not registered.
+    pub(crate) fn noted_at(self, desk: Arc<Desk>) -> Self {
+        Self { desk: Some(desk), ..self }
+    }
+
     /// The client to one coordinator.
     fn client(&self, address: &str) -> Result<SessionClient, ClientError> {
         let mut clients = lock(&self.clients);
@@ -123,6 +132,9 @@ impl Lines {
                 }
             }
             let problem = waits.or(problem).or_else(|| self.nobody_answers(unheard));
+            if let (Some(desk), Some(problem)) = (&self.desk, &problem) {
+                desk.note(format!("not registered yet: {problem}"));
+            }
             if let Some(problem) = problem.filter(|problem| *problem != logged) {
                 let file = self.switchboard.written.file();
                 tracing::warn!(cluster = %self.cluster, "{file}not registered yet: {problem}");

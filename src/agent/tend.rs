@@ -8,6 +8,7 @@
 
 use crate::agent::{AgentError, run_instance, stopped};
 use crate::config::{AgentConfig, InstanceConfig};
+use crate::handle::Desk;
 use crate::session::now;
 use crate::switchboard::Switchboard;
 use crate::told::Outgoing;
@@ -34,6 +35,7 @@ const WELL_AFTER: Duration = Duration::from_secs(60);
 pub(crate) async fn tend(
     agent: Arc<AgentConfig>,
     config: InstanceConfig,
+    desk: Arc<Desk>,
     switchboard: Switchboard,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), AgentError> {
@@ -41,7 +43,8 @@ pub(crate) async fn tend(
     let mut patience = FIRST_PATIENCE;
     loop {
         let began = now();
-        let run = run_instance(agent.clone(), config.clone(), switchboard.clone(), stopping.clone());
+        let run =
+            run_instance(agent.clone(), config.clone(), desk.clone(), switchboard.clone(), stopping.clone());
         // Its tasks end with it, so that nothing half changed is seen by the next try; what lasts is on disk.
         let ended = AssertUnwindSafe(run).catch_unwind().await;
         let error = match ended {
@@ -60,6 +63,7 @@ pub(crate) async fn tend(
             (trouble, patience) = (None, FIRST_PATIENCE);
         }
         let why = error.to_string();
+        desk.note(format!("not tended: {why}"));
         if trouble.as_ref().is_none_or(|(known, _)| *known != why) {
             tracing::error!(
                 cluster = %config.cluster, instance = %config.name,
@@ -69,7 +73,7 @@ pub(crate) async fn tend(
         }
         let since = trouble.map_or(began, |(_, since)| since);
         tokio::select! {
-            () = complain(&agent, &config, &switchboard, &why, since) => {}
+            () = complain(&agent, &config, &desk, &switchboard, &why, since) => {}
             () = sleep(patience) => {}
             () = stopped(&mut stopping) => return Err(error),
         }
@@ -82,6 +86,7 @@ pub(crate) async fn tend(
 async fn complain(
     agent: &AgentConfig,
     config: &InstanceConfig,
+    desk: &Desk,
     switchboard: &Switchboard,
     why: &str,
     since: Instant,
@@ -99,6 +104,7 @@ async fn complain(
         Some(Outgoing { report, wants_lease: None, seen: now() })
     };
     let (lines, ends) = switchboard.lines(config.cluster.clone());
+    desk.follow(&ends.report);
     let refresh = async {
         loop {
             ends.report.send_replace(outgoing());

@@ -95,6 +95,9 @@ async fn an_instance_with_a_damaged_state_says_so_and_others_of_the_machine_go_o
     let instances = ["bad", "good", "odd"].map(|cluster| instance(cluster, dir.path()));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let agent = Agent::builder(config).instances(instances).build().unwrap();
+    let handle = agent.handle();
+    let trouble = |of: usize| handle.instances()[of].trouble.clone().map(|trouble| trouble.what);
+    assert_eq!(trouble(0), None, "it does not run yet");
     let agent = tokio::spawn(agent.run(async { drop(stopped.await) }));
 
     let (bad, good): (ClusterName, ClusterName) = ("bad".parse().unwrap(), "good".parse().unwrap());
@@ -110,6 +113,14 @@ async fn an_instance_with_a_damaged_state_says_so_and_others_of_the_machine_go_o
         .await
         .unwrap();
     assert!(!heard.borrow()[&bad].0, "the damaged one proves nothing");
+    assert!(trouble(0).is_some_and(|what| what.contains("not tended: ") && what.contains("is damaged")));
+    let waits = async {
+        // Noted once the answer to the registration is back.
+        while trouble(1).as_deref() != Some("not registered yet: this one only listens") {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("the other one's trouble is that nobody takes it in", waits).await;
 
     fs::remove_file(&damaged).unwrap();
     let healed = |heard: &Heard| heard.get(&bad).is_some_and(|(registered, _)| *registered);
