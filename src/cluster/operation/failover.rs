@@ -6,7 +6,7 @@ use crate::candidate::{self, Choice};
 use crate::command::Command;
 use crate::ids::InstanceName;
 use crate::memory::Memory;
-use crate::problem::{Problem, ProblemKind, Wait};
+use crate::problem::{Problem, ProblemKind, Refusal, Wait};
 use crate::quorum;
 use crate::record::{Cluster, CommitRule, Copy, Failover, Reign};
 use crate::report::{Seal, Server};
@@ -109,29 +109,17 @@ pub fn elect(view: &View<'_>, memory: &Memory, failover: &Failover) -> Advance {
     if let Some(fetching) = fetch::go_on(view, memory, failover) {
         return fetching;
     }
-    let unsatisfied: Vec<&CommitRule> =
-        view.record.rules.iter().filter(|rule| !quorum::satisfied(rule, &failover.seals)).collect();
-    let missing: Vec<Wait> =
-        unsatisfied.iter().filter(|r| r.k > 0).filter_map(|r| seals_missing(r, &failover.seals)).collect();
-    if failover.loss_accepted.is_none() && !missing.is_empty() {
-        return Advance { commands: Vec::new(), waits: missing };
-    }
-    let lossless = unsatisfied.is_empty().then(|| candidate::choose(view, failover, false));
-    let (winner, loss) = match lossless {
-        Some(Choice { winner: Some(winner), .. }) => (winner, None),
-        // What is sealed satisfies the rules and is out of reach by now: an operator may go on without it.
-        Some(Choice { winner: None, refusals }) if failover.loss_accepted.is_none() => {
-            return Advance::wait(Wait::NoCandidate { refusals });
-        }
-        _ => {
-            let Choice { winner, refusals } = candidate::choose(view, failover, true);
-            let Some(winner) = winner else { return Advance::wait(Wait::NoCandidate { refusals }) };
+    let waits = |waits| Advance { commands: Vec::new(), waits };
+    let (winner, loss) = match chosen(view, failover) {
+        Err(why) => return waits(why),
+        Ok(Chosen { winner, lossy: None, .. }) => (winner, None),
+        Ok(Chosen { winner, lossy: Some(unsatisfied), .. }) => {
             if let Some(wait) = lease_running(view, failover, &unsatisfied) {
                 return Advance::wait(wait);
             }
             match loss_allowed(view, failover, &unsatisfied, &winner) {
                 Ok(loss) => (winner, Some(loss)),
-                Err(waits) => return Advance { commands: Vec::new(), waits },
+                Err(why) => return waits(why),
             }
         }
     };
@@ -144,6 +132,42 @@ pub fn elect(view: &View<'_>, memory: &Memory, failover: &Failover) -> Advance {
     let standbys = candidate::first_standbys(view, failover, &winner);
     let k = acks_for(view, failover, &winner, &standbys);
     Advance::command(Command::Elect { epoch: view.record.epoch, instance: winner, k, standbys, loss })
+}
+
+/// Whom the seals of a failover choose.
+pub(super) struct Chosen<'a> {
+    pub(super) winner: InstanceName,
+    /// Why not each of the others.
+    pub(super) refusals: Vec<Refusal>,
+    /// Nothing acknowledged is lost by it where this is absent; else the rules that the seals do not satisfy, if there are any.
+    pub(super) lossy: Option<Vec<&'a CommitRule>>,
+}
+
+/// Chooses upon the seals as they are; `Err`: what has to come first. Whether a loss is allowed is asked after it.
+pub(super) fn chosen<'a>(view: &View<'a>, failover: &Failover) -> Result<Chosen<'a>, Vec<Wait>> {
+    let rules = &view.record.rules;
+    let unsatisfied: Vec<&CommitRule> =
+        rules.iter().filter(|rule| !quorum::satisfied(rule, &failover.seals)).collect();
+    let missing: Vec<Wait> =
+        unsatisfied.iter().filter(|r| r.k > 0).filter_map(|r| seals_missing(r, &failover.seals)).collect();
+    if failover.loss_accepted.is_none() && !missing.is_empty() {
+        return Err(missing);
+    }
+    if unsatisfied.is_empty() {
+        match candidate::choose(view, failover, false) {
+            Choice { winner: Some(winner), refusals } => return Ok(Chosen { winner, refusals, lossy: None }),
+            // What is sealed satisfies the rules and is out of reach by now: an operator may go on without it.
+            Choice { winner: None, refusals } if failover.loss_accepted.is_none() => {
+                return Err(vec![Wait::NoCandidate { refusals }]);
+            }
+            Choice { winner: None, .. } => {}
+        }
+    }
+    let Choice { winner, refusals } = candidate::choose(view, failover, true);
+    match winner {
+        Some(winner) => Ok(Chosen { winner, refusals, lossy: Some(unsatisfied) }),
+        None => Err(vec![Wait::NoCandidate { refusals }]),
+    }
 }
 
 /// Seals that were reported and are not yet in the record.

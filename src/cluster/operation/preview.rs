@@ -2,8 +2,8 @@
 //! imagines every reachable whole instance sealed at the position that it last told (one under way has its seals), and
 //! asks the same functions that a real failover asks. What may be lost is said wherever anything may.
 
-use super::failover::{gap, hopeless, loss_allowed, seals_missing};
-use crate::candidate::{self, Choice};
+use super::failover::{Chosen, chosen, gap, hopeless, loss_allowed, seals_missing};
+use crate::candidate;
 use crate::ids::InstanceName;
 use crate::problem::{Refusal, Wait, list};
 use crate::quorum;
@@ -121,23 +121,14 @@ struct Judged {
 
 /// As [`super::failover::elect`] does, but for what is only waited for; `None`: not without an operator's override.
 fn judge(view: &View<'_>, failover: &Failover) -> Option<Judged> {
-    let unsatisfied: Vec<&CommitRule> =
-        view.record.rules.iter().filter(|rule| !quorum::satisfied(rule, &failover.seals)).collect();
-    if unsatisfied.is_empty()
-        && let Choice { winner: Some(winner), refusals } = candidate::choose(view, failover, false)
-    {
-        return Some(Judged { winner: Some(winner), refusals, may_lose: None });
-    }
-    let overridden = failover.loss_accepted.is_some();
-    if !overridden && (unsatisfied.is_empty() || unsatisfied.iter().any(|rule| rule.k > 0)) {
-        return None;
-    }
-    let Choice { winner, refusals } = candidate::choose(view, failover, true);
-    let Some(winner) = winner else {
-        return overridden.then_some(Judged { winner: None, refusals, may_lose: None });
+    let Chosen { winner, refusals, lossy } = chosen(view, failover).ok()?;
+    let may_lose = match lossy {
+        None => None,
+        Some(unsatisfied) => {
+            loss_allowed(view, failover, &unsatisfied, &winner).ok()?;
+            Some(lost(view, failover, &unsatisfied, &winner))
+        }
     };
-    loss_allowed(view, failover, &unsatisfied, &winner).ok()?;
-    let may_lose = Some(lost(view, failover, &unsatisfied, &winner));
     Some(Judged { winner: Some(winner), refusals, may_lose })
 }
 
@@ -145,7 +136,10 @@ fn judge(view: &View<'_>, failover: &Failover) -> Option<Judged> {
 fn overridden(view: &View<'_>, failover: &Failover) -> Judged {
     let accepted = failover.loss_accepted.clone().unwrap_or_default();
     let failover = Failover { loss_accepted: Some(accepted), ..failover.clone() };
-    judge(view, &failover).unwrap_or(Judged { winner: None, refusals: Vec::new(), may_lose: None })
+    judge(view, &failover).unwrap_or_else(|| {
+        let refusals = candidate::choose(view, &failover, true).refusals;
+        Judged { winner: None, refusals, may_lose: None }
+    })
 }
 
 /// What a winner may lack that was acknowledged, in words.
