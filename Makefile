@@ -13,7 +13,7 @@ demo: setup
 
 test: setup
 	$(CARGO) test --workspace --no-fail-fast
-	$(CARGO) test -p interrex-sim --features mutants --test mutants
+	$(CARGO) test -p interrex-sim --features mutants --test mutants --test traps
 	$(CARGO) test -p interrex-whole --features mutants --test mutants
 
 # Seeds of the simulation, as many as you have hours for: SEEDS=1000000 FROM=100000 THREADS=8.

@@ -4,6 +4,7 @@ use crate::plan::{Plan, Shape};
 use crate::reach::{Danger, Reach};
 use crate::theme::Theme;
 use crate::trace::Trace;
+use crate::traps::Traps;
 use crate::world::World;
 use interrex_check::Violation;
 
@@ -84,8 +85,8 @@ pub(crate) fn is_calm(seed: u64) -> bool {
     seed % CALM_EVERY == CALM_EVERY - 1
 }
 
-pub(crate) fn plan(seed: u64) -> Plan {
-    Plan::of(seed, Shape { calm: is_calm(seed), ..Shape::default() })
+pub(crate) fn plan(seed: u64, traps: Traps) -> Plan {
+    Plan { traps, ..Plan::of(seed, Shape { calm: is_calm(seed), ..Shape::default() }) }
 }
 
 pub(crate) fn outcome(world: &mut World) -> Outcome {
@@ -109,8 +110,8 @@ pub(crate) fn run_plan(plan: Plan) -> Outcome {
 }
 
 /// Runs one seed.
-pub fn run(seed: u64) -> Outcome {
-    run_plan(plan(seed))
+pub fn run(seed: u64, traps: Traps) -> Outcome {
+    run_plan(plan(seed, traps))
 }
 
 /// Runs one seed of a primary that is asynchronous and cut off, with a clock that is off by far more than leases allow
@@ -126,8 +127,8 @@ pub fn run_with_mixed_reports(seed: u64) -> Outcome {
 }
 
 /// Runs one seed and keeps its play, a line an event.
-pub fn play(seed: u64) -> (Outcome, Vec<String>) {
-    play_plan(plan(seed))
+pub fn play(seed: u64, traps: Traps) -> (Outcome, Vec<String>) {
+    play_plan(plan(seed, traps))
 }
 
 pub(crate) fn play_plan(plan: Plan) -> (Outcome, Vec<String>) {
@@ -141,20 +142,20 @@ pub(crate) fn play_plan(plan: Plan) -> (Outcome, Vec<String>) {
 
 /// The hash of a seed's play.
 pub fn play_hash(seed: u64) -> u64 {
-    crate::trace::hash(&play(seed).1)
+    crate::trace::hash(&play(seed, Traps::ALL).1)
 }
 
 /// Runs `count` seeds from `from` on.
-pub fn batch(from: u64, count: u64) -> Batch {
+pub fn batch(from: u64, count: u64, traps: Traps) -> Batch {
     let mut all = Batch::default();
     for seed in from..from.saturating_add(count) {
-        all.add(&run(seed));
+        all.add(&run(seed, traps));
     }
     all
 }
 
 /// Leaves out strikes of a failing seed for as long as the same property stays broken, and plays what is left.
-pub fn shorten(seed: u64) -> Option<(Outcome, Vec<String>)> {
-    let shorter = crate::shrink::shrink(plan(seed))?;
+pub fn shorten(seed: u64, traps: Traps) -> Option<(Outcome, Vec<String>)> {
+    let shorter = crate::shrink::shrink(plan(seed, traps))?;
     Some(play_plan(shorter))
 }

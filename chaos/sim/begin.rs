@@ -132,6 +132,7 @@ impl World {
                 lost: BTreeMap::new(),
                 adopted: false,
                 parameters: Parameters::default(),
+                control_behind: false,
             });
             let memory = &mut self.own.agents[i].memory;
             memory.obeyed = stamp;

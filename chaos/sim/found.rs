@@ -205,6 +205,7 @@ impl World {
 fn foreign(end: Place, role: Role, timelines: &[u32]) -> Dir {
     let histories = timelines.iter().filter(|timeline| **timeline > 1).map(|timeline| (*timeline, true));
     Dir {
+        control_behind: false,
         incarnation: Incarnation(0),
         epoch: Epoch(0),
         signal: false,

@@ -10,6 +10,8 @@ mod agent;
 mod anew;
 mod batch;
 mod begin;
+#[cfg(feature = "mutants")]
+mod bites;
 mod calm;
 mod client;
 mod coordinator;
@@ -45,6 +47,8 @@ mod stage;
 mod strike;
 mod theme;
 mod trace;
+mod trapped;
+mod traps;
 mod turnover;
 mod wal;
 mod world;
@@ -58,7 +62,10 @@ pub use pinned::{PINNED, Pinned};
 pub use rng::Rng;
 pub use stage::{Asked, Keeping, Order, Stage};
 pub use trace::hash;
+pub use traps::{Trap, Traps};
 
+#[cfg(feature = "mutants")]
+pub use bites::{BITES, Bite, kindly};
 #[cfg(feature = "mutants")]
 pub use interrex_cluster::mutants::Mutant;
 #[cfg(feature = "mutants")]

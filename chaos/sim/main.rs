@@ -4,7 +4,7 @@
 //! 2 for arguments that do not fit.
 
 use clap::Parser;
-use interrex_sim::{Batch, Outcome, Output};
+use interrex_sim::{Batch, Outcome, Output, Trap, Traps};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -34,9 +34,18 @@ struct Args {
     /// Leaves out strikes for as long as the same property stays broken, and plays the rest.
     #[arg(long, requires = "seed")]
     shorten: bool,
+    /// Traps of PostgreSQL that these runs are without, by their numbers in docs/POSTGRES.md: "F7,F8".
+    #[arg(long, value_delimiter = ',', ignore_case = true)]
+    without: Vec<Trap>,
     /// How the result is told.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
+}
+
+impl Args {
+    fn traps(&self) -> Traps {
+        Traps::without(&self.without)
+    }
 }
 
 fn main() -> ExitCode {
@@ -46,7 +55,9 @@ fn main() -> ExitCode {
     let done = match args.seed {
         Some(seed) => one(&mut out, seed, &args, begun),
         None => {
-            let batch = interrex_sim::many(args.from, args.seeds, args.threads, interrex_sim::batch);
+            let traps = args.traps();
+            let run = |from, count| interrex_sim::batch(from, count, traps);
+            let batch = interrex_sim::many(args.from, args.seeds, args.threads, run);
             tell(&mut out, &batch, &args, begun)
         }
     };
@@ -55,10 +66,11 @@ fn main() -> ExitCode {
 
 /// One seed: its play if that is wanted, then what came of it.
 fn one(out: &mut impl Write, seed: u64, args: &Args, begun: Instant) -> io::Result<bool> {
+    let traps = args.traps();
     let (outcome, lines): (Outcome, Vec<String>) = match (args.shorten, args.trace) {
-        (true, _) => interrex_sim::shorten(seed).unwrap_or_else(|| interrex_sim::play(seed)),
-        (false, true) => interrex_sim::play(seed),
-        (false, false) => (interrex_sim::run(seed), Vec::new()),
+        (true, _) => interrex_sim::shorten(seed, traps).unwrap_or_else(|| interrex_sim::play(seed, traps)),
+        (false, true) => interrex_sim::play(seed, traps),
+        (false, false) => (interrex_sim::run(seed, traps), Vec::new()),
     };
     if args.output == Output::Text {
         for line in lines {
@@ -71,6 +83,8 @@ fn one(out: &mut impl Write, seed: u64, args: &Args, begun: Instant) -> io::Resu
 }
 
 fn tell(out: &mut impl Write, batch: &Batch, args: &Args, begun: Instant) -> io::Result<bool> {
-    let unreached = if batch.runs >= EXPECT_ALL_FROM { batch.unreached() } else { Vec::new() };
+    // Without a trap, what comes of it is not reached.
+    let expected = batch.runs >= EXPECT_ALL_FROM && args.without.is_empty();
+    let unreached = if expected { batch.unreached() } else { Vec::new() };
     interrex_sim::tell(out, batch, &unreached, args.output, begun.elapsed().as_secs_f64())
 }

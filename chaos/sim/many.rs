@@ -20,7 +20,7 @@ pub enum Output {
 }
 
 /// Runs `seeds` from `from` on, shared among so many threads; `run` runs a stretch of them.
-pub fn many(from: u64, seeds: u64, threads: u64, run: fn(u64, u64) -> Batch) -> Batch {
+pub fn many(from: u64, seeds: u64, threads: u64, run: impl Fn(u64, u64) -> Batch + Copy + Send) -> Batch {
     let threads = threads.clamp(1, 64);
     let share = seeds.div_ceil(threads);
     let parts =

@@ -5,6 +5,8 @@
 pub(crate) use interrex_cluster::mutants::{Mutant, on};
 
 #[cfg(feature = "mutants")]
+pub(crate) use missed::{LOST, missed, plan, without};
+#[cfg(feature = "mutants")]
 pub use missed::{MUTANTS, Missed, mutated, themed};
 
 #[cfg(feature = "mutants")]
@@ -26,7 +28,7 @@ mod missed {
         theme: Theme,
     }
 
-    const LOST: &str = "no-acknowledged-commit-lost";
+    pub(crate) const LOST: &str = "no-acknowledged-commit-lost";
 
     /// Every rule that can be switched off.
     pub const MUTANTS: &[Missed] = &[
@@ -50,13 +52,21 @@ mod missed {
         missed(Mutant::JudgeFirst, Theme::Parameters, "heals", 50),
         missed(Mutant::SilenceSaysNothing, Theme::Unanswering, "no-needless-change-of-primary", 50),
         missed(Mutant::NeededYet, Theme::Leaving, "heals", 50),
+        missed(Mutant::WarningHeard, Theme::Cancelled, LOST, 50),
+        missed(Mutant::BeatFirst, Theme::Unreplicated, "nothing-read-is-lost", 50),
+        missed(Mutant::SendersRead, Theme::OldRule, LOST, 50),
+        missed(Mutant::LineFirst, Theme::RewoundEarly, "heals", 50),
+        missed(Mutant::EndIsScanned, Theme::Restarted, LOST, 50),
+        missed(Mutant::CheckpointFirst, Theme::RewoundEarly, "heals", 50),
+        missed(Mutant::OrphansAwaited, Theme::Orphaned, LOST, 50),
+        missed(Mutant::MissingWal, Theme::ThrownAway, "heals", 50),
     ];
 
-    const fn missed(mutant: Mutant, theme: Theme, property: &'static str, within: u64) -> Missed {
+    pub(crate) const fn missed(mutant: Mutant, theme: Theme, property: &'static str, within: u64) -> Missed {
         Missed { mutant, property, within, theme }
     }
 
-    fn plan(seed: u64, missed: &Missed) -> Plan {
+    pub(crate) fn plan(seed: u64, missed: &Missed) -> Plan {
         Plan::of(seed, Shape { theme: Some(missed.theme), ..Shape::default() })
     }
 
@@ -67,8 +77,13 @@ mod missed {
 
     /// Runs it without the rule.
     pub fn mutated(seed: u64, missed: &Missed) -> Outcome {
-        interrex_cluster::mutants::switch(Some(missed.mutant));
-        let outcome = run_plan(plan(seed, missed));
+        without(missed.mutant, plan(seed, missed))
+    }
+
+    /// Runs a plan without a rule.
+    pub(crate) fn without(mutant: Mutant, plan: Plan) -> Outcome {
+        interrex_cluster::mutants::switch(Some(mutant));
+        let outcome = run_plan(plan);
         interrex_cluster::mutants::switch(None);
         outcome
     }

@@ -9,6 +9,7 @@ use crate::neighbour::Neighbour;
 use crate::pace::Pace;
 use crate::rng::Rng;
 use crate::theme::Theme;
+use crate::traps::Traps;
 use interrex_cluster::ids::{ClusterName, InstanceName, MachineName};
 use interrex_cluster::spec::{Spec, WhenAlone};
 
@@ -92,6 +93,8 @@ pub(crate) struct Plan {
     pub(crate) holds_sessions: bool,
     /// Coordinators take the words of all clusters for those of the first: for the test that this is noticed.
     pub(crate) mixes_reports: bool,
+    /// What PostgreSQL does that one would not expect.
+    pub(crate) traps: Traps,
 }
 
 /// What a run may be made of.
@@ -285,6 +288,7 @@ impl Plan {
             sets_parameters: false,
             holds_sessions: false,
             mixes_reports: false,
+            traps: Traps::ALL,
         }
     }
 
@@ -373,7 +377,7 @@ impl Plan {
             let of = if planned.of == 0 { String::new() } else { format!("{}: ", cluster(planned.of)) };
             format!("strike {n}: {of}{:?}: {:?}", planned.when, planned.strike)
         });
-        [head, world].into_iter().chain(neighbours).chain(strikes).collect()
+        [head, world].into_iter().chain(self.kindness()).chain(neighbours).chain(strikes).collect()
     }
 
     pub(crate) fn machines(&self) -> usize {

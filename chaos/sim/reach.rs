@@ -122,6 +122,8 @@ dangers! {
     CoordinatorAdded = "a coordinator was added to a group that was well",
     /// A coordinator was removed from such a group.
     CoordinatorRemoved = "a coordinator was removed from a group that was well",
+    /// A walsender counted by its own copy of the setting (F8).
+    OldCopy = "a walsender let commits through by a setting that a fresh connection did not show any more",
     /// Two clusters of one group were without a primary.
     FailoversAtOnce = "two clusters of one group of coordinators were without a primary at once",
 }

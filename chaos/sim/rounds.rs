@@ -74,7 +74,15 @@ impl Plan {
             | Theme::CutOff
             | Theme::Parameters
             | Theme::Unanswering
-            | Theme::Leaving => {
+            | Theme::Leaving
+            | Theme::Cancelled
+            | Theme::Unreplicated
+            | Theme::WaitsAnew
+            | Theme::OldRule
+            | Theme::Restarted
+            | Theme::RewoundEarly
+            | Theme::Orphaned
+            | Theme::ThrownAway => {
                 let to = rng.percent(50).then(|| rng.below(8) as usize);
                 self.add(at(when), Strike::Asks(Wish::Switchover { to }));
                 let ms = rng.range(300, 3_000);

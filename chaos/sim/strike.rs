@@ -3,6 +3,7 @@
 use crate::coordinator::Wish;
 use crate::event::Event;
 use crate::faults::{Mend, Moment, Planned, Strike, Target, When};
+use crate::traps::Trap;
 use crate::world::{MS, S, Time, World};
 use interrex_cluster::ids::Epoch;
 
@@ -210,6 +211,7 @@ impl World {
                 let i = self.aim(target) % n;
                 later(&mut self.own.servers[i].stalled_until, self.now + ms * MS);
             }
+            Strike::LoseSlot { .. } if !self.has(Trap::F35) => {}
             Strike::LoseSlot { target } => {
                 let i = self.aim(target) % n;
                 let primary = self.aim(Target::Primary);
@@ -274,7 +276,7 @@ impl World {
     /// The postmaster is gone; what waits for standbys leaves, what needs not wait goes on (F4, F31).
     fn kill_postmaster(&mut self, i: usize, orphans_ms: u64) {
         let life = self.own.servers[i].life;
-        if let Some(proc) = self.own.servers[i].proc.as_mut()
+        if let Some(proc) = self.own.servers[i].proc.as_mut().filter(|_| self.plan.traps.has(Trap::F31))
             && proc.phase == crate::postgres::Phase::Primary
         {
             proc.orphans = true;

@@ -11,6 +11,10 @@ use interrex_cluster::spec::{OnCrash, Timeouts, WhenAlone};
 
 /// What a run is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "mutants"),
+    expect(dead_code, reason = "those of trapped.rs are played with a rule off")
+)]
 pub(crate) enum Theme {
     /// Who acknowledges changes, and whoever no longer should is the only one that does.
     Acknowledgers,
@@ -38,6 +42,22 @@ pub(crate) enum Theme {
     Unanswering,
     /// Who acknowledges is to leave, and who stays may be gone for good.
     Leaving,
+    /// Commits that wait are cancelled, and the primary is lost.
+    Cancelled,
+    /// A primary is restarted with commits that nobody else has.
+    Unreplicated,
+    /// Commits have just begun to wait when standbys and primary are lost.
+    WaitsAnew,
+    /// Who no longer acknowledges is heard of last by its walsender.
+    OldRule,
+    /// Who alone has the last commits is restarted.
+    Restarted,
+    /// A copy is rewound as soon as the new primary is there.
+    RewoundEarly,
+    /// Backends outlive their postmaster.
+    Orphaned,
+    /// What a new copy has yet to receive is thrown away.
+    ThrownAway,
 }
 
 pub(crate) fn at(ms: u64) -> When {
@@ -49,6 +69,7 @@ pub(crate) fn on(moment: Moment, nth: u32, after_ms: u64) -> When {
 }
 
 impl Theme {
+    /// Those that seeds draw from.
     pub(crate) const ALL: &[Theme] = &[
         Theme::Acknowledgers,
         Theme::Superseded,
@@ -102,6 +123,14 @@ impl Plan {
             Theme::Parameters => self.parameters(rng),
             Theme::Unanswering => self.unanswering(rng),
             Theme::Leaving => self.leaving(rng),
+            Theme::Cancelled => self.cancelled(rng),
+            Theme::Unreplicated => self.unreplicated(rng),
+            Theme::WaitsAnew => self.waits_anew(rng),
+            Theme::OldRule => self.old_rule(rng),
+            Theme::Restarted => self.restarted(rng),
+            Theme::RewoundEarly => self.rewound_early(rng),
+            Theme::Orphaned => self.orphaned(rng),
+            Theme::ThrownAway => self.thrown_away_early(rng),
         }
     }
 

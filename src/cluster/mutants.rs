@@ -47,6 +47,22 @@ pub enum Mutant {
     SilenceSaysNothing,
     /// Who is to leave acknowledges no longer, although too few of those who stay can.
     NeededYet,
+    /// The success of a commit whose wait was cancelled is believed.
+    WarningHeard,
+    /// A primary lets clients in before a synchronous commit of its epoch came back.
+    BeatFirst,
+    /// A rule is proved without waiting for walsenders to have read it.
+    SendersRead,
+    /// A standby is pointed at its upstream whether it is on its line or not.
+    LineFirst,
+    /// A seal tells what the server says it received, not where its WAL ends.
+    EndIsScanned,
+    /// A copy is rewound without a checkpoint of its source.
+    CheckpointFirst,
+    /// A server whose postmaster is dead is taken for gone.
+    OrphansAwaited,
+    /// Nobody notices that what a standby has yet to receive is gone.
+    MissingWal,
     /// An agent obeys a group of coordinators although another one took its place.
     ReplacedGroup,
 }

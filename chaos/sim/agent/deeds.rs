@@ -576,6 +576,7 @@ impl World {
         match deed.phase {
             0 => Flow::Next(self.takes(i, 20 * MS, 2_000 * MS)),
             _ => {
+                self.checkpointed(i);
                 self.own.agents[i].known.proofs.checkpoint = Some(number);
                 self.tell_proofs(i);
                 Flow::Done
@@ -608,7 +609,8 @@ impl World {
                 Flow::Next(if from_async { 60 * MS } else { 3 * MS })
             }
             1 => {
-                if barrier && proc.senders.iter().any(|sender| sender.behind) {
+                let asks = barrier && !crate::mutants::on(crate::mutants::Mutant::SendersRead);
+                if asks && proc.senders.iter().any(|sender| sender.behind) {
                     if self.now - deed.mark > SENDER_PATIENCE {
                         let stuck: Vec<u32> =
                             proc.senders.iter().filter(|s| s.behind).map(|s| s.link).collect();

@@ -137,6 +137,9 @@ impl World {
         if self.own.agents[i].process.is_none() {
             return Server::Gone;
         }
+        if proc.orphans && mutants::on(Mutant::OrphansAwaited) {
+            return Server::Gone;
+        }
         let lets_in = proc.phase == Phase::Starting || self.knows_its_agent(i);
         if server.hangs(now) || server.deaf_until > now || proc.orphans || !lets_in {
             let run = &self.own.agents[i].server;

@@ -192,7 +192,7 @@ impl Agent {
 
     /// The server's log tells that WAL which it needs is gone.
     pub(crate) fn miss_wal(&mut self) {
-        self.server.wal_gone = true;
+        self.server.wal_gone = !crate::mutants::on(crate::mutants::Mutant::MissingWal);
     }
 
     /// Where it stands, in a few words.

@@ -55,16 +55,14 @@ impl World {
     /// be so once it is promoted, for it stopped in good order as the last primary.
     pub(super) fn lowers(&self, i: usize, follows: bool) -> bool {
         let Some(dir) = &self.own.servers[i].dir else { return false };
-        !follows
-            && dir.state == ControlState::ShutDown
-            && dir.parameters.connections < self.own.archive.demanded(dir.end)
+        !follows && dir.state == ControlState::ShutDown && dir.parameters.connections < self.demanded(dir.end)
     }
 
     /// It was just started: with what replay demands, at the least.
     pub(super) fn raise_to_the_floor(&mut self, i: usize) {
-        let server = &mut self.own.servers[i];
-        if let (Some(dir), Some(proc)) = (&server.dir, server.proc.as_mut()) {
-            proc.runs_with = proc.runs_with.max(self.own.archive.demanded(dir.end));
+        let demanded = self.own.servers[i].dir.as_ref().map_or(0, |dir| self.demanded(dir.end));
+        if let Some(proc) = self.own.servers[i].proc.as_mut() {
+            proc.runs_with = proc.runs_with.max(demanded);
         }
     }
 
@@ -82,7 +80,7 @@ impl World {
         let server = &self.own.servers[i];
         match (&server.dir, &server.proc) {
             (Some(dir), Some(proc))
-                if proc.phase == Phase::Standby && self.own.archive.demanded(dir.end) > proc.runs_with =>
+                if proc.phase == Phase::Standby && self.demanded(dir.end) > proc.runs_with =>
             {
                 vec![Unfit::ParameterTooLow { name: CHECKED.to_owned() }, Unfit::ReplayPaused]
             }

@@ -2,8 +2,10 @@
 //! from before the first byte changes until the copy is finished.
 
 use super::deeds::{Deed, Flow};
+use crate::mutants::{self, Mutant};
 use crate::parameters::Parameters;
 use crate::postgres::{ControlState, Dir, Phase, Role};
+use crate::traps::Trap;
 use crate::wal::Place;
 use crate::world::{MS, World};
 use interrex_cluster::goal::StandbyGoal;
@@ -11,6 +13,9 @@ use interrex_cluster::ids::Incarnation;
 use interrex_cluster::instance::observed::Sentinel;
 use interrex_cluster::report::Rebuild;
 use std::collections::BTreeMap;
+
+/// What `kept` is where a rewind changed nothing.
+const UNTOUCHED: u64 = u64::MAX;
 
 impl World {
     pub(super) fn init(&mut self, i: usize, deed: &mut Deed) -> Flow {
@@ -45,6 +50,7 @@ impl World {
                         lost: BTreeMap::new(),
                         adopted: false,
                         parameters: Parameters::default(),
+                        control_behind: false,
                     });
                 }
                 Flow::Next(self.small(i))
@@ -99,6 +105,9 @@ impl World {
                 if !self.still(i, deed.goal.stamp) {
                     return Flow::Overtaken;
                 }
+                if !mutants::on(Mutant::CheckpointFirst) {
+                    self.checkpointed(crate::plan::index(&goal.upstream));
+                }
                 self.begin_rebuild(i, Rebuild::Rewind, incarnation);
                 Flow::Next(self.takes(i, 100 * MS, 900 * MS))
             }
@@ -114,8 +123,17 @@ impl World {
                 let Some(_fork) = self.own.archive.common(mine, from.end).filter(|_| !torn) else {
                     return Flow::Failed("nothing in common".to_owned());
                 };
+                if from.control_behind && self.has(Trap::F26) {
+                    // By its control file the source is on the timeline that this copy is on: "no rewind required".
+                    deed.kept = UNTOUCHED;
+                    return Flow::Next(self.small(i));
+                }
                 deed.kept = from.end.lsn;
                 Flow::Next(self.takes(i, 20 * MS, 200 * MS))
+            }
+            3 if deed.kept == UNTOUCHED => {
+                self.untouched(i, incarnation);
+                Flow::Next(self.small(i))
             }
             3 => {
                 // The control file comes last, and the source wrote on meanwhile.
@@ -211,6 +229,7 @@ impl World {
             lost: BTreeMap::new(),
             adopted: from.adopted,
             parameters: from.parameters,
+            control_behind: false,
         });
     }
 
@@ -240,5 +259,20 @@ impl World {
         agent.known.proofs.rebuilt = Some(incarnation);
         debug_assert!(self.own.servers[i].proc.as_ref().is_none_or(|proc| proc.phase != Phase::Primary));
         Flow::Done
+    }
+
+    /// `pg_rewind` did nothing, and all around it went on as if it had.
+    fn untouched(&mut self, i: usize, incarnation: Incarnation) {
+        if let Some(dir) = self.own.servers[i].dir.as_mut() {
+            (dir.incarnation, dir.signal, dir.role) = (incarnation, true, Role::Sealed);
+            (dir.lets_in, dir.slots, dir.needs) = (false, false, None);
+        }
+    }
+
+    /// A checkpoint of a primary: its control file is of the timeline that it writes.
+    pub(super) fn checkpointed(&mut self, i: usize) {
+        if let Some(dir) = self.own.servers[i].dir.as_mut() {
+            dir.control_behind = false;
+        }
     }
 }

@@ -1,13 +1,16 @@
 //! Sealing: no upstream, then the durable end of WAL; and the end of a stopped server.
 
 use super::deeds::{Deed, Flow};
+use crate::mutants::{self, Mutant};
 use crate::postgres::Role;
+use crate::traps::Trap;
+use crate::wal::Place;
 use crate::world::{MS, S, Time, World};
 use interrex_cluster::goal::Goal;
 use interrex_cluster::ids::{Epoch, Stamp};
 use interrex_cluster::instance::observed::End;
 use interrex_cluster::report::{Promotion, Seal};
-use interrex_cluster::wal::{History, Position};
+use interrex_cluster::wal::{History, Lsn, Position};
 
 const SEALED_WITHIN: Time = 2 * S;
 /// Twice `wal_retrieve_retry_interval`: so long nothing may be received.
@@ -21,7 +24,7 @@ impl World {
         if self.own.servers[i].is_primary() {
             return Flow::Failed("a server that is not in recovery is sealed by stopping it".to_owned());
         }
-        let mutant = epoch.is_some() && crate::mutants::on(crate::mutants::Mutant::Seal);
+        let mutant = epoch.is_some() && mutants::on(Mutant::Seal);
         match deed.phase {
             0 => {
                 let run = &mut self.own.agents[i].server;
@@ -46,7 +49,7 @@ impl World {
                 let hangs = self.own.servers[i].hangs(self.now);
                 let seen = self.own.servers[i].proc.as_ref().is_some_and(|proc| proc.receiver.is_some());
                 let handed = matches!(deed.goal.goal, Goal::Sealed { ended: Some(_), .. });
-                if mutant || (handed && crate::mutants::on(crate::mutants::Mutant::HandOverSeal)) {
+                if mutant || (handed && mutants::on(Mutant::HandOverSeal)) {
                     return Flow::Next(0);
                 }
                 if seen && !hangs {
@@ -69,7 +72,10 @@ impl World {
                 let Some(end) = self.own.servers[i].scan() else {
                     return Flow::Failed("the end of WAL cannot be told".to_owned());
                 };
-                let position = self.own.archive.position(end);
+                let position = match mutants::on(Mutant::EndIsScanned) {
+                    true => self.told_received(i, end),
+                    false => self.own.archive.position(end),
+                };
                 let run = &mut self.own.agents[i].server;
                 run.role = Some(Role::Sealed);
                 run.upstream = None;
@@ -84,6 +90,22 @@ impl World {
                 None => Flow::Done,
             },
         }
+    }
+
+    /// What a tool would tell that asks the server how much it received.
+    fn told_received(&self, i: usize, end: Place) -> Position {
+        let position = self.own.archive.position(end);
+        if !self.has(Trap::F16) {
+            return position;
+        }
+        let received = self.own.servers[i].proc.as_ref().and_then(|proc| proc.received);
+        Position { lsn: Lsn(received.map_or(0, |(_, lsn)| lsn)), ..position }
+    }
+
+    /// Whether anything of the server runs.
+    fn runs(&self, i: usize) -> bool {
+        let proc = self.own.servers[i].proc.as_ref();
+        proc.is_some_and(|proc| !(proc.orphans && mutants::on(Mutant::OrphansAwaited)))
     }
 
     fn seal_waits(&mut self, i: usize, deed: &Deed, epoch: Option<Epoch>) -> Flow {
@@ -146,7 +168,7 @@ impl World {
         epoch: Option<Epoch>,
         stopped: bool,
     ) -> Flow {
-        if stopped && self.own.servers[i].proc.is_some() {
+        if stopped && self.runs(i) {
             return Flow::Failed("the server still runs".to_owned());
         }
         match deed.phase {
@@ -155,7 +177,7 @@ impl World {
                 let archive = &self.own.archive;
                 let whole = |end| {
                     let needs = self.own.servers[i].dir.as_ref().and_then(|dir| dir.needs);
-                    let counts = crate::mutants::on(crate::mutants::Mutant::CloneCounts);
+                    let counts = mutants::on(Mutant::CloneCounts);
                     counts || needs.is_none_or(|needs| archive.includes(end, needs))
                 };
                 let needs = self.own.servers[i].dir.as_ref().and_then(|dir| dir.needs);

@@ -1,11 +1,14 @@
 //! Commits: written, flushed here, and then waited for until enough standbys have them.
 //!
 //! F1 A commit is flushed locally first. F5 a setting that becomes empty lets everybody through. F7 whether anybody
-//! waits at all is the checkpointer's to know. F8 each walsender counts by its own copy of the setting.
+//! waits at all is the checkpointer's to know. F8 each walsender counts by its own copy of the setting. F2 what waits can
+//! be cancelled, and is told a success. F6 what a server recovers shows, whether any standby has it or not.
 
 use super::{Dir, Phase, Postgres, Proc};
 use crate::event::Event;
+use crate::mutants::{self, Mutant};
 use crate::reach::Danger;
+use crate::traps::Trap;
 use crate::wal::{Archive, Place};
 use crate::world::{MS, Time, World};
 use interrex_check::Fact;
@@ -123,6 +126,10 @@ impl World {
         flushed.sort_unstable_by(|a, b| b.cmp(a));
         let upto = flushed[k - 1];
         if upto > proc.released {
+            let waited = proc.waiters.front().is_some_and(|waiter| waiter.lsn <= upto);
+            if waited && (by.k, by.counts) != proc.role.counts(&by.name) {
+                self.reach.note(Danger::OldCopy);
+            }
             proc.released = upto;
             self.let_through(i, upto);
         }
@@ -206,8 +213,20 @@ impl World {
         let Some(proc) = self.own.servers[i].proc.as_mut().filter(|proc| !proc.waiters.is_empty()) else {
             return;
         };
+        if !self.plan.traps.has(Trap::F2) {
+            return;
+        }
         self.reach.note(Danger::WaitsCancelled);
-        for waiter in std::mem::take(&mut proc.waiters) {
+        let cancelled = std::mem::take(&mut proc.waiters);
+        self.told_of_cancel(i, cancelled.into());
+    }
+
+    /// The tag of success, and the warning that it means nothing.
+    fn told_of_cancel(&mut self, i: usize, cancelled: Vec<Waiter>) {
+        if mutants::on(Mutant::WarningHeard) {
+            return self.acknowledge(i, cancelled);
+        }
+        for waiter in cancelled {
             self.unanswered_by(i, waiter.by);
         }
     }
@@ -251,6 +270,9 @@ impl World {
     /// What one client waits for is cancelled (F2): nobody is told that it is safe.
     pub(crate) fn cancel_wait_of(&mut self, i: usize, client: usize, turn: u32) {
         let Some(proc) = self.own.servers[i].proc.as_mut() else { return };
+        if !self.plan.traps.has(Trap::F2) {
+            return;
+        }
         let before = proc.waiters.len();
         proc.waiters.retain(|waiter| waiter.by != By::Client(client, turn));
         if proc.waiters.len() < before {
@@ -268,7 +290,7 @@ impl World {
         if !elected {
             return;
         }
-        let shown = self.shows(dir.end);
+        let shown = self.has(Trap::F6).then(|| self.shows(dir.end)).flatten();
         if let Some(proc) = self.own.servers[i].proc.as_mut().filter(|proc| proc.visible.is_none()) {
             proc.visible = shown;
         }

@@ -69,6 +69,8 @@ pub(crate) struct Dir {
     pub(crate) adopted: bool,
     /// What is configured.
     pub(crate) parameters: Parameters,
+    /// The control file is of the timeline before: no checkpoint since the promotion (F26).
+    pub(crate) control_behind: bool,
 }
 
 impl Dir {
@@ -170,6 +172,8 @@ pub(crate) struct Proc {
     /// The newest commit that shows.
     pub(crate) visible: Option<u64>,
     pub(crate) receiver: Option<Receiver>,
+    /// What `pg_last_wal_receive_lsn` tells, and of which timeline: nothing before this process received anything (F16).
+    pub(crate) received: Option<(u32, u64)>,
     pub(crate) tries: bool,
     pub(crate) senders: Vec<Sender>,
     /// Told to promote, in which epoch; it cannot be called back (F23).

@@ -2,11 +2,13 @@
 //!
 //! F17 a receiver that begins reports its *replay* position as flushed, on whatever timeline: one that is diverged then
 //! seems to hold what it does not. F20 two timelines of one number are taken for one. F14 a dead peer looks alive until a
-//! timeout. F40 a receiver is there until its process is gone.
+//! timeout. F16 what a standby says it received begins anew with its process. F40 a receiver is there until its process
+//! is gone.
 
 use super::{Part, Phase, Receiver, Role, Sender};
 use crate::event::Event;
 use crate::reach::Danger;
+use crate::traps::Trap;
 use crate::wal::Place;
 use crate::world::{MS, S, Time, World};
 use std::rc::Rc;
@@ -17,6 +19,8 @@ const RETRY: Time = 100 * MS;
 const TIMEOUT: Time = 5 * S;
 /// How often a connection is looked after; `wal_receiver_status_interval`.
 const STATUS: Time = S;
+/// `wal_segment_size`.
+const SEGMENT: u64 = 16 << 20;
 /// How long a diverged receiver looks as if it streamed, before it is told that its timeline ends.
 const DELUSION: Time = 20 * MS;
 
@@ -117,6 +121,8 @@ impl World {
         let relation = self.relation(i, upstream);
         match relation {
             Relation::Ahead | Relation::Stranger => return self.end_receiver(i),
+            Relation::Diverged if !self.has(Trap::F17) => return self.end_receiver(i),
+            Relation::Collision if !self.has(Trap::F20) => return self.end_receiver(i),
             Relation::Collision => {
                 self.say(|| format!("n{} streams over its own WAL: two timelines of one number", i + 1));
                 if let Some(dir) = self.own.servers[i].dir.as_mut() {
@@ -151,6 +157,13 @@ impl World {
             historic: relation == Relation::Diverged,
         });
         let timeline = self.own.archive.timeline(end.branch);
+        if let Some(proc) = self.own.servers[i].proc.as_mut() {
+            // On a timeline that it did not receive before, this process knows the segment and no more.
+            proc.received = proc
+                .received
+                .filter(|(of, _)| *of == timeline)
+                .or(Some((timeline, end.lsn & !(SEGMENT - 1))));
+        }
         if let Some(receiver) = self.own.servers[i].proc.as_mut().and_then(|proc| proc.receiver.as_mut()) {
             receiver.streaming = true;
             receiver.heard = now;
@@ -318,6 +331,7 @@ impl World {
             receiver.heard = now;
             receiver.timeline = timeline;
         }
+        proc.received = Some((timeline, to.lsn));
         let crosses = dir.end.branch != to.branch && !self.own.archive.includes(dir.end, to);
         if crosses || (dir.end.branch == to.branch && to.lsn > dir.end.lsn) {
             if crosses && !dir.torn && !self.own.archive.includes(to, self.own.archive.settled(dir.end)) {
@@ -383,10 +397,13 @@ impl World {
         let life = self.own.servers[i].life;
         let Some(proc) = self.own.servers[i].proc.as_mut() else { return };
         proc.checkpointer_behind = true;
-        let mut parts = vec![Part::Postmaster, Part::Checkpointer, Part::Startup];
+        let traps = self.plan.traps;
+        let late = [(Part::Checkpointer, Trap::F7), (Part::Startup, Trap::F40)];
+        let late = late.into_iter().filter(|(_, trap)| traps.has(*trap)).map(|(part, _)| part);
+        let mut parts: Vec<Part> = std::iter::once(Part::Postmaster).chain(late).collect();
         for sender in &mut proc.senders {
             sender.behind = true;
-            parts.push(Part::Sender(sender.link));
+            parts.extend(traps.has(Trap::F8).then_some(Part::Sender(sender.link)));
         }
         for part in parts {
             let slow = self.rng.percent(self.pace().slow_reloads);
@@ -416,6 +433,9 @@ impl World {
         let cascades = proc.phase != Phase::Primary;
         match part {
             Part::Postmaster => {
+                self.told_at_once(i);
+                let server = &mut self.own.servers[i];
+                let Some(proc) = server.proc.as_mut() else { return };
                 // Whoever was forked since the files were written has the old settings, and is told now.
                 let outdated = proc.senders.iter_mut().filter(|sender| {
                     let (k, counts) = role.counts(&sender.name);
@@ -427,6 +447,9 @@ impl World {
                         sender.link
                     })
                     .collect();
+                if role == Role::Sealed && !self.plan.traps.has(Trap::F23) {
+                    proc.promoting = None;
+                }
                 proc.role = role;
                 let opens = lets_in && !proc.lets_in && proc.phase == Phase::Primary;
                 proc.lets_in = lets_in;
@@ -471,6 +494,22 @@ impl World {
                     self.release(i, link);
                 }
             }
+        }
+    }
+
+    /// Without a trap, a part of a server knows new settings as soon as a fresh connection shows them.
+    fn told_at_once(&mut self, i: usize) {
+        let life = self.own.servers[i].life;
+        if !self.has(Trap::F7) {
+            self.conf(i, life, Part::Checkpointer);
+        }
+        if !self.has(Trap::F40) {
+            self.conf(i, life, Part::Startup);
+        }
+        if !self.has(Trap::F8) {
+            let senders = self.own.servers[i].proc.iter().flat_map(|proc| &proc.senders);
+            let links: Vec<u32> = senders.map(|sender| sender.link).collect();
+            links.into_iter().for_each(|link| self.conf(i, life, Part::Sender(link)));
         }
     }
 }

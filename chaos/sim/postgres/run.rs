@@ -8,6 +8,7 @@ use super::{ControlState, Phase, Proc};
 use crate::event::Event;
 use crate::mutants::{self, Mutant};
 use crate::reach::Danger;
+use crate::traps::Trap;
 use crate::wal::Place;
 use crate::world::{MS, Time, World};
 use interrex_check::{Fact, RunningLease};
@@ -28,6 +29,7 @@ impl World {
         let life = server.life;
         let clean = matches!(dir.state, ControlState::ShutDown | ControlState::ShutDownInRecovery);
         dir.state = ControlState::InRecovery;
+        dir.control_behind = false;
         server.proc = Some(Proc {
             phase: Phase::Starting,
             foreign: false,
@@ -45,6 +47,7 @@ impl World {
             released: 0,
             visible: None,
             receiver: None,
+            received: None,
             tries: false,
             senders: Vec::new(),
             promoting: None,
@@ -113,6 +116,7 @@ impl World {
         // Mostly at once; now and then much has to be replayed first.
         let slow = self.rng.percent(self.pace().slow_promotions);
         let replay = match self.pace().promotions_ms {
+            _ if !self.has(Trap::F24) => 20 * MS,
             Some((low, high)) => self.rng.range(low * MS, high * MS),
             None => self.takes(i, 20 * MS, if slow { 4_000 * MS } else { 120 * MS }),
         };
@@ -131,7 +135,7 @@ impl World {
             return;
         }
         let demanded = self.own.archive.demanded(dir.end);
-        if proc.asked && proc.runs_with < demanded {
+        if proc.asked && proc.runs_with < demanded && self.plan.traps.has(Trap::F25) {
             return self.kill_server(i, "recovery aborted because of insufficient parameter settings");
         }
         let receiver = proc.receiver.take();
@@ -154,6 +158,7 @@ impl World {
         dir.histories.insert(number, true);
         dir.signal = false;
         dir.state = ControlState::InProduction;
+        dir.control_behind = true;
         proc.phase = Phase::Primary;
         proc.insert = dir.end.lsn;
         proc.released = 0;
@@ -218,6 +223,7 @@ impl World {
         {
             proc.insert += 96;
             dir.end.lsn = proc.insert;
+            dir.control_behind = false;
         }
         if now_primary {
             self.send_wal(i);

@@ -1,14 +1,14 @@
 //! Seeds: what must hold does, everything dangerous was reached, and a seed is one play, byte for byte.
 
-use interrex_sim::Batch;
+use interrex_sim::{Batch, Traps};
 
 /// So many, on two threads: well within a minute.
 const SEEDS: u64 = 2_000;
 
 fn all() -> Batch {
     let half = SEEDS / 2;
-    let other = std::thread::spawn(move || interrex_sim::batch(half, half));
-    let mut all = interrex_sim::batch(0, half);
+    let other = std::thread::spawn(move || interrex_sim::batch(half, half, Traps::ALL));
+    let mut all = interrex_sim::batch(0, half, Traps::ALL);
     all.join(other.join().expect("a run never panics"));
     all
 }
@@ -26,7 +26,8 @@ fn nothing_is_broken_under_two_thousand_seeds_and_every_danger_was_met() {
 #[test]
 fn a_seed_is_one_play_byte_for_byte() {
     for seed in [1, 2, 3, 15, 101] {
-        let (first, second) = (interrex_sim::play(seed).1, interrex_sim::play(seed).1);
+        let (first, second) =
+            (interrex_sim::play(seed, Traps::ALL).1, interrex_sim::play(seed, Traps::ALL).1);
         assert!(first.len() > 10, "seed {seed} has a play");
         assert_eq!(first, second, "seed {seed}");
     }
@@ -35,7 +36,7 @@ fn a_seed_is_one_play_byte_for_byte() {
 #[test]
 fn a_play_that_is_not_kept_is_the_same_run() {
     for seed in [4, 5, 6] {
-        let (kept, run) = (interrex_sim::play(seed).0, interrex_sim::run(seed));
+        let (kept, run) = (interrex_sim::play(seed, Traps::ALL).0, interrex_sim::run(seed, Traps::ALL));
         assert_eq!((kept.events, kept.acknowledged), (run.events, run.acknowledged), "seed {seed}");
     }
 }

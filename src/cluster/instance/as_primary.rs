@@ -114,7 +114,7 @@ fn reign(goal: &PrimaryGoal, primary: &Primary, seen: &Observed, now: Instant) -
     if !shows(&primary.sync, goal) {
         return may_be_async(goal, seen, now).unwrap_or(Step::ConfigureSync);
     }
-    match (goal.confirmed, primary.clients_in, primary.beaten) {
+    match (goal.confirmed, primary.clients_in, primary.beaten || mutants::on(Mutant::BeatFirst)) {
         (false, true, _) => Step::ShutClients,
         (true, false, true) => Step::OpenClients,
         (false, false, _) => Step::wait("the record to take in the promotion"),

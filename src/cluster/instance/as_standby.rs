@@ -7,6 +7,7 @@ use super::observed::{Data, EarlyEnds, Observed, Sentinel, Server, Standby, Upst
 use super::rejoin::{Local, Plan, plan};
 use crate::goal::StandbyGoal;
 use crate::ids::Incarnation;
+use crate::mutants::{self, Mutant};
 use crate::report::Rebuild;
 use crate::time::Instant;
 use std::time::Duration;
@@ -202,6 +203,7 @@ fn follow(goal: &StandbyGoal, standby: &Standby, seen: &Observed) -> Step {
 
 fn off_the_line(goal: &StandbyGoal, plan: &Plan) -> Option<Step> {
     match plan {
+        _ if mutants::on(Mutant::LineFirst) => None,
         Plan::Follow => None,
         Plan::Rewind { .. } | Plan::Clone { .. } => {
             plan.need().map(|(rebuild, why)| Step::ask(rebuild, goal.incarnation, why))
