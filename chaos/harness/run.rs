@@ -85,7 +85,7 @@ fn one(
     interrupted: &watch::Receiver<bool>,
     voice: &Voice,
 ) -> anyhow::Result<Option<Report>> {
-    let ground = Ground::make(plan.machines, keep)?;
+    let ground = Ground::make(plan.machines, keep, tools.account)?;
     let dir = ground.dir().to_owned();
     // A thread of its own: who has entered a network does not come back.
     let observing = thread::scope(|scope| {

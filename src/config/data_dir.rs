@@ -90,6 +90,11 @@ fn make(node: &Node) -> io::Result<()> {
     }
 }
 
+/// Whether a node has run on it.
+pub(crate) fn is_used(data_dir: &Path) -> bool {
+    data_dir.join(FORMAT_FILE).exists()
+}
+
 /// Whether `machine` may use the directory; reads only.
 pub(crate) fn judge(data_dir: &Path, machine: &MachineName) -> Result<(), String> {
     if let Some(text) = read(data_dir, FORMAT_FILE)? {

@@ -22,6 +22,12 @@ impl Explain {
         for line in &explanation.lines {
             writeln!(session.out, "{line}")?;
         }
+        // What is waited for may be a deed that fails again and again: whoever does it says why.
+        for instance in &explanation.status.instances {
+            if let Some(doing) = &instance.doing {
+                writeln!(session.out, "agent {}: {doing}", instance.name)?;
+            }
+        }
         Ok(())
     }
 }

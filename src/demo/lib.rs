@@ -48,7 +48,7 @@ pub async fn main(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let account = postgresql::check()?;
     // Heard from here on, so that nothing that is made below is left to chance.
     let mut ended = Ended::listen()?;
-    let directory = Directory::plan("interrex-demo-", args.keep.as_deref())?;
+    let directory = Directory::plan("interrex-demo-", args.keep.as_deref(), account)?;
     let sweeper = Sweeper::start(&directory.path, directory.named).await?;
     if let Err(error) = directory.open() {
         // What is there under that name is somebody else's.

@@ -5,7 +5,7 @@
 use crate::support::{INTERREX, bin_dir, free, is_root, major, of_postgres, run, temporary, tree, unchanged};
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -229,6 +229,58 @@ async fn directories_of_others_are_refused() {
     } else {
         eprintln!("skipped: only root can give a directory to somebody else");
     }
+}
+
+#[tokio::test]
+async fn directories_that_only_postgresql_or_only_a_copy_could_not_use_are_refused() {
+    let ready = Ready::new();
+    fs::create_dir(ready.at("disk")).unwrap();
+    symlink(ready.at("disk"), ready.at("pg/data")).unwrap();
+    of_postgres(&ready.at("disk"), 0o700);
+    ready
+        .refuses(
+            1,
+            "interrex: /…/node.toml: key 'instance.pgdata': \"/…/pg/data\" is a link, and a copy could not take its place; \
+             name \"/…/disk\" itself\n",
+        )
+        .await;
+    fs::remove_file(ready.at("pg/data")).unwrap();
+    if !is_root() {
+        eprintln!("skipped: only root runs PostgreSQL, or the node, as somebody else");
+        return;
+    }
+    let node = ready.at("node");
+    fs::create_dir(&node).unwrap();
+    fs::set_permissions(&node, fs::Permissions::from_mode(0o700)).unwrap();
+    ready
+        .refuses(
+            1,
+            "interrex: /…/node.toml: key 'data_dir': \"/…/node/instances\" cannot be reached by user postgres, as \"/…/node\" \
+             has mode 0700; chmod o+x /…/node, or name another\n",
+        )
+        .await;
+
+    // The administrator gave it a data directory, in one of his own.
+    of_postgres(&node, 0o700);
+    ready.pgdata(0o700);
+    chown(ready.at("pg"), Some(0), Some(0)).unwrap();
+    for program in [INTERREX, &format!("{INTERREX}-guard")] {
+        fs::copy(program, ready.at(Path::new(program).file_name().unwrap().to_str().unwrap())).unwrap();
+    }
+    let before = tree(ready.root.path());
+    let done = Command::new("setpriv")
+        .args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"])
+        .arg(ready.at("interrex"))
+        .args(["node", "-c"])
+        .arg(ready.at("node.toml"))
+        .output()
+        .unwrap();
+    unchanged(&before, &tree(ready.root.path()));
+    let said =
+        String::from_utf8(done.stderr).unwrap().replace(&ready.root.path().display().to_string(), "/…");
+    let line = "interrex: /…/node.toml: key 'instance.pgdata': copies are made beside \"/…/pg/data\": \"/…/pg\" cannot be \
+                written: Permission denied (os error 13); correct its owner and mode, or name another\n";
+    assert_eq!((done.status.code(), said.as_str()), (Some(1), line));
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use interrex_rig::postgresql::Account;
 use interrex_rig::{Directory, Duty, Launcher, Site, processes, sweep};
 use rustix::process::Signal;
 
@@ -48,9 +49,13 @@ pub(crate) struct Ground {
 
 impl Ground {
     /// Makes all of it; on an error, nothing is left.
-    pub(crate) fn make(machines: u8, keep: Option<&Path>) -> anyhow::Result<Ground> {
+    pub(crate) fn make(
+        machines: u8,
+        keep: Option<&Path>,
+        account: Option<Account>,
+    ) -> anyhow::Result<Ground> {
         let mut mark = Mark::make(Path::new(MARKS))?;
-        let directory = match Directory::make(&format!("{}-", mark.name), keep) {
+        let directory = match Directory::make(&format!("{}-", mark.name), keep, account) {
             Ok(directory) => directory,
             Err(error) => {
                 mark.remove()?;

@@ -9,16 +9,18 @@ use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD};
 
-use super::User;
+use super::{IN_USE, User};
 use crate::Node;
 
 /// As many files as an empty data directory of PostgreSQL has; the node itself makes far fewer.
 const INODES: u64 = 1_000;
 
 /// The node's own directory: ours alone, of a format we know, of this machine, with room for the log.
-pub(super) fn data_dir(node: &Node, room: u64) -> Result<(), String> {
+/// `running`: a PostgreSQL of this node runs, which a full disk is no reason to end.
+pub(super) fn data_dir(node: &Node, room: u64, running: bool) -> Result<(), String> {
     let dir = &node.data_dir;
     let shown = dir.display();
+    let mut share = 1;
     if let Some(meta) = existing(dir)? {
         let me = rustix::process::geteuid().as_raw();
         if meta.uid() != me {
@@ -32,13 +34,19 @@ pub(super) fn data_dir(node: &Node, room: u64) -> Result<(), String> {
             return Err(format!("\"{shown}\" is a data directory of PostgreSQL; name another for the node"));
         }
         crate::data_dir::judge(dir, &node.name).map_err(|why| format!("\"{shown}\" {why}"))?;
+        if crate::data_dir::is_used(dir) {
+            share = IN_USE;
+        }
     }
     writable(dir)?;
-    enough_room(dir, room)
+    if running {
+        return Ok(());
+    }
+    enough_room(dir, room, share)
 }
 
 /// PostgreSQL's directory: as it demands itself, of the programs' version, reachable for its user.
-pub(super) fn pgdata(dir: &Path, run_as: Option<&User>, major: u32, room: u64) -> Result<(), String> {
+pub(super) fn pgdata(dir: &Path, run_as: Option<&User>, major: u32) -> Result<(), String> {
     let shown = dir.display();
     if let Some(user) = run_as {
         reachable(dir, user)?;
@@ -58,8 +66,30 @@ pub(super) fn pgdata(dir: &Path, run_as: Option<&User>, major: u32, room: u64) -
         }
         right_version(dir, major)?;
     }
-    writable(dir)?;
-    enough_room(dir, room)
+    writable(dir)
+}
+
+/// Whether a copy can be made beside it and take its place, which is how every copy is made, the first one too.
+pub(super) fn replaceable(dir: &Path, room: u64) -> Result<(), String> {
+    let shown = dir.display();
+    if let Ok(real) = fs::read_link(dir) {
+        let real = real.display();
+        return Err(format!(
+            "\"{shown}\" is a link, and a copy could not take its place; name \"{real}\" itself"
+        ));
+    }
+    let Some(above) = dir.parent() else {
+        return Err(format!("\"{shown}\" has no directory above it to make a copy in; name one below it"));
+    };
+    let device = |dir: &Path| fs::metadata(dir).ok().map(|meta| meta.dev());
+    if device(dir).is_some_and(|own| device(above) != Some(own)) {
+        return Err(format!(
+            "\"{shown}\" is where a disk is mounted, and a copy could not take its place; name a directory below it"
+        ));
+    }
+    writable(above).map_err(|why| format!("copies are made beside \"{shown}\": {why}"))?;
+    let share = if dir.join("PG_VERSION").exists() { IN_USE } else { 1 };
+    enough_room(dir, room, share)
 }
 
 /// `PG_VERSION` of a directory in use; an empty directory has none.
@@ -105,7 +135,14 @@ fn existing(dir: &Path) -> Result<Option<fs::Metadata>, String> {
     match fs::metadata(dir) {
         Ok(meta) if meta.is_dir() => Ok(Some(meta)),
         Ok(_) => Err(format!("\"{}\" is not a directory; remove it, or name another path", dir.display())),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => match fs::read_link(dir) {
+            Ok(real) => Err(format!(
+                "\"{}\" is a link to \"{}\", which is not there; make that, or name another path",
+                dir.display(),
+                real.display()
+            )),
+            Err(_) => Ok(None),
+        },
         Err(e) => Err(format!("\"{}\" cannot be reached: {e}; correct owner and mode", dir.display())),
     }
 }
@@ -123,16 +160,15 @@ fn writable(dir: &Path) -> Result<(), String> {
         Ok(()) => "not a directory".to_string(),
         Err(e) => io::Error::from(e).to_string(),
     };
-    let (dir, at) = (dir.display(), at.display());
-    Err(format!(
-        "\"{dir}\" cannot be written, as \"{at}\" refuses: {why}; correct its owner and mode, or name another"
-    ))
+    let shown = dir.display();
+    let whose = if at == dir { String::new() } else { format!(", as \"{}\" refuses", at.display()) };
+    Err(format!("\"{shown}\" cannot be written{whose}: {why}; correct its owner and mode, or name another"))
 }
 
 /// Whether `user` may pass through every existing directory above `dir`.
-fn reachable(dir: &Path, user: &User) -> Result<(), String> {
+pub(super) fn reachable(dir: &Path, user: &User) -> Result<(), String> {
     for above in dir.ancestors().skip(1) {
-        let Ok(meta) = fs::metadata(above) else { continue };
+        let Some(meta) = fs::metadata(above).ok().filter(fs::Metadata::is_dir) else { continue };
         let mode = meta.permissions().mode();
         let may_pass = match () {
             () if meta.uid() == user.uid => mode & 0o100,
@@ -152,7 +188,9 @@ fn reachable(dir: &Path, user: &User) -> Result<(), String> {
     Ok(())
 }
 
-fn enough_room(dir: &Path, needed: u64) -> Result<(), String> {
+/// Whether a share of `whole` bytes, and of the files that a new directory has, is free.
+fn enough_room(dir: &Path, whole: u64, share: u64) -> Result<(), String> {
+    let (needed, inodes) = (whole / share, INODES / share);
     let at = nearest_existing(dir);
     let room =
         rustix::fs::statvfs(at).map_err(|e| format!("\"{}\": free room unknown: {e}", at.display()))?;
@@ -165,9 +203,9 @@ fn enough_room(dir: &Path, needed: u64) -> Result<(), String> {
         ));
     }
     // A file system that makes inodes as it needs them counts none.
-    if room.f_files > 0 && room.f_favail < INODES {
+    if room.f_files > 0 && room.f_favail < inodes {
         return Err(format!(
-            "\"{shown}\" has {} inodes free, at least {INODES} are needed; remove files, or name another disk",
+            "\"{shown}\" has {} inodes free, at least {inodes} are needed; remove files, or name another disk",
             room.f_favail
         ));
     }

@@ -12,7 +12,7 @@ mod secrets;
 mod tests;
 mod users;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use interrex_tls::{Tls, Token};
 
@@ -45,12 +45,16 @@ pub struct Place {
     pub already_running: bool,
 }
 
-/// How many bytes have to be free. A parameter, so that a test can ask for more than any disk has.
+/// How many bytes have to be free where a directory is to be made; of one in use, a sixteenth ([`IN_USE`]), as what lacks
+/// then is not room for a copy. A parameter, so that a test can ask for more than any disk has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
     pub(crate) data_dir: u64,
     pub(crate) pgdata: u64,
 }
+
+/// The part of [`Room`] that is asked of a directory that is in use: a segment of WAL.
+const IN_USE: u64 = 16;
 
 const ROOM: Room = Room { data_dir: 64 << 20, pgdata: 256 << 20 };
 
@@ -64,8 +68,13 @@ pub fn check(node: &Node) -> Result<World, WorldError> {
 
 pub(crate) fn check_with(node: &Node, room: Room) -> Result<World, WorldError> {
     let mut refusals = Refusals { file: node.file.display().to_string(), problems: Vec::new() };
-    refusals.take("data_dir", directories::data_dir(node, room.data_dir));
-    let places = node.instances.iter().filter_map(|instance| place(instance, room, &mut refusals)).collect();
+    let running = node.instances.iter().any(runs);
+    refusals.take("data_dir", directories::data_dir(node, room.data_dir, running));
+    let places = node
+        .instances
+        .iter()
+        .filter_map(|instance| place(instance, &node.data_dir, room, &mut refusals))
+        .collect();
     for login in node.clusters.values().filter_map(|cluster| cluster.login.as_ref()) {
         refusals.take("cluster.password_file", directories::password_file(&login.password_file));
     }
@@ -87,17 +96,30 @@ pub(crate) fn check_with(node: &Node, room: Room) -> Result<World, WorldError> {
 }
 
 /// Everything about one instance; the questions that hang on an unanswered one are not asked.
-fn place(instance: &Instance, room: Room, refusals: &mut Refusals) -> Option<Place> {
+fn place(instance: &Instance, data_dir: &Path, room: Room, refusals: &mut Refusals) -> Option<Place> {
     let programs = refusals.take("instance.bin_dir", programs::find(instance.bin_dir.as_deref()));
     let run_as = refusals.take("instance.run_as", users::whom(instance.run_as.as_deref()));
-    let already_running = ports::runs_in(&instance.pgdata, instance.listen.port());
+    let already_running = runs(instance);
     if !already_running {
         refusals.take("instance.listen", ports::free(instance.listen));
     }
     let (programs, run_as) = (programs?, run_as?);
-    let pgdata = directories::pgdata(&instance.pgdata, run_as.as_ref(), programs.major, room.pgdata);
-    refusals.take("instance.pgdata", pgdata)?;
+    if let Some(user) = &run_as {
+        // Below it lie the sockets of PostgreSQL and the passwords that its tools read.
+        refusals.take("data_dir", directories::reachable(&data_dir.join("instances"), user));
+    }
+    let pgdata = &instance.pgdata;
+    refusals.take("instance.pgdata", directories::pgdata(pgdata, run_as.as_ref(), programs.major))?;
+    if !already_running {
+        refusals.take("instance.pgdata", directories::replaceable(pgdata, room.pgdata))?;
+    }
     Some(Place { bin_dir: programs.bin_dir, major: programs.major, run_as, already_running })
+}
+
+/// PostgreSQL of that very directory runs. A node that were refused now for what only a copy needs would end it with its
+/// lease.
+fn runs(instance: &Instance) -> bool {
+    ports::runs_in(&instance.pgdata, instance.listen.port())
 }
 
 struct Refusals {
@@ -107,7 +129,14 @@ struct Refusals {
 
 impl Refusals {
     fn take<T>(&mut self, key: &str, answer: Result<T, String>) -> Option<T> {
-        let refuse = |why| self.problems.push(Problem::new(&self.file, None, format!("key '{key}': {why}")));
-        answer.map_err(refuse).ok()
+        answer.map_err(|why| self.add(key, &why)).ok()
+    }
+
+    /// What two instances meet alike is told once.
+    fn add(&mut self, key: &str, why: &str) {
+        let problem = Problem::new(&self.file, None, format!("key '{key}': {why}"));
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -218,7 +218,8 @@ fn postgres_of_ours_may_hold_its_port_and_nobody_else_may() {
     let mut child = Command::new("sleep").arg("60").current_dir(&pgdata).spawn().unwrap();
     let pid_file = format!("{}\n{}\n0\n{}\n", child.id(), pgdata.display(), listen.port());
     fs::write(pgdata.join("postmaster.pid"), pid_file).unwrap();
-    let world = super::check(&machine.node);
+    // Nor is it ended by a node that refuses to start because a copy would find no room.
+    let world = check_with(&machine.node, Room { data_dir: u64::MAX, pgdata: u64::MAX });
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(world.unwrap().places[0].already_running);
@@ -260,28 +261,27 @@ fn pgdata_of_another_owner_or_out_of_reach_is_refused() {
         eprintln!("skipped: only root can give a directory to somebody else");
         return;
     }
-    let machine = Machine::ready();
-    let pgdata = machine.directory("orders", 0o700);
+    let mut machine = Machine::ready();
+    machine.directory("orders", 0o700);
     assert_eq!(
         machine.refusal(),
         "node.toml: key 'instance.pgdata': \"/…/orders\" is owned by user 0, not postgres; chown -R postgres /…/orders"
     );
-    fs::remove_dir(&pgdata).unwrap();
-    fs::set_permissions(machine.root.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    machine.node.instances[0].pgdata = machine.directory("apart", 0o700).join("orders");
     assert_eq!(
         machine.refusal(),
-        "node.toml: key 'instance.pgdata': \"/…/orders\" cannot be reached by user postgres, as \"/…\" has mode 0700; \
-         chmod o+x /…, or name another"
+        "node.toml: key 'instance.pgdata': \"/…/apart/orders\" cannot be reached by user postgres, as \"/…/apart\" has \
+         mode 0700; chmod o+x /…/apart, or name another"
     );
 }
 
 #[test]
 fn a_data_dir_that_others_may_write_or_that_is_no_directory_is_refused() {
     let machine = Machine::ready();
-    let data_dir = machine.directory("node", 0o770);
+    let data_dir = machine.directory("node", 0o771);
     assert_eq!(
         machine.refusal(),
-        "node.toml: key 'data_dir': \"/…/node\" has mode 0770, so others may write; chmod go-w /…/node"
+        "node.toml: key 'data_dir': \"/…/node\" has mode 0771, so others may write; chmod go-w /…/node"
     );
     fs::remove_dir(&data_dir).unwrap();
     fs::write(&data_dir, "").unwrap();
@@ -294,7 +294,7 @@ fn a_data_dir_that_others_may_write_or_that_is_no_directory_is_refused() {
 #[test]
 fn a_data_dir_of_postgres_of_another_machine_or_of_a_newer_version_is_refused() {
     let machine = Machine::ready();
-    let data_dir = machine.directory("node", 0o700);
+    let data_dir = machine.directory("node", 0o711);
     fs::write(data_dir.join("format"), "2\n").unwrap();
     assert_eq!(
         machine.refusal(),
@@ -329,6 +329,89 @@ fn a_disk_without_room_is_refused() {
             format!(" MB free, at least {} MB are needed; free some, or name another disk", u64::MAX >> 20);
         assert!(line.ends_with(&end), "{line}");
     }
+}
+
+#[test]
+fn what_is_in_use_needs_room_to_go_on_and_none_for_a_copy() {
+    let machine = Machine::ready();
+    let file_system = rustix::fs::statvfs(machine.root.path()).unwrap();
+    let free = file_system.f_bavail * file_system.f_frsize;
+    let room = Room { data_dir: free * 2, pgdata: free * 2 };
+    let data_dir = machine.directory("node", 0o711);
+    let pgdata = machine.pgdata(0o700);
+    assert_eq!(machine.refusal_with(room).lines().count(), 2);
+    fs::write(data_dir.join("format"), "1\n").unwrap();
+    let refusal = machine.refusal_with(room);
+    assert!(refusal.contains("key 'instance.pgdata'") && refusal.lines().count() == 1, "{refusal}");
+    fs::write(pgdata.join("PG_VERSION"), "15\n").unwrap();
+    assert!(check_with(&machine.node, room).is_ok());
+    let refusal = machine.refusal_with(Room { data_dir: u64::MAX, pgdata: u64::MAX });
+    assert!(refusal.contains(&format!("at least {} MB are needed", (u64::MAX / 16) >> 20)), "{refusal}");
+}
+
+#[test]
+fn a_pgdata_whose_place_no_copy_can_take_is_refused() {
+    let machine = Machine::ready();
+    let (real, pgdata) = (machine.directory("disk", 0o700), machine.at("orders"));
+    symlink(&real, &pgdata).unwrap();
+    if is_root() {
+        let user = super::users::whom(None).unwrap().unwrap();
+        chown(&real, Some(user.uid), Some(user.gid)).unwrap();
+    }
+    assert_eq!(
+        machine.refusal(),
+        "node.toml: key 'instance.pgdata': \"/…/orders\" is a link, and a copy could not take its place; name \"/…/disk\" \
+         itself"
+    );
+    fs::remove_dir(&real).unwrap();
+    assert_eq!(
+        machine.refusal(),
+        "node.toml: key 'instance.pgdata': \"/…/orders\" is a link to \"/…/disk\", which is not there; make that, or \
+         name another path"
+    );
+    // A directory of which everybody knows that a disk is mounted there.
+    let mounted = super::directories::replaceable(Path::new("/proc"), 0).unwrap_err();
+    assert_eq!(
+        mounted,
+        "\"/proc\" is where a disk is mounted, and a copy could not take its place; name a directory below it"
+    );
+}
+
+#[test]
+fn a_pgdata_that_somebody_else_made_in_a_directory_of_his_is_refused_to_an_ordinary_user() {
+    if is_root() {
+        eprintln!("skipped: root may write everywhere; tests/it has this as an ordinary user");
+        return;
+    }
+    let machine = Machine::ready();
+    let above = machine.directory("above", 0o755);
+    fs::create_dir(above.join("data")).unwrap();
+    fs::set_permissions(&above, fs::Permissions::from_mode(0o555)).unwrap();
+    let refusal = super::directories::replaceable(&above.join("data"), 0).unwrap_err();
+    fs::set_permissions(&above, fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(refusal.starts_with("copies are made beside "), "{refusal}");
+}
+
+#[test]
+fn a_data_dir_that_postgresql_s_user_cannot_pass_is_refused() {
+    if !is_root() {
+        eprintln!("skipped: only root runs PostgreSQL as somebody else");
+        return;
+    }
+    let machine = Machine::ready();
+    let data_dir = machine.directory("node", 0o700);
+    assert_eq!(
+        machine.refusal(),
+        "node.toml: key 'data_dir': \"/…/node/instances\" cannot be reached by user postgres, as \"/…/node\" has mode \
+         0700; chmod o+x /…/node, or name another"
+    );
+    fs::remove_dir(&data_dir).unwrap();
+    symlink(machine.at("nowhere"), &data_dir).unwrap();
+    assert_eq!(
+        machine.refusal(),
+        "node.toml: key 'data_dir': \"/…/node\" is a link to \"/…/nowhere\", which is not there; make that, or name \
+         another path"
+    );
 }
 
 #[test]
