@@ -154,7 +154,7 @@ pub fn batch(from: u64, count: u64, traps: Traps) -> Batch {
     all
 }
 
-/// Leaves out strikes of a failing seed for as long as the same property stays broken, and plays what is left.
+/// Makes a failing seed shorter for as long as the same property stays broken, and plays what is left.
 pub fn shorten(seed: u64, traps: Traps) -> Option<(Outcome, Vec<String>)> {
     let shorter = crate::shrink::shrink(plan(seed, traps))?;
     Some(play_plan(shorter))

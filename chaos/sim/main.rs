@@ -31,7 +31,8 @@ struct Args {
     /// Prints the play of that seed, a line an event.
     #[arg(long, requires = "seed")]
     trace: bool,
-    /// Leaves out strikes for as long as the same property stays broken, and plays the rest.
+    /// Leaves out strikes, and what makes the world harder to follow, for as long as the same property stays broken, and plays the
+    /// rest.
     #[arg(long, requires = "seed")]
     shorten: bool,
     /// Traps of PostgreSQL that these runs are without, by their numbers in docs/POSTGRES.md: "F7,F8".
