@@ -49,7 +49,7 @@ async fn acks_and_instances_are_changed_while_the_application_writes() {
 }
 
 /// A commit of the application waits for a standby.
-async fn a_write_waits(town: &Town, primary: &str) {
+pub(crate) async fn a_write_waits(town: &Town, primary: &str) {
     let waiting = "select count(*)::text from pg_stat_activity where wait_event = 'SyncRep'";
     town.eventually("a write to wait", async || {
         town.sql(primary, waiting).await.ok().filter(|count| count.concat() != "0")
