@@ -117,7 +117,9 @@ impl Spec {
             "suspect_after" => self.timeouts.suspect_after_ms = patience(key, value, 500, 60_000)?,
             "hung_after" => self.timeouts.hung_after_ms = patience(key, value, 1_000, 600_000)?,
             "leaves_after" => self.timeouts.leaves_after_ms = patience(key, value, 1_000, 600_000)?,
-            "alone_after" => self.timeouts.alone_after_ms = patience(key, value, 1_000, 600_000)?,
+            // Not below what a report is believed for: standbys whose machines died together would pass for up and out of
+            // the primary's reach alone, and it would be failed over as one that is cut off.
+            "alone_after" => self.timeouts.alone_after_ms = patience(key, value, 2_000, 600_000)?,
             parameter => self.set_parameter(parameter, value)?,
         }
         Ok(())
@@ -296,6 +298,7 @@ mod tests {
     fn what_is_wrong_is_said_with_what_would_do() {
         for (key, value, why) in [
             ("acks", "x", "acks=x: a whole number is wanted"),
+            ("alone_after", "1s", "alone_after=1s: 2000ms to 600s is wanted, with its unit"),
             ("acks", "3", "acks = 3: 3 instances have 2 standbys to acknowledge"),
             ("min_acks", "2", "min_acks = 2 exceeds acks = 1"),
             ("instances", "2", "instances = 2: there are 3; remove one with: interrex instance remove"),

@@ -65,7 +65,7 @@ async fn what_goes_on_alone_waits_as_soon_as_the_operator_says_so_and_goes_on_wh
     let p = primary(&before);
     let standby = if p == "n1" { "n2" } else { "n1" };
     let writer = Writer::start(&town).await;
-    let set = town.ctl(&["set", "demo", "alone_after=1s"]).await;
+    let set = town.ctl(&["set", "demo", "alone_after=2s"]).await;
     assert_eq!(set.code, 0, "{set:?}");
     town.machine(standby).kill();
     town.until("the primary to go on alone", |s| s.open && asynchronous(s) && s.waits.is_empty()).await;
