@@ -3,5 +3,7 @@
 mod changes;
 mod group;
 mod of_five;
+mod pre_vote;
 mod scenes;
 mod secured;
+mod wires;

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
 use super::super::*;
+use super::wires::Wires;
 use crate::tests::ports;
 use interrex_authority::Authority;
 
@@ -59,6 +60,8 @@ pub(crate) struct Group {
     pub(crate) limits: Limits,
     /// Present where the group speaks TLS.
     pub(crate) authority: Option<Authority>,
+    /// Present where machines can be cut off from the others.
+    wires: Option<Wires>,
 }
 
 /// Longer than anything here takes on a busy machine.
@@ -75,7 +78,14 @@ impl Group {
         }
         let dir = tempfile::tempdir().expect("a directory");
         let (running, limits, newcomers) = Default::default();
-        Self { dir, addrs, newcomers, listeners, running, limits, authority: None }
+        Self { dir, addrs, newcomers, listeners, running, limits, authority: None, wires: None }
+    }
+
+    /// The same, over wires that can be cut.
+    pub(crate) fn wired(size: usize) -> Self {
+        let group = Self::of(size);
+        let ports = group.addrs.iter().map(|(name, addr)| (addr.port(), name.clone()));
+        Self { wires: Some(Wires::between(ports)), ..group }
     }
 
     /// The same, over TLS.
@@ -104,7 +114,15 @@ impl Group {
         let mut config = Config::new(name, members, self.dir(name), &self.addr(name));
         config.limits = self.limits;
         config.tls = self.authority.as_ref().map(|authority| authority.machine(name));
+        if let Some(wires) = &self.wires {
+            config.dialer = wires.of(name);
+        }
         config
+    }
+
+    /// What connects the machines of a group that is [`wired`](Self::wired).
+    pub(crate) fn wires(&self) -> &Wires {
+        self.wires.as_ref().expect("a wired group")
     }
 
     /// Starts a machine and its server.
