@@ -171,3 +171,19 @@ fn percent(progress: Progress) -> String {
         None => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clone_s_progress_is_told_once_its_size_is_known_and_never_as_more_than_all() {
+        let told = |done, total| percent(Progress { done, total });
+        assert_eq!(told(1, 0), "", "the source has not estimated it yet");
+        assert_eq!(told(0, 3), ", 0 %");
+        assert_eq!(told(2, 3), ", 66 %");
+        assert_eq!(told(3, 3), ", 100 %");
+        // The source wrote on meanwhile, and its estimate is of the beginning.
+        assert_eq!(told(5, 3), ", 100 %");
+    }
+}
