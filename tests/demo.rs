@@ -3,16 +3,18 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::AsFd;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 
 /// Far longer than anything takes, on a busy machine with a debug build.
@@ -94,19 +96,36 @@ fn an_interrupt_while_the_cluster_comes_up_leaves_nothing() {
     let mut demo = scene.start(&[]);
     let left = scene.up_to_a_first_postgresql();
     signal(&demo, Signal::INT);
-    assert_eq!(demo.wait().unwrap().code(), Some(130));
+    assert_eq!(ends(&mut demo).code(), Some(130));
     scene.nothing_is_left(&left);
 }
 
 #[test]
-fn an_interrupt_of_a_healthy_cluster_leaves_nothing() {
+fn ctrl_c_at_a_terminal_leaves_nothing() {
     let scene = Scene::new();
     let mut demo = scene.start(&[]);
-    let mut told = BufReader::new(demo.stdout.take().unwrap());
+    let (_keys, mut told) = menu(&mut demo);
     hear(&mut told, "q quit");
     let left = scene.look();
-    signal(&demo, Signal::INT);
-    assert_eq!(demo.wait().unwrap().code(), Some(130));
+    // To all that the demo started and did not take out of its group.
+    kill_process_group(Pid::from_child(&demo), Signal::INT).unwrap();
+    assert_eq!(ends(&mut demo).code(), Some(130));
+    scene.nothing_is_left(&left);
+}
+
+#[test]
+fn a_demo_that_is_told_to_end_together_with_all_that_it_started_leaves_nothing() {
+    let scene = Scene::new();
+    let mut demo = scene.start(&[]);
+    let (_keys, mut told) = menu(&mut demo);
+    hear(&mut told, "q quit");
+    let left = scene.look();
+    // As a service manager does to a control group: the sweeper, nodes and writer hear it too, and so does PostgreSQL.
+    let others: Vec<u32> =
+        scene.sweepers().into_iter().chain(scene.processes().into_iter().map(|(pid, _)| pid)).collect();
+    signal(&demo, Signal::TERM);
+    others.iter().for_each(|pid| send(*pid, Signal::TERM));
+    assert_eq!(ends(&mut demo).code(), Some(130));
     scene.nothing_is_left(&left);
 }
 
@@ -171,7 +190,7 @@ fn an_acknowledged_row_that_is_gone_is_a_loss_and_no_success() {
     until("a first row to take away", || sql(connect, "delete from ledger where id = 1") == "DELETE 1");
     writeln!(keys, "q").unwrap();
     hear(&mut told, ", 1 lost");
-    assert_eq!(demo.wait().unwrap().code(), Some(1));
+    assert_eq!(ends(&mut demo).code(), Some(1));
 }
 
 #[test]
@@ -326,11 +345,26 @@ impl Scene {
         pids().filter_map(|pid| self.belongs(pid).map(|name| (pid, name))).collect()
     }
 
-    /// A sweeper of this scene is there.
+    /// The sweepers of this scene.
+    fn sweepers(&self) -> Vec<u32> {
+        let sweeps = |line: &str| line.split('\0').nth(1) == Some("demo-sweeper");
+        let here = |line: &str| line.contains(self.dir.to_str().unwrap());
+        pids().filter(|pid| command_line(*pid).is_some_and(|line| sweeps(&line) && here(&line))).collect()
+    }
+
     fn is_swept(&self) -> bool {
-        let all = pids().filter_map(command_line);
-        let sweeps = |line: &String| line.split('\0').nth(1) == Some("demo-sweeper");
-        all.filter(sweeps).any(|line| line.contains(self.dir.to_str().unwrap()))
+        !self.sweepers().is_empty()
+    }
+
+    /// The scene's demos: nothing but their surroundings says whose they are.
+    fn demos(&self) -> Vec<u32> {
+        let demo = |pid| command_line(pid).is_some_and(|line| line.split('\0').nth(1) == Some("demo"));
+        let within = format!("TMPDIR={}\0", self.dir.display());
+        let here = |pid| {
+            fs::read(format!("/proc/{pid}/environ"))
+                .is_ok_and(|all| String::from_utf8_lossy(&all).contains(&within))
+        };
+        pids().filter(|pid| demo(*pid) && here(*pid)).collect()
     }
 
     /// Waits for a first PostgreSQL, and gives all that is held by then.
@@ -428,13 +462,10 @@ impl Scene {
 }
 
 impl Drop for Scene {
-    /// A scene that failed must not leave a cluster behind either.
+    /// A scene that failed must not leave a cluster behind either, nor a demo that hangs.
     fn drop(&mut self) {
-        for (pid, _) in self.processes() {
-            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-                let _ = kill_process(pid, Signal::KILL);
-            }
-        }
+        let others = self.processes().into_iter().map(|(pid, _)| pid);
+        self.demos().into_iter().chain(others).for_each(|pid| send(pid, Signal::KILL));
     }
 }
 
@@ -444,6 +475,23 @@ fn pids() -> impl Iterator<Item = u32> {
 
 fn command_line(pid: u32) -> Option<String> {
     Some(String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/cmdline")).ok()?).into_owned())
+}
+
+/// To a process that may have ended meanwhile.
+fn send(pid: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// Waits until the demo has ended.
+fn ends(demo: &mut Child) -> ExitStatus {
+    let mut status = None;
+    until("the demo to end", || {
+        status = demo.try_wait().unwrap();
+        status.is_some()
+    });
+    status.unwrap()
 }
 
 fn signal(demo: &Child, signal: Signal) {
@@ -462,17 +510,47 @@ fn sql(connect: &str, statement: &str) -> String {
 }
 
 /// Reads on until a line holds `text`, and gives that line.
-fn hear(told: &mut impl BufRead, text: &str) -> String {
-    let mut all = String::new();
+fn hear<T: Read + AsFd>(told: &mut BufReader<T>, text: &str) -> String {
+    hear_until(told, text, Instant::now() + PATIENCE)
+}
+
+/// A demo that says nothing more fails the scene with what it said before: nothing is read that is not there yet.
+fn hear_until<T: Read + AsFd>(told: &mut BufReader<T>, text: &str, deadline: Instant) -> String {
+    let (mut all, mut line) = (String::new(), Vec::new());
     loop {
-        let mut line = String::new();
-        let count = told.read_line(&mut line).unwrap();
-        assert!(count > 0, "the demo ended before it said '{text}': {all}");
-        if line.contains(text) {
-            return line;
+        let said = || format!("{all}{}", String::from_utf8_lossy(&line));
+        if told.buffer().is_empty() {
+            assert!(is_readable(told.get_ref(), deadline), "waited for '{text}' in vain: {}", said());
         }
-        all.push_str(&line);
+        let part = told.fill_buf().unwrap();
+        assert!(!part.is_empty(), "the demo ended before it said '{text}': {}", said());
+        let end = part.iter().position(|byte| *byte == b'\n').map_or(part.len(), |at| at + 1);
+        line.extend_from_slice(&part[..end]);
+        told.consume(end);
+        if line.ends_with(b"\n") {
+            let whole = String::from_utf8(std::mem::take(&mut line)).unwrap();
+            if whole.contains(text) {
+                return whole;
+            }
+            all.push_str(&whole);
+        }
     }
+}
+
+/// Waits until there is something to read, be it the end; false: there is nothing by the deadline.
+fn is_readable(from: &impl AsFd, deadline: Instant) -> bool {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let left = Timespec::try_from(left).unwrap();
+    let ready = || poll(&mut [PollFd::new(from, PollFlags::IN)], Some(&left));
+    rustix::io::retry_on_intr(ready).unwrap() > 0
+}
+
+#[test]
+#[should_panic(expected = "waited for 'q quit' in vain: three machines\nn1 is")]
+fn a_demo_that_falls_silent_within_a_line_is_waited_for_until_the_deadline() {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(b"three machines\nn1 is").unwrap();
+    hear_until(&mut BufReader::new(reader), "q quit", Instant::now() + Duration::from_millis(50));
 }
 
 /// Polls: nobody is told of a process that comes or goes, or of a file that changes.
