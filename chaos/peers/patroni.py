@@ -215,7 +215,7 @@ class Group:
         out_of_rule_ms = since(struck)
         wait("writes to go on", lambda: writer.outage(struck_at) and writer.fresh())
         writer.goes_on_for(1_000)
-        return {"standby": gone.name, "out_of_rule_ms": out_of_rule_ms, "outage_ms": writer.outage(struck_at)}
+        return {"standby": gone.name, "out_of_rule_ms": out_of_rule_ms, "pause_ms": writer.outage(struck_at)}
 
     def make_role(self):
         machine = self.machines[self.leader()]

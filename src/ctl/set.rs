@@ -67,8 +67,8 @@ impl Set {
             let cluster = &self.cluster;
             writeln!(
                 session.out,
-                "every instance reloads; what needs a restart is shown by: interrex show {cluster}, and done by: interrex \
-                 restart {cluster}"
+                "every instance reloads; what waits for a restart is shown by: interrex show {cluster}, and got over with by: \
+                 interrex restart {cluster} --pending"
             )?;
         }
         Ok(())

@@ -21,7 +21,7 @@ pub(crate) struct Away {
     /// From the kill until it no longer was among those whose answer counts.
     pub(crate) out_of_rule_ms: u64,
     /// The longest time without an acknowledgement since its kill.
-    pub(crate) outage_ms: u64,
+    pub(crate) pause_ms: u64,
 }
 
 impl Away {
@@ -29,7 +29,7 @@ impl Away {
     pub(crate) fn line(&self) -> String {
         format!(
             "{} was stopped for good before: out of the commit rule after {} ms, writes stood still for {} ms at most",
-            self.standby, self.out_of_rule_ms, self.outage_ms
+            self.standby, self.out_of_rule_ms, self.pause_ms
         )
     }
 }
@@ -64,7 +64,7 @@ pub(crate) async fn stop_a_standby(
     writer.acknowledged_after(monotonic_ms() + WITHOUT, LEAVING).await?;
     let gap = longest_gap(writer.look()?, Some(killed.mono_ms)).context("writes surround the kill")?;
     voice.tell(&format!("the commit rule does without {standby}"));
-    Ok((status, Away { standby, out_of_rule_ms, outage_ms: gap.ms }))
+    Ok((status, Away { standby, out_of_rule_ms, pause_ms: gap.ms }))
 }
 
 /// Its answer no longer counts, and the rule without it is proved: older ones are retired.

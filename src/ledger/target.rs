@@ -81,6 +81,8 @@ impl Login {
                 ("statement_timeout", orphan_limit.as_millis().to_string()),
                 // A warning is evidence here: no server-side default may hide it.
                 ("client_min_messages", "warning".to_owned()),
+                // Standbys are asked, too, and a hot standby answers no serializable transaction.
+                ("default_transaction_isolation", "read committed".to_owned()),
             ]);
         match &self.password {
             Some(password) => options.password(password),

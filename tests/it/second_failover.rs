@@ -1,5 +1,6 @@
 //! Two machines die one after the other, the second one only after the first is back: what the first winner was
-//! given by its predecessor must survive it too.
+//! given by its predecessor must survive it too. And the application has its own defaults for sessions, none of which may
+//! keep an agent from its server: a hot standby refuses whoever wants to be serializable.
 
 use crate::support::{self, Town, Writer, healthy};
 
@@ -7,6 +8,17 @@ use crate::support::{self, Town, Writer, healthy};
 async fn the_new_primary_dies_too_once_the_old_one_is_back_and_nothing_is_lost() {
     let mut town = Town::up().await;
     let before = town.status().await.expect("a healthy cluster answers");
+    let set = town
+        .ctl(&[
+            "set",
+            "demo",
+            "default_transaction_isolation=serializable",
+            "default_transaction_deferrable=on",
+            "idle_session_timeout=900",
+            "standard_conforming_strings=off",
+        ])
+        .await;
+    assert_eq!(set.code, 0, "{set:?}");
     let writer = Writer::start(&town).await;
 
     let mut epoch = before.epoch;

@@ -1,7 +1,7 @@
 //! What an operator changes on a running cluster: parameters, judged by PostgreSQL before anybody has them; restarts,
 //! standbys first; a new copy; an instance that leaves. The application goes on writing.
 
-use crate::support::{PATIENCE, Town, Writer, healthy, instance, primary};
+use crate::support::{Machine, PATIENCE, Town, Writer, healthy, instance, primary};
 use interrex_cluster::command::Asking;
 use interrex_cluster::status::ClusterStatus;
 use std::time::Duration;
@@ -140,7 +140,8 @@ async fn a_copy_is_made_anew_and_an_instance_leaves_for_good() {
     town.until("the one that was removed to be seen asking", turned_away).await;
     town.machine(standby).kill();
     town.healthy("two instances").await;
-    drop(writer);
+    let stay: Vec<_> = town.machines.iter().filter(|m| m.name != standby).map(Machine::host).collect();
+    writer.verdict_over(&town, &stay).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -34,6 +34,20 @@ enum Asked<'a> {
     AgainAndAgain(fn() -> Questions),
 }
 
+/// What holds in a session of ours, whatever the configuration or the database has for everybody's. A hot standby refuses
+/// serializable transactions, so that it could never be sealed or promoted; a library that is not there lets nobody in; and
+/// a connection that is kept must stay.
+const OURS: [(&str, &str); 8] = [
+    ("default_transaction_isolation", "read committed"),
+    ("default_transaction_read_only", "off"),
+    ("default_transaction_deferrable", "off"),
+    ("standard_conforming_strings", "on"),
+    ("session_preload_libraries", ""),
+    ("local_preload_libraries", ""),
+    ("idle_session_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+];
+
 impl Server {
     /// A fresh connection over the Unix socket. `within` bounds the connect here, and every statement at the server.
     pub(super) async fn connect(&self, within: Duration) -> Result<Session> {
@@ -73,6 +87,7 @@ impl Server {
             .application_name("interrex")
             .ssl_mode(PgSslMode::Disable)
             .statement_cache_capacity(0)
+            .options(OURS)
             .options([("statement_timeout", statement_timeout.as_str()), ("lock_timeout", "1000")])
             .disable_statement_logging()
     }

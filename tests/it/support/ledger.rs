@@ -1,7 +1,9 @@
 //! The ledger's writer beside a scene: one row after the other, every answer kept, and the verdict at the end.
 
 use super::town::Town;
-use interrex_ledger::{Gap, LedgerError, LedgerFile, Progress, Verdict, WriterConfig, WriterSummary};
+use interrex_ledger::{
+    Gap, HostSpec, LedgerError, LedgerFile, Progress, Verdict, WriterConfig, WriterSummary,
+};
 use interrex_ledger::{longest_gap, monotonic_ms, verify, write};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -51,10 +53,15 @@ impl Writer {
 
     /// Ends the writer and asks every instance: nothing that was acknowledged may be missing anywhere.
     pub(crate) async fn verdict(self, town: &Town) -> Verdict {
+        self.verdict_over(town, &town.hosts()).await
+    }
+
+    /// The same of the instances that are left.
+    pub(crate) async fn verdict_over(self, town: &Town, hosts: &[HostSpec]) -> Verdict {
         drop(self.stop);
         let summary = self.task.await.expect("the writer does not panic").unwrap();
         let file = LedgerFile::read(&self.file).unwrap();
-        let verdict = verify(&file, &town.hosts(), &town.login(), Duration::from_secs(20)).await.unwrap();
+        let verdict = verify(&file, hosts, &town.login(), Duration::from_secs(20)).await.unwrap();
         assert_eq!(verdict.lost, [].into(), "acknowledged and lost: {verdict:#?}");
         assert!(verdict.is_clean(), "{verdict:#?}");
         let tally = summary.tally;
