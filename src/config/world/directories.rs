@@ -20,7 +20,6 @@ const INODES: u64 = 1_000;
 pub(super) fn data_dir(node: &Node, room: u64, running: bool) -> Result<(), String> {
     let dir = &node.data_dir;
     let shown = dir.display();
-    let mut share = 1;
     if let Some(meta) = existing(dir)? {
         let me = rustix::process::geteuid().as_raw();
         if meta.uid() != me {
@@ -34,15 +33,12 @@ pub(super) fn data_dir(node: &Node, room: u64, running: bool) -> Result<(), Stri
             return Err(format!("\"{shown}\" is a data directory of PostgreSQL; name another for the node"));
         }
         crate::data_dir::judge(dir, &node.name).map_err(|why| format!("\"{shown}\" {why}"))?;
-        if crate::data_dir::is_used(dir) {
-            share = IN_USE;
-        }
     }
     writable(dir)?;
     if running {
         return Ok(());
     }
-    enough_room(dir, room, share)
+    enough_room(dir, room, if crate::data_dir::is_used(dir) { IN_USE } else { 1 })
 }
 
 /// PostgreSQL's directory: as it demands itself, of the programs' version, reachable for its user.

@@ -68,12 +68,11 @@ pub fn check(node: &Node) -> Result<World, WorldError> {
 
 pub(crate) fn check_with(node: &Node, room: Room) -> Result<World, WorldError> {
     let mut refusals = Refusals { file: node.file.display().to_string(), problems: Vec::new() };
-    let running = node.instances.iter().any(runs);
-    refusals.take("data_dir", directories::data_dir(node, room.data_dir, running));
-    let places = node
-        .instances
-        .iter()
-        .filter_map(|instance| place(instance, &node.data_dir, room, &mut refusals))
+    let running: Vec<bool> = node.instances.iter().map(runs).collect();
+    refusals.take("data_dir", directories::data_dir(node, room.data_dir, running.contains(&true)));
+    let places = node.instances.iter().zip(running);
+    let places = places
+        .filter_map(|(instance, running)| place(instance, running, &node.data_dir, room, &mut refusals))
         .collect();
     for login in node.clusters.values().filter_map(|cluster| cluster.login.as_ref()) {
         refusals.take("cluster.password_file", directories::password_file(&login.password_file));
@@ -96,10 +95,15 @@ pub(crate) fn check_with(node: &Node, room: Room) -> Result<World, WorldError> {
 }
 
 /// Everything about one instance; the questions that hang on an unanswered one are not asked.
-fn place(instance: &Instance, data_dir: &Path, room: Room, refusals: &mut Refusals) -> Option<Place> {
+fn place(
+    instance: &Instance,
+    already_running: bool,
+    data_dir: &Path,
+    room: Room,
+    refusals: &mut Refusals,
+) -> Option<Place> {
     let programs = refusals.take("instance.bin_dir", programs::find(instance.bin_dir.as_deref()));
     let run_as = refusals.take("instance.run_as", users::whom(instance.run_as.as_deref()));
-    let already_running = runs(instance);
     if !already_running {
         refusals.take("instance.listen", ports::free(instance.listen));
     }
