@@ -68,8 +68,9 @@ pub fn check(node: &Node) -> Result<World, WorldError> {
 
 pub(crate) fn check_with(node: &Node, room: Room) -> Result<World, WorldError> {
     let mut refusals = Refusals { file: node.file.display().to_string(), problems: Vec::new() };
-    let running: Vec<bool> = node.instances.iter().map(runs).collect();
-    refusals.take("data_dir", directories::data_dir(node, room.data_dir, running.contains(&true)));
+    let running: Vec<Result<bool, String>> =
+        node.instances.iter().map(|instance| ports::runs_or_may(&instance.pgdata, instance.listen)).collect();
+    refusals.take("data_dir", directories::data_dir(node, room.data_dir, running.contains(&Ok(true))));
     let places = node.instances.iter().zip(running);
     let places = places
         .filter_map(|(instance, running)| place(instance, running, &node.data_dir, room, &mut refusals))
@@ -97,16 +98,15 @@ pub(crate) fn check_with(node: &Node, room: Room) -> Result<World, WorldError> {
 /// Everything about one instance; the questions that hang on an unanswered one are not asked.
 fn place(
     instance: &Instance,
-    already_running: bool,
+    running: Result<bool, String>,
     data_dir: &Path,
     room: Room,
     refusals: &mut Refusals,
 ) -> Option<Place> {
     let programs = refusals.take("instance.bin_dir", programs::find(instance.bin_dir.as_deref()));
     let run_as = refusals.take("instance.run_as", users::whom(instance.run_as.as_deref()));
-    if !already_running {
-        refusals.take("instance.listen", ports::free(instance.listen));
-    }
+    // A node that were refused now for what only a copy needs would end a running PostgreSQL with its lease.
+    let already_running = refusals.take("instance.listen", running).unwrap_or(false);
     let (programs, run_as) = (programs?, run_as?);
     if let Some(user) = &run_as {
         // Below it lie the sockets of PostgreSQL and the passwords that its tools read.
@@ -118,12 +118,6 @@ fn place(
         refusals.take("instance.pgdata", directories::replaceable(pgdata, room.pgdata))?;
     }
     Some(Place { bin_dir: programs.bin_dir, major: programs.major, run_as, already_running })
-}
-
-/// PostgreSQL of that very directory runs. A node that were refused now for what only a copy needs would end it with its
-/// lease.
-fn runs(instance: &Instance) -> bool {
-    ports::runs_in(&instance.pgdata, instance.listen.port())
 }
 
 struct Refusals {

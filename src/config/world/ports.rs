@@ -24,11 +24,24 @@ pub(super) fn free(listen: SocketAddr) -> Result<(), String> {
     })
 }
 
-/// Whether PostgreSQL of this very directory runs on `port`: then the port is taken, and rightly so.
+/// Whether PostgreSQL of this very directory runs on `listen`; if not, the address must be free for it.
+///
+/// It may begin or end at this very moment, as a guard keeps it while the node is away. It writes its
+/// `postmaster.pid` before it binds: who is met at the port first has written it by the second question. And
+/// who held the port, and is gone by the second question, has left it free for a third.
+pub(super) fn runs_or_may(pgdata: &Path, listen: SocketAddr) -> Result<bool, String> {
+    let first = free(listen);
+    if runs_in(pgdata, listen.port()) {
+        return Ok(true);
+    }
+    first.or_else(|_| free(listen)).map(|()| false)
+}
+
+/// Whether PostgreSQL of this very directory runs on `port`.
 ///
 /// A stale `postmaster.pid` may name a process that is gone, or a number that somebody else has by now;
 /// hence the process must have the directory's `postmaster.pid` number *and* work in that directory.
-pub(super) fn runs_in(pgdata: &Path, port: u16) -> bool {
+fn runs_in(pgdata: &Path, port: u16) -> bool {
     let Ok(text) = fs::read_to_string(pgdata.join("postmaster.pid")) else { return false };
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let (Some(pid), Some(its_port)) = (lines.first(), lines.get(3)) else { return false };
