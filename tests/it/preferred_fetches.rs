@@ -93,7 +93,7 @@ async fn the_one_that_it_fetches_from_dies_and_nobody_is_promoted_with_less_than
     // What n3 holds may be the last whole copy.
     for args in [["reinit", CLUSTER, "n3"].as_slice(), &["instance", "remove", CLUSTER, "n3"]] {
         let refused = town.ctl(args).await;
-        let why = "its copy might be the last whole one; ask again once one does: interrex explain demo";
+        let why = "might be the last whole one; ask again once one does: interrex explain demo";
         assert_eq!((refused.code, refused.err.contains(why)), (1, true), "{args:?}: {refused:?}");
     }
 

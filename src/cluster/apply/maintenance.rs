@@ -4,7 +4,7 @@
 use super::{Done, Rejected};
 use crate::command::Asking;
 use crate::ids::{Epoch, InstanceName, Revision};
-use crate::record::{Asked, Cluster, Copy, Removed};
+use crate::record::{Asked, Cluster, Copy, Operation, Removed};
 use crate::reinit;
 
 /// Paused or not. What an operation has begun goes on either way.
@@ -32,11 +32,11 @@ pub(super) fn ask(cluster: &mut Cluster, instance: &InstanceName, what: Asking) 
     let asked = match what {
         Asking::Restart => Some(Asked::Restart { number }),
         Asking::Reinit { discard_old } => {
-            another_whole_copy(cluster)?;
+            another_whole_copy(cluster, instance)?;
             Some(Asked::Reinit { discard_old })
         }
         Asking::Leave => {
-            another_whole_copy(cluster)?;
+            another_whole_copy(cluster, instance).map_err(|why| whoever_is_gone(cluster, instance, why))?;
             room_to_leave(cluster, instance)?;
             Some(Asked::Leave)
         }
@@ -75,17 +75,30 @@ pub(super) fn ask(cluster: &mut Cluster, instance: &InstanceName, what: Asking) 
 }
 
 /// The last whole copy is never given up; only an open primary proves that there is another one.
-fn another_whole_copy(cluster: &Cluster) -> Result<(), Rejected> {
+fn another_whole_copy(cluster: &Cluster, instance: &InstanceName) -> Result<(), Rejected> {
     let open = cluster.primary.as_ref().filter(|reign| reign.open);
     let source = open.and_then(|reign| cluster.instances.get(&reign.instance));
     if source.is_some_and(|source| source.copy == Copy::Whole) {
         return Ok(());
     }
     Rejected::because(format!(
-        "no primary takes writes at the moment: its copy might be the last whole one; ask again once one does: interrex \
-         explain {}",
+        "no primary takes writes at the moment: the copy on {instance} might be the last whole one; ask again once one does: \
+         interrex explain {}",
         cluster.name
     ))
+}
+
+/// The way out where nobody is elected because of whom the operator wants to remove: giving up what it holds is an
+/// override, and there is one command for that, which names what may be lost (PROTOCOL.md clauses 9 and 17).
+fn whoever_is_gone(cluster: &Cluster, instance: &InstanceName, why: Rejected) -> Rejected {
+    let name = &cluster.name;
+    match (&cluster.primary, &cluster.operation) {
+        (None, Operation::Failover(_)) => Rejected(format!(
+            "{why}; if {instance} is gone for good and nobody is elected without it, what going on without it may lose is \
+             told by: interrex failover {name} --accept-loss --fenced {instance} --dry-run"
+        )),
+        _ => why,
+    }
 }
 
 /// Those who stay have to be able to acknowledge as is wanted.
