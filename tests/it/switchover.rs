@@ -79,9 +79,15 @@ async fn a_hung_third_standby_holds_the_switchover_up_for_a_second_at_most_and_t
     let epoch = town.healthy("the cluster").await.epoch;
     town.machine(hung).kill();
     town.until("its silence to be noticed", |s| !healthy(s)).await;
-    let refused = town.ctl(&["switchover", "demo", "--to", hung]).await;
-    assert_eq!(refused.code, 1, "{refused:?}");
-    assert!(refused.err.contains(hung), "{refused:?}");
+    let way_out = format!("; {old} could take over instead: interrex switchover demo --to {old}");
+    for more in [["--dry-run"].as_slice(), &[]] {
+        let refused = town.ctl(&[&["switchover", "demo", "--to", hung], more].concat()).await;
+        assert_eq!(refused.code, 1, "{refused:?}");
+        assert!(
+            refused.err.contains(&format!(": {hung} is ")) && refused.err.contains(&way_out),
+            "{refused:?}"
+        );
+    }
     assert_eq!(town.status().await.map(|s| s.epoch), Some(epoch), "a refused switchover changes nothing");
     town.machine(hung).start();
     town.until("all is well", healthy).await;

@@ -8,7 +8,7 @@ use crate::candidate::objection;
 use crate::command::Command;
 use crate::ids::InstanceName;
 use crate::memory::{Memory, able_to_acknowledge};
-use crate::problem::{Refusal, Wait};
+use crate::problem::{Refusal, Wait, list};
 use crate::quorum;
 use crate::record::{Failover, Operation, Reign, Switchover};
 use crate::report::{REPLAY_CHECKS, Sender, Server};
@@ -44,13 +44,29 @@ pub fn preview(view: &View<'_>, wanted: Option<&InstanceName>) -> Preview {
         winner.iter().flat_map(|winner| fit.iter().skip(1).map(|name| preferred(name, winner))).collect();
     match (winner, wanted) {
         (Some(_), _) => {}
-        (None, Some(wanted)) => obstacles
-            .push(refused.get(wanted).map_or_else(|| format!("{wanted} is no standby"), Refusal::to_string)),
+        (None, Some(wanted)) => {
+            let why =
+                refused.get(wanted).map_or_else(|| format!("{wanted} is no standby"), Refusal::to_string);
+            obstacles.extend([why, instead(view, &fit)]);
+        }
         (None, None) => obstacles.push("no standby could take over at the moment".to_owned()),
     }
     let would_win = winner.map(|winner| (*winner).clone());
     let may_lose = would_win.as_ref().filter(|_| obstacles.is_empty()).and_then(|_| if_it_dies(view, reign));
     Preview { would_win, refusals: refused.into_values().chain(others).collect(), obstacles, may_lose }
+}
+
+/// Who could take over where the one that is wanted could not; `fit`: the most preferred one first.
+fn instead(view: &View<'_>, fit: &[&InstanceName]) -> String {
+    let names: Vec<InstanceName> = fit.iter().map(|name| (*name).clone()).collect();
+    match names.first() {
+        Some(first) => format!(
+            "{} could take over instead: interrex switchover {} --to {first}",
+            list(&names),
+            view.record.name
+        ),
+        None => "nobody else could take over at the moment either".to_owned(),
+    }
 }
 
 /// What a planned change loses that has to go on as a failover. A primary that stops in good order has handed over all it
