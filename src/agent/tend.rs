@@ -99,7 +99,7 @@ async fn complain(
             // Nor can it be said what lies in its directory, should that be waited for.
             unseen: Some(words),
             stale_coordinators: switchboard.coordinators.stale(),
-            ..Report::of(config.name.clone(), agent.directory.clone(), Server::Silent { for_ms })
+            ..Report::of(config.name.clone(), agent.directory.clone(), Server::Silent { for_ms, why: None })
         };
         Some(Outgoing { report, wants_lease: None, seen: now() })
     };

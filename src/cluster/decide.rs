@@ -54,10 +54,14 @@ fn rank(view: &View<'_>, memory: &Memory, problems: &[Problem]) -> Advance {
                 return begin;
             }
             if let Operation::Switchover(under_way) = operation {
-                // Writes go on meanwhile, and so does the commit rule.
                 let prepared = switchover::prepare(view, memory, reign, under_way);
-                let idle = prepared.commands.is_empty();
-                return if idle { prepared.and(rule_change::advance(view, memory, reign)) } else { prepared };
+                if !prepared.commands.is_empty() {
+                    return prepared;
+                }
+                // Writes go on meanwhile, and so do the commit rule and a judgement that was asked for before.
+                return prepared
+                    .and(rule_change::advance(view, memory, reign))
+                    .and(maintenance::judgement(view, memory, reign));
             }
             let promote = failover::promote(view, reign);
             if reign.fork.is_none() {

@@ -82,6 +82,11 @@ pub enum ProblemKind {
         /// How many the rule in force asks.
         in_force: u32,
     },
+    /// A standby streams perhaps, and its server answers its agent nothing: nobody could promote it as it is.
+    StandbyHung {
+        /// Which.
+        instance: InstanceName,
+    },
     /// Nobody can acknowledge: writes wait, or go on asynchronously.
     Alone,
     /// An instance must not be promoted as it is.
@@ -137,6 +142,7 @@ impl ProblemKind {
             Self::PromotionStuck { .. } => "promotion-stuck",
             Self::AgentSilent { .. } => "agent-silent",
             Self::StandbyAway { .. } => "standby-away",
+            Self::StandbyHung { .. } => "standby-hung",
             Self::CopyNotWhole { .. } => "copy-not-whole",
             Self::FewerAcks { .. } => "fewer-acks",
             Self::Alone => "alone",
@@ -156,6 +162,7 @@ impl ProblemKind {
         match self {
             Self::AgentSilent { .. }
             | Self::StandbyAway { .. }
+            | Self::StandbyHung { .. }
             | Self::CopyNotWhole { .. }
             | Self::FewerAcks { .. }
             | Self::DoesNotStart { .. }
@@ -178,6 +185,9 @@ impl fmt::Display for ProblemKind {
             Self::PromotionStuck { instance } => write!(f, "the promotion of {instance} does not come about"),
             Self::AgentSilent { instance } => write!(f, "the agent of primary {instance} is silent"),
             Self::StandbyAway { instance } => write!(f, "standby {instance} does not stream"),
+            Self::StandbyHung { instance } => {
+                write!(f, "PostgreSQL on standby {instance} does not answer; as it is, nobody can promote it")
+            }
             Self::CopyNotWhole { instance } => write!(f, "the copy on {instance} is not whole"),
             Self::FewerAcks { wanted, in_force } => {
                 write!(f, "commits wait for {in_force} standby(s) instead of {wanted}")

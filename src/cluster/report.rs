@@ -68,7 +68,7 @@ impl Report {
     pub fn lasting(&self) -> Report {
         let mut still = Report { doing: None, lease_left_ms: None, ..self.clone() };
         match &mut still.server {
-            Server::Silent { for_ms } => *for_ms = 0,
+            Server::Silent { for_ms, .. } => *for_ms = 0,
             Server::Standby(standby) => {
                 standby.replayed = Default::default();
                 if let Some(receiver) = &mut standby.receiver {
@@ -165,6 +165,8 @@ pub enum Server {
     Silent {
         /// For how long it has not answered, in milliseconds.
         for_ms: u64,
+        /// What the agent met instead of an answer, in words.
+        why: Option<String>,
     },
     /// Up, as a standby.
     Standby(Standby),

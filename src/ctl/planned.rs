@@ -56,13 +56,13 @@ pub(crate) async fn newest(session: &Session<'_>, cluster: &ClusterName) -> Resu
     Ok(newest)
 }
 
-/// Whether each event is a line of the table meanwhile.
+/// What is a line of the table meanwhile, besides what is waited for when it is quiet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Say {
-    /// Each.
+    /// Each event.
     Everything,
-    /// None.
-    Nothing,
+    /// No event.
+    Waits,
 }
 
 /// Hears what happens to the cluster after a log entry, until `judge` has an answer.
@@ -78,10 +78,10 @@ pub(crate) async fn until<T>(
 ) -> Result<T, CtlError> {
     let request = EventsRequest { cluster: Some(cluster.clone()), after, follow: true };
     let mut events = session.client.events(request).await?;
-    let tells = say == Say::Everything && session.output == Output::Table;
+    let table = session.output == Output::Table;
     let mut told = BTreeSet::new();
-    while let Some(event) = or_tell_waits(&mut events, session, cluster, tells.then_some(&mut told)).await? {
-        if tells {
+    while let Some(event) = or_tell_waits(&mut events, session, cluster, table.then_some(&mut told)).await? {
+        if table && say == Say::Everything {
             writeln!(session.out, "{}", event.text)?;
             session.out.flush()?;
         }

@@ -54,7 +54,7 @@ impl Set {
                 "set-refused" => Some(Err(CtlError::Refused(event.text))),
                 _ => None,
             };
-            planned::until(session, &self.cluster, before, Say::Nothing, settled).await?;
+            planned::until(session, &self.cluster, before, Say::Waits, settled).await?;
         }
         if session.output == Output::Json {
             return session.json(&serde_json::json!({ "cluster": self.cluster, "changed": reply.changed }));

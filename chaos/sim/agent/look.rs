@@ -291,7 +291,7 @@ impl World {
                     report::Server::Stopped { system, exit }
                 }
             },
-            Server::Silent { since } => report::Server::Silent { for_ms: millis(*since) },
+            Server::Silent { since } => report::Server::Silent { for_ms: millis(*since), why: None },
             Server::Starting => report::Server::Starting { system },
             Server::Standby(standby) => report::Server::Standby(report::Standby {
                 system,

@@ -86,9 +86,10 @@ impl Instance {
                     Server::Stopped { system, exit }
                 }
             },
-            (Seen::Silent { since }, _) => {
-                Server::Silent { for_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX) }
-            }
+            (Seen::Silent { since }, _) => Server::Silent {
+                for_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+                why: self.run().unanswered.clone(),
+            },
             (Seen::Starting, _) | (Seen::Standby(_) | Seen::Primary(_), None) => Server::Starting { system },
             (Seen::Standby(_) | Seen::Primary(_), Some(raw)) => {
                 let standbys = match goal {

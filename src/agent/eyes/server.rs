@@ -28,7 +28,10 @@ impl Instance {
         }
         match self.server.observe(ANSWER_WITHIN).await {
             Ok(raw) => {
-                self.run().answered = Some(now());
+                {
+                    let mut run = self.run();
+                    (run.answered, run.unanswered) = (Some(now()), None);
+                }
                 self.not_in_vain().await;
                 let seen = match &raw.role {
                     ObservedRole::Standby(standby) => Seen::Standby(self.standby(&raw, standby, goal).await),
@@ -50,7 +53,8 @@ impl Instance {
     /// No answer: while a server comes up that is nothing, later it is silence.
     fn unanswered(&self, error: &Error) -> Seen {
         let (answered, since) = {
-            let run = self.run();
+            let mut run = self.run();
+            run.unanswered = Some(error.to_string());
             (run.answered, run.seen_since.unwrap_or_default())
         };
         let silent = now().since(answered.unwrap_or(since));

@@ -558,12 +558,13 @@ fn servers() -> Vec<Server> {
         Server::Stopped { system: SYSTEM, exit: Some("signal 9".to_owned()) },
         Server::Stopped { system: SYSTEM, exit: None },
         Server::Starting { system: SYSTEM },
-        Server::Silent { for_ms: 4_000 },
+        Server::Silent { for_ms: 4_000, why: None },
         standby(Some(receiver.clone())),
         standby(Some(Receiver { upstream: None, streaming: false, ..receiver })),
         standby(None),
         Server::Primary(primary.clone()),
         Server::Primary(Primary { senders: Vec::new(), open: false, beat_age_ms: None, ..primary }),
+        Server::Silent { for_ms: 4_000, why: Some("no answer within 900 ms to: SELECT 1".to_owned()) },
     ];
     all.iter().for_each(|server| match server {
         Server::NoData

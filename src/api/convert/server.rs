@@ -18,7 +18,7 @@ impl Wire for Server {
                 State::Stopped(Stopped { system: system.0, exit: exit.clone() })
             }
             Server::Starting { system } => State::Starting(Starting { system: system.0 }),
-            Server::Silent { for_ms } => State::Silent(Silent { for_ms: *for_ms }),
+            Server::Silent { for_ms, why } => State::Silent(Silent { for_ms: *for_ms, why: why.clone() }),
             Server::Standby(standby) => State::Standby(standby.to_pb()),
             Server::Primary(primary) => State::Primary(primary.to_pb()),
         };
@@ -33,7 +33,7 @@ impl Wire for Server {
                 Server::Stopped { system: SystemId(stopped.system), exit: stopped.exit }
             }
             State::Starting(starting) => Server::Starting { system: SystemId(starting.system) },
-            State::Silent(silent) => Server::Silent { for_ms: silent.for_ms },
+            State::Silent(silent) => Server::Silent { for_ms: silent.for_ms, why: silent.why },
             State::Standby(standby) => {
                 Server::Standby(Standby::from_pb(standby).map_err(|bad| bad.under("standby"))?)
             }

@@ -7,6 +7,7 @@ use crate::record::{Copy, Instance};
 use crate::report::{Rebuild, Server};
 use crate::time::span;
 use crate::view::View;
+use std::time::Duration;
 
 /// What is wrong with the standbys.
 pub fn ask(view: &View<'_>, memory: &Memory) -> Vec<Problem> {
@@ -52,10 +53,18 @@ fn about(view: &View<'_>, memory: &Memory, name: &InstanceName, member: &Instanc
                     report.needs.as_ref().map_or_else(|| in_short(&report.server), |need| need.why.clone());
                 let evidence = vec![format!("for {}: {why}", span(away))];
                 problems.push(Problem { kind: ProblemKind::StandbyAway { instance }, evidence });
+            } else if hung(view, &report.server) {
+                let evidence = vec![format!("{name}'s agent: {}", in_short(&report.server))];
+                problems.push(Problem { kind: ProblemKind::StandbyHung { instance }, evidence });
             }
         }
     }
     problems
+}
+
+/// Whether the primary hears of it or not: who is to be promoted has to answer its agent.
+fn hung(view: &View<'_>, server: &Server) -> bool {
+    matches!(server, Server::Silent { for_ms, .. } if Duration::from_millis(*for_ms) >= view.policy.hung_after)
 }
 
 /// By the primary's word where there is one, else by the standby's own.
@@ -86,8 +95,9 @@ pub(crate) fn in_short(server: &Server) -> String {
         Server::Stopped { exit: None, .. } => "stopped".to_owned(),
         Server::Stopped { exit: Some(exit), .. } => format!("stopped ({exit})"),
         Server::Starting { .. } => "starting".to_owned(),
-        Server::Silent { for_ms } => {
-            format!("no answer for {}", span(std::time::Duration::from_millis(*for_ms)))
+        Server::Silent { for_ms, why } => {
+            let silent = format!("no answer for {}", span(Duration::from_millis(*for_ms)));
+            why.as_ref().map_or(silent.clone(), |why| format!("{silent}: {why}"))
         }
         Server::Standby(standby) => match &standby.receiver {
             Some(receiver) if receiver.streaming => "streaming".to_owned(),

@@ -29,11 +29,19 @@ pub fn ask(view: &View<'_>, memory: &Memory) -> Vec<Problem> {
         let evidence = vec![format!("for {}: {now}", span(alone))];
         return vec![Problem { kind: ProblemKind::Alone, evidence }];
     }
-    if record.sync.k < record.spec.acks {
-        let (wanted, in_force) = (record.spec.acks, record.sync.k);
-        return vec![Problem { kind: ProblemKind::FewerAcks { wanted, in_force }, evidence: Vec::new() }];
+    // Until a change is proved, commits may still be acknowledged as any of the listed rules has it.
+    let wanted = record.spec.acks;
+    let Some(weakest) = record.rules.iter().min_by_key(|rule| rule.k) else { return Vec::new() };
+    let in_force = weakest.k.min(record.sync.k);
+    if in_force >= wanted {
+        return Vec::new();
     }
-    Vec::new()
+    let unproved = record.sync.k > in_force;
+    let evidence = unproved.then(|| format!("until {} proves the changed rule: {weakest}", reign.instance));
+    vec![Problem {
+        kind: ProblemKind::FewerAcks { wanted, in_force },
+        evidence: evidence.into_iter().collect(),
+    }]
 }
 
 /// True when at least two whole standbys are up and speak, so that a failover would leave somebody to acknowledge:

@@ -17,8 +17,13 @@ pub fn advance(view: &View<'_>, memory: &Memory, reign: &Reign) -> Advance {
         let asked = member.asked.as_ref()?;
         Some(about(view, memory, reign, name, member, asked))
     });
-    let settled = view.record.proposed.iter().map(|proposed| settle(view, memory, reign, proposed));
-    asked.chain(settled).fold(Advance::nothing(), Advance::and)
+    asked.fold(Advance::nothing(), Advance::and).and(judgement(view, memory, reign))
+}
+
+/// What becomes of a proposed change.
+pub fn judgement(view: &View<'_>, memory: &Memory, reign: &Reign) -> Advance {
+    let proposed = view.record.proposed.as_ref();
+    proposed.map_or_else(Advance::nothing, |proposed| settle(view, memory, reign, proposed))
 }
 
 /// By the primary's word, or by its silence.

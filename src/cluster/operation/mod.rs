@@ -8,6 +8,7 @@ pub mod contradiction;
 pub mod failover;
 mod fetch;
 pub mod maintenance;
+pub mod outage;
 pub mod preview;
 pub mod rejoin;
 pub mod rule_change;

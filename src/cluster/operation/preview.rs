@@ -4,6 +4,7 @@
 
 use super::failover::{Chosen, chosen, gap, hopeless, loss_allowed, seals_missing};
 use crate::candidate;
+use crate::diagnose::standby::in_short;
 use crate::ids::InstanceName;
 use crate::problem::{Refusal, Wait, list};
 use crate::quorum;
@@ -62,7 +63,8 @@ fn beginning(view: &View<'_>, reign: &Reign, wanted: Option<&InstanceName>, acce
         ..Failover::begun(Some(reign.instance.clone()), "dry run")
     };
     let Judged { winner, refusals, may_lose } = overridden(view, &imagined);
-    let refusals = refusals.into_iter().filter_map(|refusal| unimagined(refusal, &reign.instance)).collect();
+    let refusals =
+        refusals.into_iter().filter_map(|refusal| unimagined(view, refusal, &reign.instance)).collect();
     let mut obstacles: Vec<String> = hopeless(view).iter().map(in_the_way).collect();
     match &may_lose {
         _ if !obstacles.is_empty() => {}
@@ -207,11 +209,13 @@ fn in_the_way(wait: &Wait) -> String {
 }
 
 /// Nobody is sealed in a dry run: the primary is who would be replaced, and who told no position runs no standby.
-fn unimagined(refusal: Refusal, primary: &InstanceName) -> Option<Refusal> {
+fn unimagined(view: &View<'_>, refusal: Refusal, primary: &InstanceName) -> Option<Refusal> {
     match refusal {
         Refusal::NotSealed { instance } if instance == *primary => None,
         Refusal::NotSealed { instance } => {
-            Some(Refusal::Unfit { instance, why: "it runs no standby at the moment".to_owned() })
+            let now =
+                view.server(&instance).map_or_else(String::new, |server| format!(": {}", in_short(server)));
+            Some(Refusal::Unfit { instance, why: format!("it runs no standby at the moment{now}") })
         }
         other => Some(other),
     }

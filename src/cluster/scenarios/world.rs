@@ -11,6 +11,7 @@ use crate::ids::{
 };
 use crate::memory::Memory;
 use crate::operation::contradiction::contradiction;
+use crate::operation::outage;
 use crate::operation::preview::{self, Preview};
 use crate::operation::switchover;
 use crate::policy::Policy;
@@ -101,6 +102,10 @@ impl World {
                     "paused" => Unfit::ReplayPaused,
                     parameter => Unfit::ParameterTooLow { name: parameter.to_owned() },
                 }];
+            }),
+            ["has-replayed", who, lsn] => self.edit(&name(who), |report| match &mut report.server {
+                Server::Standby(standby) => standby.replayed = lsn.parse().unwrap(),
+                other => panic!("no standby: {other:?}"),
             }),
             ["pending", who, parameters] => {
                 let pending = parameters.split(',').map(str::to_owned).collect();
@@ -205,6 +210,18 @@ impl World {
                 };
                 let number = under_way.checkpoint;
                 self.edit(&name(who), |report| report.proofs.checkpoint = Some(number));
+            }
+            ["expected", "failover", to, rest @ ..] => {
+                let fenced = arg(rest, "fenced").map(|fenced| names(fenced).collect()).unwrap_or_default();
+                return self.with_view(|view| {
+                    format!("{}\n", outage::of_failover(view, &fenced, &name(to), view.record.epoch.next()))
+                });
+            }
+            ["expected", "switchover", from, to] => {
+                return self.with_view(|view| {
+                    let epoch = view.record.epoch.next();
+                    format!("{}\n", outage::of_switchover(view, &name(from), &name(to), epoch))
+                });
             }
             ["preview", "switchover", rest @ ..] => return self.preview(rest.first().map(|to| name(to))),
             ["preview", "failover", rest @ ..] => return self.preview_failover(rest),
@@ -476,7 +493,10 @@ impl World {
         let server = match what {
             "no-data" => Server::NoData,
             "stopped" => Server::Stopped { system: SYSTEM, exit: arg(words, "exit").map(ToOwned::to_owned) },
-            "silent" => Server::Silent { for_ms: words[0].parse().unwrap() },
+            "silent" => Server::Silent {
+                for_ms: words[0].parse().unwrap(),
+                why: arg(words, "why").map(ToOwned::to_owned),
+            },
             "standby" => standby(None, epoch, END),
             "primary" => {
                 let streaming: Vec<InstanceName> = names(arg(words, "senders").unwrap_or_default()).collect();

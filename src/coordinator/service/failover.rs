@@ -6,13 +6,12 @@ use crate::core::{Core, NotDone};
 use interrex_api::admin::{FailoverReply, FailoverRequest};
 use interrex_api::refused::Refused;
 use interrex_cluster::command::Command;
-use interrex_cluster::ids::{Epoch, InstanceName};
+use interrex_cluster::ids::Epoch;
 use interrex_cluster::operation::contradiction::contradiction;
+use interrex_cluster::operation::outage;
 use interrex_cluster::operation::preview::{self, Preview};
 use interrex_cluster::problem::Wait;
-use interrex_cluster::quorum;
 use interrex_cluster::record::Operation;
-use interrex_cluster::time::span;
 use interrex_cluster::view::View;
 
 /// Plans a failover, and begins it unless only the plan was asked for.
@@ -89,23 +88,8 @@ fn plan(view: &View<'_>, waits: &[Wait], request: &FailoverRequest) -> FailoverR
     let told = plan.accepted || request.dry_run;
     plan.may_lose = plan.may_lose.filter(|_| told);
     let winner = plan.would_win.as_ref().filter(|_| told);
-    plan.expected = winner.map(|winner| expected(view, request, winner, plan.epoch));
+    plan.expected = winner.map(|winner| outage::of_failover(view, &request.fenced, winner, plan.epoch));
     plan
-}
-
-/// What follows, and how long each part of it takes at most, or as a rule.
-fn expected(view: &View<'_>, request: &FailoverRequest, winner: &InstanceName, epoch: Epoch) -> String {
-    let (policy, record) = (view.policy, view.record);
-    let stopped = |holder: &InstanceName| request.fenced.contains(holder);
-    let old = record.last_primary().filter(|old| !stopped(old));
-    let lease = old.filter(|_| quorum::asynchronous(&record.rules)).map_or_else(String::new, |old| {
-        format!("up to {} until the lease of {old} has surely run out, ", span(policy.surely_over_after()))
-    });
-    format!(
-        "{winner} is promoted in epoch {epoch}; clients are let in after its first synchronous commit: {lease}up to {} for \
-         the seals of those within reach, then half a second as a rule for the promotion and that commit",
-        span(policy.seal_grace)
-    )
 }
 
 #[cfg(test)]

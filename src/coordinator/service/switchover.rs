@@ -6,6 +6,7 @@ use crate::core::Core;
 use interrex_api::admin::{FailoverReply, SwitchoverRequest};
 use interrex_api::refused::Refused;
 use interrex_cluster::command::Command;
+use interrex_cluster::operation::outage;
 use interrex_cluster::operation::preview::Preview;
 use interrex_cluster::operation::switchover;
 
@@ -16,18 +17,17 @@ pub(crate) async fn switchover(core: &Core, request: SwitchoverRequest) -> Resul
     if let Some(unknown) = request.to.as_ref().filter(|to| !seen.record.instances.contains_key(*to)) {
         return Err(no_instance(name, unknown));
     }
+    let view = seen.view();
     let Preview { would_win, refusals, obstacles, may_lose } =
-        switchover::preview(&seen.view(), request.to.as_ref());
+        switchover::preview(&view, request.to.as_ref());
     let accepted = obstacles.is_empty() && would_win.is_some();
     let epoch = seen.record.epoch;
-    let from = seen.record.primary.as_ref().map(|reign| reign.instance.to_string());
+    let from = seen.record.primary.as_ref().map(|reign| &reign.instance);
     let expected = match (&would_win, from) {
         // Who only asks is told all the same, as if nothing stood in the way.
-        (Some(to), Some(from)) if accepted || request.dry_run => Some(format!(
-            "{from} makes a checkpoint and serves on; then it stops, which cuts its clients, and {to} takes writes in \
-             epoch {}, half a second later as a rule; {from} follows it",
-            epoch.next()
-        )),
+        (Some(to), Some(from)) if accepted || request.dry_run => {
+            Some(outage::of_switchover(&view, from, to, epoch.next()))
+        }
         _ => None,
     };
     if accepted

@@ -9,6 +9,7 @@ use interrex_cluster::command::{Asking, Command};
 use interrex_cluster::ids::{ClusterName, Epoch, InstanceName};
 use interrex_cluster::memory::able_to_acknowledge;
 use interrex_cluster::operation::switchover;
+use interrex_cluster::record::Operation;
 use interrex_cluster::reinit;
 
 /// Changes what is wanted, whole or not at all.
@@ -27,6 +28,16 @@ pub(crate) async fn set(core: &Core, request: SetSpecRequest) -> Result<SetSpecR
     let changes = spec.changes_since(&before);
     if changes.is_empty() {
         return Ok(SetSpecReply { changed: changes, proposed: false });
+    }
+    // Its checkpoint may take minutes, and nothing else is asked of the primary meanwhile.
+    if spec.parameters != before.parameters
+        && let Operation::Switchover(under_way) = &seen.record.operation
+    {
+        return Err(Refused::Rejected(format!(
+            "a switchover to {} is under way; set PostgreSQL's parameters when it is over, which is told by: interrex show \
+             {name}",
+            under_way.to
+        )));
     }
     core.propose(name, Command::SetSpec { before, spec: spec.clone() }).await?;
     // In force by now: nobody had to judge it, or did already.
