@@ -5,7 +5,7 @@
 PROFILE ?= dev
 CARGO ?= cargo
 
-.PHONY: demo test test-versions soak soak-whole verify fix bench idle setup
+.PHONY: demo test test-strikes test-versions soak soak-whole verify fix bench idle setup
 
 demo: setup
 	$(CARGO) build --profile $(PROFILE) --bins
@@ -31,6 +31,10 @@ soak-whole: setup
 # The scenes that start PostgreSQL, on each of 14 to 18; MAJORS="14 18" takes some of them only.
 test-versions: setup
 	.ci/versions
+
+# Every step of every change of the commit rule, struck by everything that can die there: ten minutes.
+test-strikes: setup
+	$(CARGO) test --test it -- --ignored --nocapture by_everything
 
 verify: setup
 	$(CARGO) fmt --all --check

@@ -1,16 +1,22 @@
 //! A change of the commit rule, held at each of its steps in turn, and struck there: the primary's agent dies, its
 //! postmaster, the leading coordinator, its whole machine. Each time the step is proved to be the one that is meant;
 //! afterwards the rule moves on, and nothing that was acknowledged is lost. It changes to more and to fewer who must
-//! acknowledge, to nobody and back, and, with every standby dead, between writes that wait and writes that go on alone.
+//! acknowledge, to nobody and back, and, with every standby dead, between writes that wait and writes that go on alone; and
+//! by an instance that comes, and one that leaves for good.
+//!
+//! `make test-strikes` strikes each step of each change by everything that can die, which takes ten minutes.
 //!
 //! What holds a step is a process that is stopped: the postmaster, a walsender, the checkpointer, every coordinator. The
 //! coordinators are apart, so that a machine of PostgreSQL may die without taking a vote along.
 
 use crate::set_rule::a_write_waits;
 use crate::support::{CLUSTER, Machine, Process, Town, Writer, asynchronous, changing, healthy, primary};
+use interrex_cluster::ids::InstanceName;
 use interrex_cluster::status::ClusterStatus;
 use rustix::process::Signal;
+use std::fmt;
 
+const MACHINES: [&str; 3] = ["n1", "n2", "n3"];
 const COORDINATORS: [&str; 3] = ["n4", "n5", "n6"];
 const STEPS: [Step; 5] = [Step::Recorded, Step::Reloaded, Step::Walsender, Step::Checkpointer, Step::Proved];
 const STRIKES: [Strike; 4] = [Strike::Agent, Strike::Postmaster, Strike::Leader, Strike::Machine];
@@ -61,7 +67,7 @@ async fn a_rule_change_is_struck_at_each_of_its_steps() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes five minutes: cargo test --test it -- --ignored by_everything"]
+#[ignore = "takes five minutes: make test-strikes"]
 async fn a_rule_change_is_struck_at_each_of_its_steps_by_everything_that_can_die() {
     let all = || STEPS.into_iter().flat_map(|step| STRIKES.map(|strike| (step, strike)));
     let mut rounds = Vec::new();
@@ -79,14 +85,38 @@ async fn a_rule_change_is_struck_at_each_of_its_steps_by_everything_that_can_die
     struck_at(&rounds, &STRIKES.into_iter().zip(next).collect::<Vec<_>>()).await;
 }
 
-/// `rounds`: how many must acknowledge from then on, where that is held, and what strikes there. `alone`: what strikes where
-/// writes are let go on alone, and where they are to wait again.
-async fn struck_at(rounds: &[(u32, Step, Strike)], alone: &[(Strike, Strike)]) {
-    let mut town = Town::of_agents_and_coordinators(&["n1", "n2", "n3"], &COORDINATORS).await;
+/// An instance that comes is not held where the record lists it and PostgreSQL has heard of nothing: what holds that, a
+/// stopped postmaster, would hold up its copy.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes five minutes: make test-strikes"]
+async fn the_coming_and_the_going_of_an_instance_is_struck_at_each_of_its_steps_by_everything_that_can_die() {
+    let mut town = up().await;
+    let writer = Writer::start(&town).await;
+    let steps = STEPS.into_iter().filter(|step| !matches!(step, Step::Checkpointer));
+    let rounds = steps.flat_map(|step| STRIKES.map(|strike| (step, strike)));
+    for (number, (step, strike)) in rounds.enumerate() {
+        let comes = Some((step, strike)).filter(|(step, _)| !matches!(step, Step::Recorded));
+        comes_and_goes(&mut town, &writer, &format!("n{}", number + 7), comes, Some((step, strike))).await;
+    }
+    let stay: Vec<_> = town.machines.iter().filter(|m| MACHINES.contains(&m.name.as_str())).collect();
+    let stay: Vec<_> = stay.into_iter().map(Machine::host).collect();
+    writer.verdict_over(&town, &stay).await;
+}
+
+/// Three agents, and three coordinators apart from them.
+async fn up() -> Town {
+    let mut town = Town::of_agents_and_coordinators(&MACHINES, &COORDINATORS).await;
     town.machines.iter_mut().for_each(Machine::start);
     town.healthy("a cluster from nothing").await;
     // Whoever is stopped is held there: neither failed over as hung, nor taken out of the rule.
     set(&town, &["hung_after=60s", "leaves_after=30s"]).await;
+    town
+}
+
+/// `rounds`: how many must acknowledge from then on, where that is held, and what strikes there. `alone`: what strikes where
+/// writes are let go on alone, and where they are to wait again.
+async fn struck_at(rounds: &[(u32, Step, Strike)], alone: &[(Strike, Strike)]) {
+    let mut town = up().await;
     let writer = Writer::start(&town).await;
     let mut acks = 1;
     for (to, step, strike) in rounds {
@@ -95,9 +125,8 @@ async fn struck_at(rounds: &[(u32, Step, Strike)], alone: &[(Strike, Strike)]) {
             in_force(&town, 0).await;
         }
         acks = *to;
-        Round { step: *step, change: format!("acks={acks}"), shown: shown(acks) }
-            .play(&mut town, *strike)
-            .await;
+        let change = Change::Set { what: format!("acks={acks}"), acks };
+        Round { step: *step, change }.play(&mut town, *strike).await;
         in_force(&town, acks).await;
         writer.acknowledged(&town, 20).await;
     }
@@ -116,7 +145,7 @@ async fn struck_at(rounds: &[(u32, Step, Strike)], alone: &[(Strike, Strike)]) {
 /// record, and PostgreSQL has heard of nothing. The standbys come back.
 async fn alone_and_back(town: &mut Town, writer: &Writer, goes_on: Strike, waits: Strike) {
     let p = primary(&town.status().await.expect("a cluster at rest answers"));
-    let standbys: Vec<&str> = ["n1", "n2", "n3"].into_iter().filter(|name| *name != p).collect();
+    let standbys: Vec<&str> = MACHINES.into_iter().filter(|name| *name != p).collect();
     for name in &standbys {
         town.machine(name).kill();
     }
@@ -129,8 +158,7 @@ async fn alone_and_back(town: &mut Town, writer: &Writer, goes_on: Strike, waits
 
     let round = |when_alone: &str, acks| Round {
         step: Step::Recorded,
-        change: format!("when_alone={when_alone}"),
-        shown: shown(acks),
+        change: Change::Set { what: format!("when_alone={when_alone}"), acks },
     };
     round("continue", 0).play(town, goes_on).await;
     in_force(town, 0).await;
@@ -146,9 +174,53 @@ async fn alone_and_back(town: &mut Town, writer: &Writer, goes_on: Strike, waits
     writer.acknowledged(town, 20).await;
 }
 
-/// What PostgreSQL shows once so many must acknowledge begins with this.
-fn shown(acks: u32) -> String {
-    if acks == 0 { String::new() } else { format!("ANY {acks} (") }
+/// A fourth instance is added on a machine of its own, and leaves for good; where each of the two is held, and what strikes
+/// there.
+async fn comes_and_goes(
+    town: &mut Town,
+    writer: &Writer,
+    name: &str,
+    comes: Option<(Step, Strike)>,
+    goes: Option<(Step, Strike)>,
+) {
+    for (change, struck, count) in
+        [(Change::Add(name.to_owned()), comes, 4), (Change::Remove(name.to_owned()), goes, 3)]
+    {
+        match struck {
+            Some((step, strike)) => Round { step, change }.play(town, strike).await,
+            None => change.begin(town).await,
+        }
+        if count == 3 {
+            gone(town, name).await;
+        }
+        let all = |s: &ClusterStatus| healthy(s) && s.instances.len() == count;
+        let status = town.until(&format!("{count} instances, all well"), all).await;
+        // Whoever leaves is no primary.
+        if count == 4 && primary(&status) == name {
+            let answer = town.ctl(&["switchover", CLUSTER]).await;
+            assert_eq!(answer.code, 0, "{answer:?}");
+            town.until("another one to be primary", |s| all(s) && primary(s) != name).await;
+        }
+        writer.acknowledged(town, 20).await;
+    }
+}
+
+/// Waits until an instance has left, and takes its machine away. Where it was elected meanwhile its removal is void, which is
+/// said: then another one is made primary, and it is asked for again.
+async fn gone(town: &mut Town, name: &str) {
+    let is_there = |s: &ClusterStatus| s.instances.iter().any(|i| i.name.as_str() == name);
+    let elected = |s: &ClusterStatus| s.open && s.primary.as_ref().map(InstanceName::as_str) == Some(name);
+    let what = format!("{name} to have left, or to be primary");
+    if elected(&town.until(&what, |s| !is_there(s) || elected(s)).await) {
+        let void = town.told("taken-back", 0).await.into_iter().filter(|text| text.contains(name));
+        assert_eq!(void.count(), 1, "of a primary nothing is asked any more");
+        town.healthy("a cluster whose fourth instance was elected").await;
+        let answer = town.ctl(&["switchover", CLUSTER]).await;
+        assert_eq!(answer.code, 0, "{answer:?}");
+        Change::Remove(name.to_owned()).begin(town).await;
+        town.until(&format!("{name} to have left"), |s| !is_there(s)).await;
+    }
+    town.machine(name).kill();
 }
 
 async fn set(town: &Town, changes: &[&str]) {
@@ -176,21 +248,67 @@ async fn nobody(town: &Town) {
     .await;
 }
 
+/// What changes the rule.
+enum Change {
+    /// An operator's wish, and how many must acknowledge then.
+    Set { what: String, acks: u32 },
+    /// An instance comes.
+    Add(String),
+    /// An instance leaves for good.
+    Remove(String),
+}
+
+impl Change {
+    async fn begin(&self, town: &mut Town) {
+        match self {
+            Change::Set { what, .. } => set(town, &[what]).await,
+            Change::Add(name) => {
+                set(town, &["instances=4"]).await;
+                town.bring(name);
+            }
+            Change::Remove(name) => {
+                let answer = town.ctl(&["instance", "remove", CLUSTER, name, "--no-wait"]).await;
+                assert_eq!(answer.code, 0, "{answer:?}");
+            }
+        }
+    }
+
+    /// Whether this is what PostgreSQL shows once it has heard.
+    fn is_shown(&self, shown: &str) -> bool {
+        // A standby's name in the setting is made of the cluster, the instance, its epoch and its incarnation.
+        let names = |name: &str| shown.contains(&format!("_{name}_"));
+        match self {
+            Change::Set { acks: 0, .. } => shown.is_empty(),
+            Change::Set { acks, .. } => shown.starts_with(&format!("ANY {acks} (")),
+            Change::Add(name) => names(name),
+            Change::Remove(name) => !names(name),
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::Set { what, .. } => f.write_str(what),
+            Change::Add(name) => write!(f, "{name} comes"),
+            Change::Remove(name) => write!(f, "{name} leaves"),
+        }
+    }
+}
+
 /// One change, held at one step.
 struct Round {
     step: Step,
-    /// What the operator sets.
-    change: String,
-    /// What PostgreSQL shows then begins with this; empty: it shows nothing.
-    shown: String,
+    change: Change,
 }
 
 impl Round {
     async fn play(&self, town: &mut Town, strike: Strike) {
         eprintln!("{}, {:?}: {strike:?}", self.change, self.step);
-        let p = primary(&town.status().await.expect("a cluster at rest answers"));
+        let status = town.status().await.expect("a cluster at rest answers");
+        let (p, standbys) = (primary(&status), status.instances.len() - 1);
         let leader = town.leader().await;
-        let held = self.hold(town, &p).await;
+        let held = self.hold(town, &p, standbys).await;
         match strike {
             Strike::Agent => town.machine(&p).kill_node(),
             Strike::Postmaster => town.machine(&p).postmaster().expect("it runs").signal(Signal::KILL),
@@ -210,26 +328,29 @@ impl Round {
     }
 
     /// Brings the change to its step, and gives what is stopped to hold it there.
-    async fn hold(&self, town: &Town, p: &str) -> Vec<Process> {
+    async fn hold(&self, town: &mut Town, p: &str, standbys: usize) -> Vec<Process> {
         let mut witness = town.connect(p).await.expect("the primary lets the application in");
         let proved = proofs(town, p);
         let held = match self.step {
             Step::Recorded => vec![of(town, p).postmaster().expect("PostgreSQL runs")],
             Step::Checkpointer => of(town, p).backends("checkpointer"),
-            Step::Reloaded | Step::Walsender | Step::Proved => of(town, p).backends("walsender").split_off(1),
+            Step::Reloaded | Step::Walsender | Step::Proved => {
+                let mut all = of(town, p).backends("walsender");
+                assert_eq!(all.len(), standbys, "{all:#?}");
+                all.split_off(standbys - 1)
+            }
         };
         assert_eq!(held.len(), 1, "{held:#?}");
         held.iter().for_each(|process| process.signal(Signal::STOP));
-        set(town, &[&self.change]).await;
+        self.change.begin(town).await;
         town.until("the changed rule to be in the record, beside the old one", changing).await;
-        let new = |shown: &str| shown.starts_with(&self.shown) && shown.is_empty() == self.shown.is_empty();
         if let Step::Recorded = self.step {
             let shown: String = sqlx::query_scalar(SHOW).fetch_one(&mut witness).await.unwrap();
-            assert!(!new(&shown), "PostgreSQL has not heard: {shown}");
+            assert!(!self.change.is_shown(&shown), "PostgreSQL has not heard: {shown}");
             return held;
         }
         town.eventually("a fresh connection to show the new setting", async || {
-            town.sql(p, SHOW).await.ok().filter(|shown| new(&shown.concat()))
+            town.sql(p, SHOW).await.ok().filter(|shown| self.change.is_shown(&shown.concat()))
         })
         .await;
         match self.step {

@@ -66,6 +66,11 @@ impl Machine {
         fs::read_to_string(self.file()).is_ok_and(|text| text.contains("[[instance]]"))
     }
 
+    /// Whether its node file names a coordinator of its own.
+    pub(crate) fn votes(&self) -> bool {
+        fs::read_to_string(self.file()).is_ok_and(|text| text.contains("[coordinator]"))
+    }
+
     /// What its node said so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.join("node.log")).unwrap_or_default()

@@ -247,7 +247,8 @@ impl Town {
     /// One machine more, with an agent and PostgreSQL for the cluster, and no coordinator; it runs.
     pub(crate) fn bring(&mut self, name: &str) {
         let mut machine = Machine::new(self.dir(), name);
-        let text = agent_file(&machine, &self.machines) + &instance_block(&machine);
+        let coordinators = self.machines.iter().filter(|one| one.votes());
+        let text = agent_file(&machine, coordinators) + &instance_block(&machine);
         fs::write(machine.file(), text).unwrap();
         machine.start();
         self.machines.push(machine);
