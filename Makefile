@@ -11,6 +11,9 @@ demo: setup
 	$(CARGO) build --profile $(PROFILE) --bins
 	$(CARGO) run --profile $(PROFILE) --quiet --bin interrex -- demo
 
+# In memory where there is plenty; TMPDIR=DIR says otherwise.
+test verify test-strikes: export TMPDIR := $(shell .ci/scratch)
+
 test: setup
 	$(CARGO) test --workspace --no-fail-fast
 	$(CARGO) test -p interrex-sim --features mutants --test mutants --test traps

@@ -47,8 +47,9 @@ fn traces(pid: u32) -> BTreeSet<String> {
     let own = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let groups =
         own.lines().filter(|line| line.contains(" - cgroup")).filter_map(|line| line.split(' ').nth(4));
-    let places =
-        groups.map(str::to_owned).chain(["/run/netns", "/run/interrex-chaos", "/tmp"].map(str::to_owned));
+    let temporary = std::env::temp_dir().display().to_string();
+    let places = ["/run/netns", "/run/interrex-chaos", &temporary].map(str::to_owned);
+    let places = groups.map(str::to_owned).chain(places);
     let below = |place: String| fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.path());
     let all = places.flat_map(below).map(|path| path.display().to_string());
     // A longer number is another process's.

@@ -4,7 +4,7 @@
 //! its own ports. Scenes wait with [`Town::until`] and [`Town::eventually`], which say what they waited for. When a scene
 //! fails its town's logs stay, and the message says where; otherwise no process, directory or shared memory is left.
 //! `INTERREX_IT_KEEP=1` keeps the logs of scenes that succeed, too. On a disk that discards what is deleted (mount option
-//! `discard`) a third of a scene of two clusters is its removal; `TMPDIR=/dev/shm` spares that.
+//! `discard`) a third of a scene of two clusters is its removal; `TMPDIR=/dev/shm` spares that, which `make test` does where it can.
 
 mod cli;
 mod diverge;
