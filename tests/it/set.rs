@@ -3,7 +3,7 @@
 
 use crate::support::{Machine, PATIENCE, Town, Writer, healthy, instance, primary};
 use interrex_cluster::command::Asking;
-use interrex_cluster::status::ClusterStatus;
+use interrex_cluster::status::{ClusterStatus, ProblemLine};
 use std::time::Duration;
 
 /// What every instance shows for a parameter.
@@ -177,9 +177,20 @@ async fn a_roll_out_ends_at_a_standby_that_does_not_come_up_and_a_hung_one_is_re
     let machine = town.machines.iter().find(|machine| machine.name == standby).expect("three machines");
     let hung = machine.postmaster().expect("PostgreSQL runs");
     hung.signal(rustix::process::Signal::STOP);
+    // Its agent has to begin another session. It goes on streaming, which the primary takes for a standby that is well.
+    for session in machine.backends(": interrex postgres") {
+        session.signal(rustix::process::Signal::TERM);
+    }
+    let told = town.until("what answers nothing to be told", |s| s.problems.iter().any(is_hung)).await;
+    let evidence = &told.problems.iter().find(|problem| is_hung(problem)).expect("it was there").evidence;
+    assert!(evidence[0].contains(": no answer within "), "with what the agent met: {evidence:?}");
     let restarted = town.ctl(&["restart", "demo", standby]).await;
     assert_eq!(restarted.code, 0, "{restarted:?}");
     town.healthy("the cluster with a standby that hung").await;
+}
+
+fn is_hung(problem: &ProblemLine) -> bool {
+    problem.code == "standby-hung"
 }
 
 /// Wherever it dies: the server that was started to be promoted at once, and lets nobody in before, is promoted or ended.
