@@ -232,13 +232,11 @@ fn clusters(node: &Node) -> Result<Vec<NewCluster>, Failed> {
             }
         };
         let instances = u32::from(wanted.instances);
-        let acks = wanted.acks.map_or(instances.saturating_sub(1).min(1), u32::from);
         let when_alone = match wanted.when_alone {
             Some(interrex_config::WhenAlone::Block) => WhenAlone::Block,
             _ => WhenAlone::Continue,
         };
-        let min_acks = if when_alone == WhenAlone::Block { acks } else { 0 };
-        let spec = Spec { instances, acks, min_acks, when_alone, ..Spec::default() };
+        let spec = Spec::of_new(instances, wanted.acks.map(u32::from), None, when_alone);
         Ok(NewCluster { name: name.clone(), spec, owner })
     };
     node.clusters.iter().map(one).collect()

@@ -15,7 +15,7 @@ pub struct Spec {
     pub instances: u32,
     /// Standbys that must have flushed a commit before it is acknowledged; 0 is asynchronous.
     pub acks: u32,
-    /// Fewest standbys to which `acks` may sink while others are away.
+    /// Fewest standbys to which `acks` may sink while others are away; by default as [`Spec::default_min_acks`] has it.
     pub min_acks: u32,
     /// With no standby able to acknowledge.
     pub when_alone: WhenAlone,
@@ -58,6 +58,22 @@ impl Default for Spec {
 }
 
 impl Spec {
+    /// What a new cluster is given: `acks` defaults to 1, or to 0 with a single instance, and `min_acks` as ever. Whether it
+    /// all goes together, [`Spec::check`] says.
+    pub fn of_new(instances: u32, acks: Option<u32>, min_acks: Option<u32>, when_alone: WhenAlone) -> Spec {
+        let acks = acks.unwrap_or_else(|| instances.saturating_sub(1).min(1));
+        let spec = Spec { instances, acks, when_alone, ..Spec::default() };
+        Spec { min_acks: min_acks.unwrap_or_else(|| spec.default_min_acks()), ..spec }
+    }
+
+    /// What `min_acks` is unless it is said: 0 with `continue`, `acks` with `block` (PROTOCOL.md clause 16).
+    pub fn default_min_acks(&self) -> u32 {
+        match self.when_alone {
+            WhenAlone::Continue => 0,
+            WhenAlone::Block => self.acks,
+        }
+    }
+
     /// True when commits may become asynchronous: they are meant to be, or rather go on than wait.
     pub fn may_be_asynchronous(&self) -> bool {
         self.acks == 0 || (self.when_alone == WhenAlone::Continue && self.min_acks == 0)
@@ -85,8 +101,25 @@ pub enum OnCrash {
 }
 
 impl Spec {
-    /// Changes one key. `key` is one of ours, or a PostgreSQL parameter; an empty value takes a parameter or a timeout
-    /// back to its default.
+    /// Changes all of these keys, one after the other, as [`Spec::set`] does. Where `min_acks` is not among them and stands at
+    /// its default it stays there: `when_alone=block` makes of a cluster what it had become if it had been created so.
+    ///
+    /// # Errors
+    /// What is wrong with the first that is; some may be changed by then.
+    pub fn change(&mut self, changes: &[(String, String)]) -> Result<(), String> {
+        let by_default = self.min_acks == self.default_min_acks();
+        for (key, value) in changes {
+            self.set(key, value)?;
+        }
+        let said = changes.iter().rfind(|(key, _)| key == "min_acks");
+        if said.map_or(by_default, |(_, value)| value.is_empty()) {
+            self.min_acks = self.default_min_acks();
+        }
+        Ok(())
+    }
+
+    /// Changes one key. `key` is one of ours, or a PostgreSQL parameter; an empty value takes a parameter, a timeout or
+    /// `min_acks` back to its default.
     ///
     /// # Errors
     /// What is wrong with it, with the range or the words that would do.
@@ -96,6 +129,7 @@ impl Spec {
         match key {
             "instances" => self.instances = number()?,
             "acks" => self.acks = number()?,
+            "min_acks" if value.is_empty() => self.min_acks = self.default_min_acks(),
             "min_acks" => self.min_acks = number()?,
             "max_data_loss" => {
                 self.max_data_loss = bytes(value).ok_or_else(|| wrong("bytes, as 0, 16MB or 1GB,"))?;
@@ -292,6 +326,37 @@ mod tests {
         assert_eq!(spec.changes_since(&before), ["hung_after=default", "work_mem back to its default"]);
         assert_eq!([spec.takes_parameters_back(&before), before.takes_parameters_back(&spec)], [true, false]);
         assert!(!spec.takes_parameters_back(&Spec::default()), "nothing is taken back");
+    }
+
+    #[test]
+    fn min_acks_goes_with_what_its_default_depends_on_until_it_is_said() {
+        let mut spec = Spec::default();
+        let mut change = |pairs: &[(&str, &str)]| {
+            let pairs: Vec<_> = pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+            spec.change(&pairs).unwrap();
+            spec.clone()
+        };
+        let created = |acks, when_alone| Spec::of_new(3, Some(acks), None, when_alone);
+        assert_eq!(change(&[("when_alone", "block")]), created(1, WhenAlone::Block));
+        assert_eq!(change(&[("acks", "2")]), created(2, WhenAlone::Block));
+        assert_eq!(change(&[("acks", "1")]).check(3), Ok(()), "it does not stay above acks");
+        assert_eq!(change(&[("when_alone", "continue"), ("acks", "2")]), created(2, WhenAlone::Continue));
+        // Said, it stays, in whatever order.
+        assert_eq!(change(&[("min_acks", "1"), ("when_alone", "block")]).min_acks, 1);
+        assert_eq!(change(&[("when_alone", "continue")]).min_acks, 1);
+        assert_eq!(change(&[("min_acks", ""), ("when_alone", "block")]), created(2, WhenAlone::Block));
+    }
+
+    #[test]
+    fn a_new_cluster_has_one_standby_acknowledge_where_it_has_one() {
+        let of = |instances, when_alone| {
+            let spec = Spec::of_new(instances, None, None, when_alone);
+            (spec.acks, spec.min_acks)
+        };
+        assert_eq!([of(1, WhenAlone::Block), of(3, WhenAlone::Block)], [(0, 0), (1, 1)]);
+        assert_eq!(of(3, WhenAlone::Continue), (1, 0));
+        assert_eq!(Spec::of_new(3, None, None, WhenAlone::Continue), Spec::default());
+        assert_eq!(Spec::of_new(3, Some(2), Some(1), WhenAlone::Block).min_acks, 1);
     }
 
     #[test]

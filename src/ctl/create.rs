@@ -79,20 +79,19 @@ impl Create {
     }
 
     fn request(&self) -> Result<CreateCluster, CtlError> {
-        let acks = self.acks.unwrap_or_else(|| self.instances.saturating_sub(1).min(1));
-        if acks >= self.instances {
+        let when_alone = match self.when_alone {
+            Alone::Continue => WhenAlone::Continue,
+            Alone::Block => WhenAlone::Block,
+        };
+        let spec = Spec::of_new(self.instances, self.acks, self.min_acks, when_alone);
+        let Spec { acks, min_acks, .. } = &spec;
+        if *acks >= self.instances {
             let standbys = self.instances - 1;
             return Err(CtlError::Usage(format!(
                 "--acks {acks}: {} instances have {standbys} standbys to acknowledge; ask for at most {standbys}",
                 self.instances
             )));
         }
-        let when_alone = match self.when_alone {
-            Alone::Continue => WhenAlone::Continue,
-            Alone::Block => WhenAlone::Block,
-        };
-        let floor = if when_alone == WhenAlone::Block { acks } else { 0 };
-        let min_acks = self.min_acks.unwrap_or(floor);
         if min_acks > acks {
             return Err(CtlError::Usage(format!(
                 "--min-acks {min_acks} exceeds --acks {acks}; it may be at most that"
@@ -106,7 +105,6 @@ impl Create {
                 Some(NewOwner { name: name.clone(), password: Some(password) })
             }
         };
-        let spec = Spec { instances: self.instances, acks, min_acks, when_alone, ..Spec::default() };
         let adopt = self.adopt.then_some(Adopting { take_over: self.take_over });
         Ok(CreateCluster { name: self.cluster.clone(), spec, owner, adopt })
     }

@@ -15,7 +15,8 @@ use std::collections::BTreeSet;
     after_help = "Keys: instances, acks, min_acks, when_alone=continue|block, max_data_loss (bytes, 16MB), \
 on_crash=failover|restart, suspect_after, hung_after, leaves_after, alone_after (1500ms, 5s). Anything else is a \
 PostgreSQL parameter (work_mem=64MB): the primary's PostgreSQL judges it before any instance has it. An empty value \
-(work_mem=) takes a parameter or a timeout back to its default."
+(work_mem=) takes a parameter, a timeout or min_acks back to its default. Unless it was given another value, min_acks goes \
+with acks and when_alone: 0 with continue, acks with block."
 )]
 pub struct Set {
     /// The cluster.

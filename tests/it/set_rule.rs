@@ -27,9 +27,10 @@ async fn acks_and_instances_are_changed_while_the_application_writes() {
     let before = town.status().await.expect("a healthy cluster answers");
     let writer = Writer::start(&town).await;
     waits_for(&town, 1, 2).await;
-    for (change, acks) in [("acks=2", 2), ("acks=1", 1), ("when_alone=block", 1)] {
+    for (change, acks, also) in [("acks=2", 2, ""), ("acks=1", 1, ""), ("when_alone=block", 1, "min_acks=1 ")]
+    {
         let set = town.ctl(&["set", "demo", change]).await;
-        assert_eq!((set.code, set.out.as_str()), (0, format!("demo: {change}\n").as_str()), "{set:?}");
+        assert_eq!((set.code, set.out.as_str()), (0, format!("demo: {also}{change}\n").as_str()), "{set:?}");
         waits_for(&town, acks, 2).await;
         writer.acknowledged(&town, 50).await;
     }
@@ -43,6 +44,7 @@ async fn acks_and_instances_are_changed_while_the_application_writes() {
     waits_for(&town, 3, 3).await;
     writer.acknowledged(&town, 50).await;
     let after = town.healthy("four instances").await;
+    assert_eq!(after.spec.min_acks, 3, "writes wait for all, as if it had been created so");
     assert_eq!((after.epoch, primary(&after)), (before.epoch, primary(&before)), "nobody was failed over");
     assert_eq!(instance(&after, "n4").incarnation.0, 1, "it was cloned once");
     writer.verdict(&town).await;

@@ -21,9 +21,7 @@ pub(crate) async fn set(core: &Core, request: SetSpecRequest) -> Result<SetSpecR
     if request.changes.is_empty() {
         return Err(Refused::Invalid("nothing is to be set: name at least one key=value".to_owned()));
     }
-    for (key, value) in &request.changes {
-        spec.set(key, value).map_err(Refused::Invalid)?;
-    }
+    spec.change(&request.changes).map_err(Refused::Invalid)?;
     spec.check(seen.record.instances.len()).map_err(Refused::Invalid)?;
     let changes = spec.changes_since(&before);
     if changes.is_empty() {
