@@ -119,12 +119,17 @@ impl Instance {
         self.keeper.disarm().await;
         let mut known = self.known();
         // One that ends by itself before it ever answered is not started over and over in a hurry.
-        known.ended_early(early, copy, crate::run::last_words(&log));
+        let words = crate::run::last_words(&log);
+        // Where it is elected, or one whose restart is followed, nobody counts how often: what it said goes with how it ended.
+        known.exit = match (exit, &words) {
+            (Some(exit), Some(words)) => Some(format!("{exit}: {words}")),
+            (exit, _) => exit,
+        };
+        known.ended_early(early, copy, words);
         known.last_lines = crate::run::last_lines(&log);
         known.early_ends = if early { known.early_ends.saturating_add(1) } else { 0 };
         let pause = FIRST_PAUSE * 2u32.saturating_pow(known.early_ends.min(8)) / 2;
         known.start_after = (known.early_ends > 0).then(|| now().plus(pause.min(LONGEST_PAUSE)));
-        known.exit = exit;
         known.data = None;
         known.end = None;
         known.endless = None;

@@ -217,14 +217,15 @@ pub(crate) fn tail(log: &Path, from: u64) -> Option<String> {
     Some(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// The last FATAL or PANIC line of a log, without the time.
+/// The last FATAL or PANIC line of a log, without the time; or what was said before there was a log, of values that do not go
+/// together (`postgres: …`).
 pub(crate) fn last_words(log: &str) -> Option<String> {
     let said = |line: &str| {
         if OF_OTHERS.iter().any(|words| line.contains(words)) {
             return None;
         }
-        let words = ["FATAL:", "PANIC:"].iter().find_map(|level| Some(line.split_once(level)?.1))?;
-        Some(words.trim().to_owned())
+        let fatal = ["FATAL:", "PANIC:"].iter().find_map(|level| Some(line.split_once(level)?.1));
+        Some(fatal.or_else(|| line.strip_prefix("postgres: "))?.trim().to_owned())
     };
     log.lines().rev().find_map(said)
 }
@@ -269,6 +270,8 @@ mod tests {
         assert_eq!(words(&log, (old.len() + new.len()) as u64), None);
         assert_eq!(lines(&log, old.len() as u64), new.lines().collect::<Vec<_>>());
         assert_eq!(words(&dir.path().join("none"), 0), None);
+        let early = "postgres: superuser_reserved_connections (6) must be less than max_connections (3)\n";
+        assert_eq!(last_words(early).as_deref(), early.trim().strip_prefix("postgres: "));
     }
 
     #[test]

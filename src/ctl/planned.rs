@@ -145,6 +145,11 @@ pub(crate) async fn follow(
             missed = Some(event.text);
             None
         }
+        // Elected and lost again before it took writes, or a moment later: why says more than who came after it.
+        "failover-begun" if event.epoch > epoch => {
+            missed = Some(event.text);
+            None
+        }
         "loss" => {
             lost = Some(event.text);
             None

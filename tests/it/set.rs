@@ -36,6 +36,9 @@ async fn parameters_are_judged_first_rolled_out_and_take_a_restart_where_they_ne
         ("work_mem=lots", "invalid value for parameter"),
         ("no_such_parameter=1", "unrecognized configuration parameter"),
         ("synchronous_standby_names=x", "is set by Interrex itself"),
+        ("max_connections=3", "superuser_reserved_connections (6) must be less than max_connections (3)"),
+        ("session_preload_libraries=no_such", "session_preload_libraries: could not access file"),
+        ("shared_preload_libraries=no_such", "could not access file \"no_such\""),
         ("acks=3", "3 instances have 2 standbys"),
     ] {
         let refused = town.ctl(&["set", "demo", "min_acks=1", bad]).await;
@@ -148,23 +151,24 @@ async fn a_copy_is_made_anew_and_an_instance_leaves_for_good() {
 async fn a_roll_out_ends_at_a_standby_that_does_not_come_up_and_a_hung_one_is_restarted() {
     let town = Town::up().await;
     let before = town.status().await.expect("a healthy cluster answers");
-    let set = town.ctl(&["set", "demo", "shared_preload_libraries=no_such_library"]).await;
+    // More than there is, and in pages that there are none of: no machine says so before it is asked for the memory.
+    let set = town.ctl(&["set", "demo", "huge_pages=on", "shared_buffers=64GB"]).await;
     assert_eq!(set.code, 0, "PostgreSQL says so only when it starts: {set:?}");
     town.until("the restart to be shown as pending", |s| {
-        s.instances.iter().all(|i| i.pending_restart == ["shared_preload_libraries"])
+        s.instances.iter().all(|i| i.pending_restart == ["huge_pages", "shared_buffers"])
     })
     .await;
     let ended = town.ctl(&["restart", "demo", "--pending"]).await;
     assert_eq!((ended.code, ended.err.lines().count()), (1, 1), "{ended:?}");
     for words in
-        ["does not start again: ", "no_such_library", "left as they are: ", "set demo shared_preload"]
+        ["does not start again: ", "could not map", "left as they are: ", "set demo huge_pages=VALUE shared"]
     {
         assert!(ended.err.contains(words), "{words}: {ended:?}");
     }
     let now = town.status().await.expect("the cluster goes on");
     assert_eq!((now.epoch, primary(&now)), (before.epoch, primary(&before)));
 
-    let set = town.ctl(&["set", "demo", "shared_preload_libraries="]).await;
+    let set = town.ctl(&["set", "demo", "huge_pages=", "shared_buffers="]).await;
     assert_eq!(set.code, 0, "{set:?}");
     let well = town
         .until("the standby to start with what it had before", |s| {

@@ -50,7 +50,7 @@ impl Server {
         let before = before.filter(|before| before.control == control && before.histories == histories);
         let (server, state, counted) =
             (self.clone(), control.state, before.as_ref().map(|before| before.unlogged));
-        let (standby, refused, unlogged, notes) = blocking(move || {
+        let (standby, refused, unlogged, notes, configured, ours) = blocking(move || {
             let dir = &server.layout().pgdata;
             let standby = is_there(dir, "standby.signal")? || is_there(dir, "recovery.signal")?;
             let configured = Configured::read(dir)?;
@@ -62,11 +62,16 @@ impl Server {
                 None => unlogged_in(dir)?,
             };
             let notes = unlogged_note(unlogged).into_iter().chain(server.notes(dir, crashed, &configured)?);
-            Ok((standby, refused, unlogged, notes.collect()))
+            let notes = notes.collect();
+            let ours = server.ours(&configured)?.into_iter().map(|(key, value)| (key.to_owned(), value));
+            let ours: Vec<(String, String)> = ours.collect();
+            Ok((standby, refused, unlogged, notes, configured, ours))
         })
         .await?;
         let refused = match refused {
-            None => self.unreadable().await,
+            None => {
+                self.unstartable(&configured, &ours).await.unwrap_or_else(|error| Some(error.to_string()))
+            }
             refused => refused,
         };
         let timeline = control.data_timeline();

@@ -4,10 +4,10 @@
 use super::configured::Configured;
 use super::error::{Error, Result};
 use super::history::IDENTITY;
-use super::server::{Server, TOOL_PATIENCE};
+use super::parameters::SESSIONS_LOAD;
+use super::server::Server;
 use super::settings::{AUTO, Role, SyncText};
 use super::settings_table::{KEYS, table};
-use super::tool::Tool;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -101,16 +101,35 @@ impl Server {
         }))
     }
 
-    /// Whether PostgreSQL itself could not read the configuration.
-    pub(super) async fn unreadable(&self) -> Option<String> {
-        let tool = Tool::new(self.layout(), "postgres").arg("-D").arg(&self.layout().pgdata);
-        match tool.args(&["-C", "max_connections"]).output(TOOL_PATIENCE).await {
-            Ok(_) => None,
-            Err(Error::Tool { said, .. }) => {
-                Some(format!("PostgreSQL cannot read its configuration: {said}; correct it"))
-            }
-            Err(other) => Some(other.to_string()),
+    /// What PostgreSQL itself complains of when it is to start with the configuration, `ours` over it; and whether what new
+    /// sessions load is there: nobody could log in without.
+    pub(super) async fn unstartable(
+        &self,
+        configured: &Configured,
+        ours: &[(String, String)],
+    ) -> Result<Option<String>> {
+        if let Some(why) = self.rehearse(None, ours).await? {
+            return Ok(Some(format!("PostgreSQL does not start with its configuration: {why}; correct it")));
         }
+        let Some((name, libraries)) = SESSIONS_LOAD.iter().find_map(|name| {
+            let libraries = configured.get(name).filter(|libraries| !libraries.trim().is_empty())?;
+            Some((*name, libraries))
+        }) else {
+            return Ok(None);
+        };
+        // A session loads them when there is one; a start loads the same files.
+        let plugins = |one: &str| match name == SESSIONS_LOAD[1] && !one.contains('/') {
+            true => format!("$libdir/plugins/{one}"),
+            false => one.to_owned(),
+        };
+        let files: Vec<String> = libraries.split(',').map(|one| plugins(one.trim())).collect();
+        let loads = ("shared_preload_libraries".to_owned(), files.join(","));
+        let over: Vec<_> = ours.iter().cloned().chain([loads]).collect();
+        let complaint = self.rehearse(None, &over).await?;
+        // Of what may not be loaded at a start, for whatever reason, a session may think otherwise.
+        let missing = complaint.filter(|why| why.contains("could not access file"));
+        Ok(missing
+            .map(|why| format!("with its {name} = '{libraries}' nobody could log in: {why}; correct it")))
     }
 
     pub(super) fn notes(&self, dir: &Path, crashed: bool, configured: &Configured) -> Result<Vec<String>> {
@@ -135,12 +154,16 @@ impl Server {
         Ok(notes)
     }
 
-    /// Settings of the operator's that ours override.
-    fn overridden(&self, configured: &Configured) -> Result<Vec<String>> {
+    /// What our settings will be, as far as that is known before there is a cluster to speak of.
+    pub(super) fn ours(&self, configured: &Configured) -> Result<Vec<(&'static str, String)>> {
         let nobody = Role::Primary { sync: SyncText { k: 0, names: Vec::new() } };
         let logical = configured.is("wal_level", &["logical"]);
-        let ours: BTreeMap<&str, String> =
-            table(self.layout(), &nobody, false, logical, "", None, None)?.into_iter().collect();
+        table(self.layout(), &nobody, false, logical, "", None, None)
+    }
+
+    /// Settings of the operator's that ours override.
+    fn overridden(&self, configured: &Configured) -> Result<Vec<String>> {
+        let ours: BTreeMap<&str, String> = self.ours(configured)?.into_iter().collect();
         let told = KEYS.iter().filter_map(|key| {
             let theirs = configured.get(key)?;
             let ours = ours.get(key).map_or("", String::as_str);

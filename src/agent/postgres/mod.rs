@@ -31,6 +31,7 @@ mod offline;
 mod parameters;
 mod promote;
 mod receiver;
+mod rehearsal;
 mod remote;
 mod rewind;
 mod roles;

@@ -19,11 +19,16 @@ use std::fmt::Write as _;
 
 /// Included first by our settings.
 pub(super) const PARAMETERS: &str = "interrex.parameters.conf";
+/// What every new session loads, and fails with.
+pub(super) const SESSIONS_LOAD: [&str; 2] = ["session_preload_libraries", "local_preload_libraries"];
 /// Where PostgreSQL's own files are, is the node file's to say.
 const PLACES: [&str; 5] = ["data_directory", "config_file", "hba_file", "ident_file", "external_pid_file"];
 
 impl Server {
-    /// Whether PostgreSQL takes all of them, by its own binary; the running server is not touched.
+    /// Whether PostgreSQL takes all of them: each value, all together at a start, and what new sessions are to load. By its own
+    /// binary and by a session of its own; what others have of the running server stays as it is.
+    ///
+    /// What a start complains of already, with what is set by now, is no fault of what is proposed, and is passed over.
     ///
     /// # Errors
     /// `Refused` in PostgreSQL's words, or because one is Interrex's own.
@@ -38,14 +43,33 @@ impl Server {
                 return Err(Error::Refused(format!("{name} is no parameter of a cluster")));
             }
         }
-        let mut tool = Tool::new(self.layout(), "postgres").arg("-D").arg(&self.layout().pgdata);
-        tool = tool.args(&["-C", "max_connections"]);
-        for (name, value) in parameters {
-            tool = tool.arg("-c").arg(format!("{name}={value}"));
+        let over: Vec<(String, String)> = parameters.clone().into_iter().collect();
+        if let Some(why) = self.rehearse(Some(lines(parameters)?), &over).await?
+            && self.rehearse(None, &[]).await?.as_ref() != Some(&why)
+        {
+            return Err(Error::Refused(why));
         }
-        match tool.output(TOOL_PATIENCE).await {
-            Ok(_) => Ok(()),
-            Err(Error::Tool { said, .. }) => Err(Error::Refused(first_complaint(&said))),
+        self.lets_in(parameters).await
+    }
+
+    /// Whether a new session comes about with the libraries that it is to load: where one is missing, nobody gets in.
+    async fn lets_in(&self, parameters: &BTreeMap<String, String>) -> Result<()> {
+        let chosen = SESSIONS_LOAD.iter().filter_map(|name| parameters.get_key_value(*name));
+        let loads: Vec<(&String, &String)> = chosen.collect();
+        if loads.is_empty() {
+            return Ok(());
+        }
+        match self.connect_with(&loads, PATIENCE).await {
+            Ok(session) => {
+                session.close().await;
+                Ok(())
+            }
+            Err(Error::Sql { said, .. }) => {
+                // Unless nobody gets in anyway.
+                self.connect(PATIENCE).await?.close().await;
+                let names: Vec<&str> = loads.iter().map(|(name, _)| name.as_str()).collect();
+                Err(Error::Refused(format!("{}: {said}", names.join(", "))))
+            }
             Err(other) => Err(other),
         }
     }
@@ -78,11 +102,7 @@ impl Server {
         parameters: &BTreeMap<String, String>,
         drop: bool,
     ) -> Result<(bool, Vec<String>)> {
-        let mut lines =
-            String::from("# Written by the Interrex agent: the cluster's parameters (interrex set).\n");
-        for (name, value) in parameters {
-            let _infallible = writeln!(lines, "{name} = {}", quote(value)?);
-        }
+        let lines = lines(parameters)?;
         let server = self.clone();
         let names: Vec<String> = parameters.keys().cloned().collect();
         blocking(move || {
@@ -161,14 +181,14 @@ fn pending() -> String {
     )
 }
 
-/// What PostgreSQL complained of first, without the marks of its log.
-fn first_complaint(said: &str) -> String {
-    let complaint = said.lines().find_map(|line| {
-        let at =
-            ["FATAL:", "ERROR:", "LOG:"].into_iter().find_map(|mark| Some(line.find(mark)? + mark.len()));
-        at.map(|at| line[at..].trim().to_owned())
-    });
-    complaint.unwrap_or_else(|| said.trim().to_owned())
+/// The file's text.
+fn lines(parameters: &BTreeMap<String, String>) -> Result<String> {
+    let mut lines =
+        String::from("# Written by the Interrex agent: the cluster's parameters (interrex set).\n");
+    for (name, value) in parameters {
+        let _infallible = writeln!(lines, "{name} = {}", quote(value)?);
+    }
+    Ok(lines)
 }
 
 /// A name of one or two parts, as a statement wants it.
@@ -178,14 +198,7 @@ fn dotted(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{dotted, first_complaint};
-
-    #[test]
-    fn a_complaint_is_told_in_postgresql_s_own_words() {
-        let said = "2026-11-22 10:00:00.000 UTC [1] FATAL:  invalid value for parameter \"work_mem\": \"lots\"\nHINT: units";
-        assert_eq!(first_complaint(said), "invalid value for parameter \"work_mem\": \"lots\"");
-        assert_eq!(first_complaint("killed\n"), "killed");
-    }
+    use super::dotted;
 
     #[test]
     fn names_are_written_as_a_statement_wants_them() {

@@ -363,6 +363,22 @@ async fn a_directory_of_somebody_else_gets_our_roles_without_a_server_and_comes_
     assert!(end.lsn > control.checkpoint && line.ancestors.is_empty(), "{end}");
     assert_eq!(a.existing(false, Some(existing.clone())).await.unwrap(), existing);
 
+    // What would keep it from starting, or everybody from logging in, is found before it is taken in.
+    let conf = pgdata.join("postgresql.conf");
+    let loads = matches!(a.has_data().await, Ok(DataDir::Postgres { major }) if major >= 15);
+    for (line, why) in [
+        ("max_connections = 5", Some("must be less than max_connections (5); correct it")),
+        ("shared_preload_libraries = 'no_such'", loads.then_some("could not access file \"no_such\"")),
+        ("session_preload_libraries = 'auto_explain, no_such'", loads.then_some("nobody could log in")),
+        ("local_preload_libraries = 'no_such'", loads.then_some("plugins/no_such")),
+        ("session_preload_libraries = 'auto_explain'", None),
+    ] {
+        fs::write(&conf, format!("{line}\n")).unwrap();
+        let refused = a.existing(false, Some(existing.clone())).await.unwrap().refused;
+        assert_eq!(refused.is_some(), why.is_some(), "{line}: {refused:?}");
+        assert!(why.is_none_or(|why| refused.is_some_and(|refused| refused.contains(why))), "{line}");
+    }
+
     a.put_standby_signal().await.unwrap();
     theirs(7);
     a.write_settings(&Settings { role: Role::Sealed }).await.unwrap();
@@ -371,6 +387,46 @@ async fn a_directory_of_somebody_else_gets_our_roles_without_a_server_and_comes_
     let roles = "select string_agg(rolname || rolsuper::text || rolreplication::text, ' ' order by rolname) from pg_roles
                  where rolname like 'interrex%'";
     assert_eq!(a.value(roles).await, "interrextruetrue interrex_replfalsetrue");
+}
+
+/// What only a start, or only a new session, would find out is refused while everything runs, and goes on to run.
+#[tokio::test]
+async fn parameters_are_judged_as_a_start_and_a_new_session_would_find_them() {
+    let house = House::new();
+    let a = house.primary("a").await;
+    let judged = async |pairs: &[(&str, &str)]| {
+        let parameters = pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        match a.judge_parameters(&parameters).await {
+            Ok(()) => String::new(),
+            Err(super::Error::Refused(why)) => why,
+            Err(other) => panic!("{other}"),
+        }
+    };
+    let before = a.value("select pg_postmaster_start_time()::text").await;
+    let [few, missing] = ["must be less than max_connections (3)", "could not access file"];
+    let loads = matches!(a.has_data().await, Ok(DataDir::Postgres { major }) if major >= 15);
+    for (pairs, why) in [
+        (&[("work_mem", "lots")][..], "invalid value for parameter"),
+        (&[("max_connections", "3")], few),
+        (&[("max_connections", "3"), ("work_mem", "8MB")], few),
+        (&[("max_connections", "7")], ""),
+        (&[("shared_preload_libraries", "no_such")], if loads { missing } else { "" }),
+        (&[("shared_preload_libraries", "auto_explain"), ("auto_explain.log_nested_statements", "on")], ""),
+        (&[("session_preload_libraries", "auto_explain, no_such")], missing),
+        (&[("local_preload_libraries", "no_such")], missing),
+        (&[("session_preload_libraries", "auto_explain, pg_stat_statements")], ""),
+    ] {
+        let said = judged(pairs).await;
+        assert!(if why.is_empty() { said.is_empty() } else { said.contains(why) }, "{pairs:?}: {said}");
+    }
+    // Set by an older build: it is no reason to refuse anything else, and may be taken back.
+    let set = |pairs: &[(&str, &str)]| pairs.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
+    a.write_parameters(&set(&[("shared_preload_libraries", "no_such")])).await.unwrap();
+    assert_eq!(judged(&[("shared_preload_libraries", "no_such"), ("work_mem", "8MB")]).await, "");
+    assert_eq!(judged(&[]).await, "");
+    assert_eq!(a.value("select pg_postmaster_start_time()::text").await, before, "it was let alone");
+    let beside = a.layout().pgdata.with_file_name("data.rehearsal");
+    assert!(!beside.exists(), "nothing is left behind");
 }
 
 #[tokio::test]

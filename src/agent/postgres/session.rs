@@ -54,6 +54,18 @@ impl Server {
         self.connect_to("postgres", within).await
     }
 
+    /// The same, with settings of its own over ours.
+    pub(super) async fn connect_with(
+        &self,
+        settings: &[(&String, &String)],
+        within: Duration,
+    ) -> Result<Session> {
+        let layout = self.layout();
+        let options = self.options("postgres", within).socket(&layout.socket_dir).port(layout.listen.port);
+        let options = options.options(settings.iter().copied());
+        Session::open(options, layout.socket_dir.display().to_string(), within).await
+    }
+
     /// The same, to a database by name.
     pub(super) async fn connect_to(&self, database: &str, within: Duration) -> Result<Session> {
         let layout = self.layout();

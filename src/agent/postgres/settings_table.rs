@@ -3,6 +3,7 @@
 
 use super::error::{Error, Result};
 use super::layout::Layout;
+use super::rehearsal::RESERVED;
 use super::settings::Role;
 
 /// Keys that belong to us: found in postgresql.auto.conf, they are taken out.
@@ -87,7 +88,7 @@ pub(super) fn table(
         ("listen_addresses", &layout.listen.host),
         ("port", &layout.listen.port.to_string()),
         ("unix_socket_directories", &layout.socket_dir.display().to_string()),
-        ("superuser_reserved_connections", "6"),
+        ("superuser_reserved_connections", &RESERVED.to_string()),
         ("password_encryption", "scram-sha-256"),
         ("synchronous_standby_names", &sync),
         ("synchronous_commit", "on"),

@@ -121,7 +121,9 @@ fn reign(goal: &PrimaryGoal, primary: &Primary, seen: &Observed, now: Instant) -
         // What is waited for may be a clone, which takes the roles to log in.
         (true, false, false) if !primary.roles_ready && goal.sync.names.is_empty() => Step::ServeStandbys,
         // Nothing is proved before: a proof may take seconds, and would keep clients waiting for nothing.
-        (true, false, false) => Step::wait("the first synchronous commit of this epoch to come back"),
+        // A parameter that was taken back may be why no standby streams.
+        (true, false, false) => parameters(&goal.parameters, seen)
+            .unwrap_or_else(|| Step::wait("the first synchronous commit of this epoch to come back")),
         // Every copy of a cluster that was ever open has them: clients need not wait for another look.
         (true, true, true | false) if !primary.roles_ready => Step::ServeStandbys,
         (true, true, true | false) => {

@@ -21,7 +21,8 @@ const CANNOT_FOLLOW: Duration = Duration::from_secs(10);
 /// The same where an earlier agent started it: it may well follow the right one, and only be busy.
 const UNKNOWN_FOR: Duration = Duration::from_secs(30);
 /// Words of a server whose next copy would end the same way: what is wrong is the machine or the configuration.
-const NOT_THE_COPY: [&str; 12] = [
+const NOT_THE_COPY: [&str; 13] = [
+    "must be less than",
     "could not access",
     "could not load",
     "certificate",
@@ -196,7 +197,9 @@ fn follow(goal: &StandbyGoal, standby: &Standby, seen: &Observed) -> Step {
     }
     match (&seen.wal_gone, set) {
         (Some(why), true) => Step::ask(Rebuild::Clone, goal.incarnation, why.clone()),
-        (None, true) => Step::wait(format!("{} to stream from {}", goal.name, goal.upstream)),
+        // One of them may be why it cannot stream, and whoever reads from it has them too.
+        (None, true) => parameters(&goal.parameters, seen)
+            .unwrap_or_else(|| Step::wait(format!("{} to stream from {}", goal.name, goal.upstream))),
         (Some(_) | None, false) => Step::Follow,
     }
 }

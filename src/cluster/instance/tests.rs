@@ -364,6 +364,9 @@ mod primary {
         };
         assert_waits(&to_primary(false, &shut(true)), "the record");
         assert_waits(&to_primary(true, &shut(false)), "first synchronous commit");
+        // Nor do they reach it: what was taken back may be why.
+        let parameters = Some([("session_preload_libraries".to_owned(), "no_such".to_owned())].into());
+        assert_eq!(to_primary(true, &Observed { parameters, ..shut(false) }), Step::SetParameters);
         assert_eq!(to_primary(true, &shut(true)), Step::OpenClients);
         assert_eq!(to_primary(false, &reigning()), Step::ShutClients);
     }
@@ -606,6 +609,19 @@ mod standby {
         );
     }
 
+    /// One that nobody gets in with keeps it from streaming, and is taken back while it does not.
+    #[test]
+    fn parameters_reach_a_standby_that_does_not_stream() {
+        let preload = ("session_preload_libraries".to_owned(), "no_such".to_owned());
+        for receiver in [None, streaming_standby().receiver.map(|r| Receiver { streaming: false, ..r })] {
+            let mut seen = seen(Server::Standby(Standby { receiver, ..streaming_standby() }));
+            seen.parameters = Some([preload.clone()].into());
+            assert_eq!(to_standby(&seen), Step::SetParameters);
+            seen.parameters = Some(Default::default());
+            assert_waits(&to_standby(&seen), "to stream from n1");
+        }
+    }
+
     #[test]
     fn wal_that_is_gone_from_the_upstream_asks_for_a_clone() {
         let waiting = Standby { receiver: None, ..streaming_standby() };
@@ -646,6 +662,8 @@ mod standby {
         in_vain.patience = Some(NOW);
         assert!(matches!(to_standby(&in_vain), Step::AskForRebuild(_)));
         assert_eq!(to_standby(&ended(9, None)), again, "nobody knows why");
+        let few = "superuser_reserved_connections (6) must be less than max_connections (3)";
+        assert_eq!(to_standby(&ended(9, Some(few))), again, "another copy has the same parameters");
         let taken = "could not create any TCP/IP sockets";
         assert_eq!(to_standby(&ended(9, Some(taken))), again, "another copy would find the port taken, too");
         let mut former = ended(9, Some(fatal));
