@@ -3,6 +3,7 @@
 //! `MACHINE/node.toml`, `MACHINE/node.log`, `MACHINE/data` (the node's own), `MACHINE/pg/data` (PostgreSQL's).
 
 use super::cli::INTERREX;
+use super::postgresql::as_postgres;
 use super::processes::{Process, below};
 use super::shared_memory::SharedMemory;
 use super::tree::of_postgres;
@@ -74,6 +75,18 @@ impl Machine {
     /// What its node said so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.join("node.log")).unwrap_or_default()
+    }
+
+    /// Statements of whoever runs PostgreSQL here, a superuser, in the database `postgres`.
+    pub(crate) fn psql(&self, statements: &str) {
+        let noted = fs::read_to_string(self.pgdata().join("postmaster.pid")).expect("PostgreSQL runs");
+        let sockets = noted.lines().nth(4).expect("where its socket is");
+        as_postgres("psql", |command| {
+            let port = self.postgres_port.to_string();
+            command
+                .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "postgres", "-h", sockets, "-p", &port])
+                .args(["-c", statements])
+        });
     }
 
     /// Starts the node; what it says is added to its log.
