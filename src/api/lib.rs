@@ -31,3 +31,6 @@ pub mod pb {
 
 /// The encoded descriptors of every file in proto/, for the reflection service.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/interrex.v1.bin"));
+
+/// The same of the standard health service, which every coordinator serves beside its own.
+pub const HEALTH_FILE_DESCRIPTOR_SET: &[u8] = tonic_health::pb::FILE_DESCRIPTOR_SET;

@@ -48,6 +48,9 @@ pub struct Report {
     pub unfit: Vec<Unfit>,
     /// Parameters whose new values wait for a restart of the server.
     pub pending_restart: Vec<String>,
+    /// Digest ([`crate::spec::digest`]) of the cluster's parameters that the server has read, which `pending_restart` is
+    /// about; absent: none since its agent or it began.
+    pub parameters: Option<u64>,
     /// What the agent is busy with, in a few words, with progress: for people.
     pub doing: Option<String>,
     /// Lease that is left to the agent, in milliseconds; absent when it holds none.
@@ -132,6 +135,7 @@ impl Report {
             knock: None,
             unfit: Vec::new(),
             pending_restart: Vec::new(),
+            parameters: None,
             doing: None,
             receipt: None,
             doubt: None,

@@ -283,6 +283,16 @@ fn patience(key: &str, value: &str, least: u32, most: u32) -> Result<Option<u32>
         .ok_or_else(|| format!("{key}={value}: {least}ms to {}s is wanted, with its unit", most / 1_000))
 }
 
+/// A digest of the cluster's parameters, the same on every machine and in every build: by it an agent tells which ones
+/// its PostgreSQL has read. FNV-1a over names and values, each ended by a zero byte; nobody chooses them to collide.
+pub fn digest(parameters: &BTreeMap<String, String>) -> u64 {
+    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    let texts = parameters.iter().flat_map(|(name, value)| [name, value]);
+    let bytes = texts.flat_map(|text| text.bytes().chain([0]));
+    bytes.fold(BASIS, |so_far, byte| (so_far ^ u64::from(byte)).wrapping_mul(PRIME))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -84,6 +84,9 @@ pub struct InstanceStatus {
     pub doing: Option<String>,
     /// Parameters whose new values wait for a restart.
     pub pending_restart: Vec<String>,
+    /// True once its PostgreSQL has read the cluster's parameters as they are wanted now: what `pending_restart` says is
+    /// about these. False while its agent is silent.
+    pub parameters_read: bool,
 }
 
 /// A problem, ready to print.

@@ -79,12 +79,29 @@ async fn ask(
     if !no_wait {
         until(session, cluster, before, done, instance).await?;
     }
-    match session.output {
-        Output::Json => session.json(&serde_json::json!({
+    if session.output == Output::Json {
+        return session.json(&serde_json::json!({
             "cluster": cluster, "instance": instance, "done": !no_wait,
-        })),
-        Output::Table => Ok(()),
+        }));
     }
+    match what {
+        Asking::Nothing => {
+            writeln!(session.out, "{instance} stays as it is: nothing is asked of it any more")?
+        }
+        _ if no_wait => {
+            writeln!(
+                session.out,
+                "asked; it goes on by itself, which is told by: interrex explain {cluster}"
+            )?;
+        }
+        Asking::Leave => writeln!(
+            session.out,
+            "its node is told nothing any more; for good, take its [[instance]] out of the node file, or it asks to be let in \
+             again and is turned away"
+        )?,
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Tells what happens to the cluster until `kind` happened to `instance`.

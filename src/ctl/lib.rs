@@ -12,6 +12,7 @@ mod explain;
 mod failover;
 mod instance;
 mod list;
+mod parameters;
 mod pause;
 mod planned;
 mod receipt;
@@ -93,7 +94,7 @@ pub enum Command {
     /// The instances of a cluster.
     #[command(subcommand)]
     Instance(instance::Instance),
-    /// No failover and no rebuild begins by itself, until resumed. Shown on every status line.
+    /// No failover, no rebuild and no switchover begins until resumed. Shown on every status line.
     Pause(pause::Pause),
     /// Failovers and rebuilds begin by themselves again.
     Resume(pause::Pause),

@@ -21,7 +21,7 @@ impl Pause {
         match (paused, changed) {
             (true, true) => writeln!(
                 session.out,
-                "{cluster} is paused: no failover and no rebuild begins by itself; a superseded primary is fenced all \
+                "{cluster} is paused: no failover, no rebuild and no switchover begins; a superseded primary is fenced all \
                  the same. To go on: interrex resume {cluster}"
             )?,
             (true, false) => writeln!(session.out, "{cluster} was paused already")?,

@@ -2,8 +2,8 @@
 //! what replay checks demands (F25): raised on the standbys first, lowered on the primary first.
 
 use crate::instance::until;
-use crate::planned;
 use crate::{CtlError, Output, Session};
+use crate::{parameters, planned};
 use clap::Args;
 use interrex_api::client::Client;
 use interrex_cluster::command::Asking;
@@ -34,7 +34,10 @@ pub struct Restart {
 
 impl Restart {
     pub(crate) async fn run(&self, session: &mut Session<'_>) -> Result<(), CtlError> {
-        let status = session.client.get_cluster(&self.cluster).await?;
+        let (status, late) = match self.pending {
+            true => parameters::read_everywhere(session, &self.cluster).await?,
+            false => (session.client.get_cluster(&self.cluster).await?, Vec::new()),
+        };
         let primary = status.primary.clone();
         let chosen = |i: &&InstanceStatus| match &self.instance {
             Some(instance) => i.name == *instance,
@@ -59,10 +62,17 @@ impl Restart {
             self.roll_out(session, &instances, &late).await?;
             names.extend(late);
         }
-        match session.output {
-            Output::Json => session.json(&serde_json::json!({ "cluster": self.cluster, "restarted": names })),
-            Output::Table => Ok(()),
+        if session.output == Output::Json {
+            session.json(&serde_json::json!({ "cluster": self.cluster, "restarted": names }))?;
         }
+        if late.is_empty() {
+            return Ok(());
+        }
+        Err(CtlError::Refused(format!(
+            "whether it waits for a restart is not known of {}; once its server answers: interrex restart {} --pending",
+            late.join(", "),
+            self.cluster
+        )))
     }
 
     /// One after the other.

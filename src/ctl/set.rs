@@ -1,5 +1,6 @@
 //! `set CLUSTER key=value…`.
 
+use crate::parameters;
 use crate::planned::{self, Say};
 use crate::{CtlError, Output, Session};
 use clap::Args;
@@ -57,8 +58,15 @@ impl Set {
             };
             planned::until(session, &self.cluster, before, Say::Waits, settled).await?;
         }
+        // Who goes on with `restart --pending` is to find everybody who waits for one.
+        let late = match reply.proposed {
+            true => parameters::read_everywhere(session, &self.cluster).await?.1,
+            false => Vec::new(),
+        };
         if session.output == Output::Json {
-            return session.json(&serde_json::json!({ "cluster": self.cluster, "changed": reply.changed }));
+            return session.json(&serde_json::json!({
+                "cluster": self.cluster, "changed": reply.changed, "not_read_by": late
+            }));
         }
         match reply.changed.as_slice() {
             [] => writeln!(session.out, "{} is so already", self.cluster)?,
@@ -71,6 +79,13 @@ impl Set {
                 "every instance reloads; what waits for a restart is shown by: interrex show {cluster}, and got over with by: \
                  interrex restart {cluster} --pending"
             )?;
+            if !late.is_empty() {
+                writeln!(
+                    session.out,
+                    "not read yet by {}: it reads them as soon as it can",
+                    late.join(", ")
+                )?;
+            }
         }
         Ok(())
     }

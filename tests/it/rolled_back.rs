@@ -3,6 +3,7 @@
 
 use crate::support::{CLUSTER, Town, healthy, instance, primary};
 use interrex_cluster::status::ClusterStatus;
+use interrex_cluster::wal::Lsn;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -47,6 +48,11 @@ async fn a_standby_that_went_back_in_time_counts_for_nothing_and_is_cloned() {
         (rows == ["1000"]).then_some(())
     })
     .await;
+    // What it told is known to whoever leads; told to one that dies with it, nobody would know better.
+    town.lead_elsewhere_than(standby).await;
+    let end = town.sql(standby, "select pg_last_wal_receive_lsn()::text").await.unwrap();
+    let end: Lsn = end[0].parse().expect("a position");
+    town.until("its position to be told", |s| instance(s, standby).lsn.is_some_and(|lsn| lsn >= end)).await;
 
     // Data and memory go back together: they agree with one another, and only the coordinators know better.
     town.machine(standby).kill();

@@ -26,6 +26,7 @@ pub(crate) fn instance(name: &str, role: &str, server: &str) -> InstanceStatus {
         lease_left_ms: None,
         doing: None,
         pending_restart: Vec::new(),
+        parameters_read: true,
     }
 }
 

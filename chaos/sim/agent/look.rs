@@ -259,6 +259,7 @@ impl World {
             },
             failing: None,
             pending_restart: Vec::new(),
+            parameters: None,
             stale_coordinators: Vec::new(),
             doing: agent.known.doing.clone(),
             lease_left_ms: seen.deadline.map(|deadline| millis(deadline.since(clock))),

@@ -8,6 +8,7 @@ use interrex_cluster::goal::Goal;
 use interrex_cluster::ids::SystemId;
 use interrex_cluster::instance::observed::{Data, Observed, Server as Seen};
 use interrex_cluster::report::{Failing, Report, Server, Unfit};
+use interrex_cluster::spec::digest;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -44,6 +45,8 @@ impl Instance {
             knock: self.door.found(now()),
             unfit: raw.map(|raw| unfit(raw, &self.config.pgdata, known.too_low)).unwrap_or_default(),
             pending_restart,
+            // Of a server that is gone, nothing is known to have been read.
+            parameters: raw.and(seen.parameters.as_ref()).map(digest),
             doing: known.doing,
             receipt: known.receipt,
             doubt: match &seen.data {

@@ -45,7 +45,8 @@ impl EventStream {
     pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
         loop {
             let why = match tokio::time::timeout_at(self.heard + SILENCE, self.stream.message()).await {
-                Ok(Ok(None)) => return Ok(None),
+                Ok(Ok(None)) if !self.request.follow => return Ok(None),
+                Ok(Ok(None)) => "the coordinator that told it has stopped".to_owned(),
                 Ok(Ok(Some(reply))) => {
                     self.heard = Instant::now();
                     match self.read(reply)? {

@@ -635,6 +635,7 @@ pub(crate) fn reports() -> Vec<Report> {
         knock: Some(Knock { epoch: Epoch(7), answered: false, for_ms: 600 }),
         unfit: unfit(),
         pending_restart: vec!["shared_buffers".to_owned()],
+        parameters: Some(0xfeed_beef_0000_0001),
         stale_coordinators: vec!["lacks n4=10.0.0.4:7400".to_owned()],
         doing: Some("clone: 40 %".to_owned()),
         lease_left_ms: Some(2_400),
@@ -659,6 +660,7 @@ pub(crate) fn reports() -> Vec<Report> {
         knock: None,
         unfit: Vec::new(),
         pending_restart: Vec::new(),
+        parameters: None,
         stale_coordinators: Vec::new(),
         doing: None,
         lease_left_ms: None,
@@ -766,6 +768,7 @@ pub(crate) fn statuses() -> Vec<ClusterStatus> {
         lease_left_ms: Some(2_400),
         doing: Some("clone: 40 %".to_owned()),
         pending_restart: vec!["shared_buffers".to_owned()],
+        parameters_read: true,
     };
     let unknown = InstanceStatus {
         priority: None,

@@ -74,6 +74,7 @@ impl Wire for InstanceStatus {
             lease_left_ms: self.lease_left_ms,
             doing: self.doing.clone(),
             pending_restart: self.pending_restart.clone(),
+            parameters_read: self.parameters_read,
         }
     }
 
@@ -96,6 +97,7 @@ impl Wire for InstanceStatus {
             lease_left_ms: pb.lease_left_ms,
             doing: pb.doing,
             pending_restart: pb.pending_restart,
+            parameters_read: pb.parameters_read,
         })
     }
 }

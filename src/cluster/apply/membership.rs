@@ -47,7 +47,8 @@ pub(super) fn register(cluster: &mut Cluster, new: &Registration) -> Done {
     if cluster.removed.get(&new.instance).is_some_and(|removed| removed.directory == new.directory) {
         return Rejected::because(format!(
             "key 'data_dir': {} was removed from cluster {}; to bring it in anew: interrex set {} instances={}, and start its node with \
-             another data_dir (one that is emptied loses the log of a coordinator in it, too)",
+             another data_dir (one that is emptied loses the log of a coordinator in it, too); to leave it out for good: take its \
+             [[instance]] out of the node file",
             new.instance,
             cluster.name,
             cluster.name,

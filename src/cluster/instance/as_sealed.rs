@@ -64,7 +64,9 @@ pub(super) fn stopped(epoch: Epoch, seen: &Observed) -> Step {
         (Server::Starting | Server::Silent { .. }, _) => {
             Step::fence(format!("epoch {epoch} began without it"))
         }
-        (Server::Standby(_), _) => Step::stop(format!("epoch {epoch} began, and it is to be stopped")),
+        (Server::Standby(_), _) => {
+            Step::stop(format!("it is to be stopped in epoch {epoch}, as an instance that leaves is"))
+        }
         (Server::Gone, Data::Missing) => Step::Nothing,
         (Server::Gone, Data::Unfinished(_)) => Step::wait("a primary to go on rebuilding from"),
         (Server::Gone, Data::Offered(_)) => take_in(seen),

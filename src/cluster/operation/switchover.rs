@@ -11,7 +11,8 @@ use crate::memory::{Memory, able_to_acknowledge};
 use crate::problem::{Refusal, Wait, list};
 use crate::quorum;
 use crate::record::{Failover, Operation, Reign, Switchover};
-use crate::report::{REPLAY_CHECKS, Sender, Server};
+use crate::report::{REPLAY_CHECKS, Report, Sender, Server};
+use crate::spec::digest;
 use crate::time::span;
 use crate::view::View;
 use std::collections::BTreeMap;
@@ -93,6 +94,14 @@ pub fn preview_restart(view: &View<'_>) -> Preview {
 /// follow it.
 fn alone(view: &View<'_>) -> Option<String> {
     let record = view.record;
+    let primary = record.primary.as_ref().map(|reign| &reign.instance);
+    if let Some(primary) =
+        primary.filter(|name| view.fresh(name).is_some_and(|report| !read_by(view, report)))
+    {
+        return Some(format!(
+            "{primary} has yet to read the cluster's parameters as they are wanted now; ask again in a moment"
+        ));
+    }
     if let Some((name, parameter)) = left_behind(view) {
         return Some(format!(
             "{name} has yet to be restarted for {parameter}, which the primary would take up and replay checks; first: \
@@ -107,13 +116,23 @@ fn alone(view: &View<'_>) -> Option<String> {
     })
 }
 
+/// Whether its PostgreSQL has read the cluster's parameters as they are wanted now. An agent of an older build does not
+/// tell, and is taken at its other words.
+fn read_by(view: &View<'_>, report: &Report) -> bool {
+    report.parameters.is_none_or(|read| read == digest(&view.record.spec.parameters))
+}
+
 /// Who has yet to take up a parameter of those that replay checks, which the primary would take up with its restart. One
-/// that the primary runs with already is another matter: whoever has yet to be lowered to it follows with more.
+/// that the primary runs with already is another matter: whoever has yet to be lowered to it follows with more. A standby
+/// that streams while its agent says nothing, or has not read what is wanted now, does not speak for itself.
 fn left_behind<'a>(view: &View<'a>) -> Option<(&'a InstanceName, String)> {
     let primary = &view.record.primary.as_ref()?.instance;
     let taken_up = &view.fresh(primary)?.pending_restart;
     let checked = |p: &&String| REPLAY_CHECKS.contains(&p.as_str()) && taken_up.contains(*p);
-    let lacks = |name| view.fresh(name)?.pending_restart.iter().find(checked).cloned();
+    let lacks = |name| match view.fresh(name) {
+        Some(report) if read_by(view, report) => report.pending_restart.iter().find(checked).cloned(),
+        _ => taken_up.iter().find(checked).filter(|_| able_to_acknowledge(view, name)).cloned(),
+    };
     let mut others = view.record.instances.keys().filter(|name| *name != primary);
     others.find_map(|name| Some((name, lacks(name)?)))
 }

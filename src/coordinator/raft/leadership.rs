@@ -35,7 +35,7 @@ pub struct Leadership {
 
 impl<M: Machine> RaftNode<M> {
     /// Whether this node leads, or a leader of its group called it a moment ago.
-    pub(super) fn in_touch(&self) -> bool {
+    pub(crate) fn in_touch(&self) -> bool {
         let called = *self.inner.called.borrow();
         self.leadership().borrow().mine || called.is_some_and(|at| at.elapsed() < UNCALLED)
     }

@@ -51,7 +51,10 @@ impl Telling {
                         return Some(Err(Refused::NotMember(line)));
                     }
                 }
-                () = self.core.ended() => return None,
+                // An end would be taken for the end of the story.
+                () = self.core.ended() => {
+                    return Some(Err(Refused::Unavailable("this coordinator stops; another one goes on".to_owned())));
+                }
             }
             self.fetch();
         }

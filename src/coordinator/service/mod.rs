@@ -9,6 +9,7 @@ mod failover;
 pub(crate) mod gate;
 pub(crate) mod goals;
 mod group;
+mod health;
 pub(crate) mod relay;
 mod server;
 pub(crate) mod session;

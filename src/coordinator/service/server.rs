@@ -3,12 +3,13 @@
 use super::accept::{Entrance, connections};
 use super::admin::Admin;
 use super::gate::{Door, Gate};
+use super::health;
 use super::relay::Relays;
 use super::session::Session;
 use crate::OpenError;
 use crate::core::Core;
-use interrex_api::FILE_DESCRIPTOR_SET;
 use interrex_api::serve::{admin_service, session_service};
+use interrex_api::{FILE_DESCRIPTOR_SET, HEALTH_FILE_DESCRIPTOR_SET};
 use interrex_tls::Tls;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,15 +45,18 @@ pub(crate) async fn serve(
     let session = session_service(Arc::new(session)).max_decoding_message_size(MAX_MESSAGE);
     let admin = Admin { core: core.clone(), relays };
     let admin = admin_service(Arc::new(admin)).max_decoding_message_size(MAX_MESSAGE);
-    let (health, health_service) = tonic_health::server::health_reporter();
-    for service in ["", "interrex.v1.Raft", "interrex.v1.Session", "interrex.v1.Admin"] {
-        health.set_service_status(service, tonic_health::ServingStatus::Serving).await;
-    }
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .map_err(|e| format!("set up gRPC reflection: {e}"))?;
-    Server::builder()
+    let (reporter, health_service) = tonic_health::server::health_reporter();
+    health::begin(&reporter).await;
+    // Some tools ask in the older words only.
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(HEALTH_FILE_DESCRIPTOR_SET)
+    };
+    let unreflected = |e| format!("set up gRPC reflection: {e}");
+    let reflection_v1 = reflection().build_v1().map_err(unreflected)?;
+    let reflection_v1alpha = reflection().build_v1alpha().map_err(unreflected)?;
+    let served = Server::builder()
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PING))
         .concurrency_limit_per_connection(CALLS_AT_ONCE)
@@ -61,8 +65,9 @@ pub(crate) async fn serve(
         .add_service(InterceptedService::new(session, gate.at(Door::Agents)))
         .add_service(InterceptedService::new(admin, gate.at(Door::Operators)))
         .add_service(InterceptedService::new(health_service, gate.at(Door::Anybody)))
-        .add_service(InterceptedService::new(reflection, gate.at(Door::Operators)))
-        .serve_with_incoming_shutdown(connections(entrance, tls), core.ended())
-        .await
-        .map_err(|e| format!("serve gRPC: {e}"))
+        .add_service(InterceptedService::new(reflection_v1, gate.at(Door::Operators)))
+        .add_service(InterceptedService::new(reflection_v1alpha, gate.at(Door::Operators)))
+        .serve_with_incoming_shutdown(connections(entrance, tls), core.ended());
+    let (served, ()) = tokio::join!(served, health::follow(core.clone(), reporter));
+    served.map_err(|e| format!("serve gRPC: {e}"))
 }

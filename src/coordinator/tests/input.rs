@@ -2,7 +2,7 @@
 //! what every gRPC server is expected to answer: health and reflection.
 
 use super::agent::Who;
-use super::group::{Group, settled};
+use super::group::{Group, settled, within};
 use super::postgres::World;
 use super::raw::{Dice, Rpc, Wire, send, spoil};
 use interrex_api::admin::CreateCluster;
@@ -187,16 +187,48 @@ async fn whatever_is_sent_to_a_member_s_log_by_who_is_none_is_answered_and_chang
     group.stop().await;
 }
 
+/// HealthCheckRequest { service: 1 }, answered by { status: 1 = SERVING, 2 = NOT_SERVING }.
+async fn serves(to: &Channel, service: &str) -> bool {
+    let ask = [&[0x0a, u8::try_from(service.len()).unwrap()], service.as_bytes()].concat();
+    match send(to, "/grpc.health.v1.Health/Check", ask).await.unwrap().as_deref() {
+        Some([0x08, 0x01]) => true,
+        Some([0x08, 0x02]) => false,
+        told => panic!("'{service}': {told:?}"),
+    }
+}
+
+/// What load balancers ask: whoever cannot bring a question to a leader serves nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_coordinator_without_a_leader_says_that_it_does_not_serve() {
+    let mut group = Group::of(3, |builder| builder).await;
+    let to = channel(&group);
+    let until = async |wanted| {
+        while serves(&to, "interrex.v1.Admin").await != wanted {
+            tokio::task::yield_now().await
+        }
+    };
+    within("n1 to serve", until(true)).await;
+    group.leave("n2").await;
+    group.kill("n3").await;
+    within("n1 to serve no more", until(false)).await;
+    assert!(serves(&to, "").await, "the process is there");
+    group.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn health_and_reflection_answer_as_everybody_s_tools_ask() {
     let group = Group::of(1, |builder| builder).await;
     let to = channel(&group);
-    // HealthCheckRequest { service: 1 }, answered by { status: 1 = SERVING }.
-    for service in ["", "interrex.v1.Admin", "interrex.v1.Session", "interrex.v1.Raft"] {
-        let ask = [&[0x0a, u8::try_from(service.len()).unwrap()], service.as_bytes()].concat();
-        let told = send(&to, "/grpc.health.v1.Health/Check", ask).await.unwrap();
-        assert_eq!(told, Some(vec![0x08, 0x01]), "'{service}' serves");
+    let of_group = ["interrex.v1.Admin", "interrex.v1.Session"];
+    for service in of_group {
+        let serves = async {
+            while !serves(&to, service).await {
+                tokio::task::yield_now().await
+            }
+        };
+        within(&format!("{service} to serve"), serves).await;
     }
+    assert!(serves(&to, "").await && serves(&to, "interrex.v1.Raft").await);
     let unknown = send(&to, "/grpc.health.v1.Health/Check", vec![0x0a, 1, b'x']).await.unwrap_err();
     assert_eq!(unknown.code(), Code::NotFound);
 
@@ -207,7 +239,7 @@ async fn health_and_reflection_answer_as_everybody_s_tools_ask() {
         String::from_utf8_lossy(&told.unwrap().expect("an answer")).into_owned()
     };
     let services = reflect(7, "*").await;
-    for service in ["interrex.v1.Admin", "interrex.v1.Session", "interrex.v1.Raft"] {
+    for service in ["interrex.v1.Admin", "interrex.v1.Session", "interrex.v1.Raft", "grpc.health.v1.Health"] {
         assert!(services.contains(service), "{service} in {services}");
     }
     let admin = reflect(4, "interrex.v1.Admin").await;

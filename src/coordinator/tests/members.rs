@@ -1,9 +1,10 @@
 //! Machines that run a coordinator and are no member of the group: what they say when they are asked.
 
 use super::group::{Group, within};
-use interrex_api::admin::{ChangeProgress, CoordinatorChange, EventsRequest};
+use interrex_api::admin::{ChangeProgress, CoordinatorChange, CreateCluster, EventsRequest};
 use interrex_api::client::ClientError;
 use interrex_cluster::ids::MachineName;
+use interrex_cluster::spec::Spec;
 
 /// The machines that vote, by whoever is asked.
 async fn voters(group: &Group, of: &[&str]) -> Result<Vec<String>, ClientError> {
@@ -73,5 +74,21 @@ async fn one_that_was_removed_while_it_was_away_does_not_tell_the_list_that_it_r
         Ok(told) => assert!(!told.contains(&away), "{told:?}"),
         Err(why) => assert!(matches!(why, ClientError::NotMember { .. }), "{why}"),
     }
+    group.stop().await;
+}
+
+/// As when the machines are upgraded one after the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_story_goes_on_when_the_coordinator_that_tells_it_is_stopped_in_good_order() {
+    let mut group = Group::of(3, |builder| builder).await;
+    let all = group.client(&["n1", "n2", "n3"]);
+    let follow = EventsRequest { follow: true, ..EventsRequest::default() };
+    let mut events = all.events(follow).await.expect("a story");
+    group.leave("n1").await;
+    let wanted =
+        CreateCluster { name: "orders".parse().unwrap(), spec: Spec::default(), owner: None, adopt: None };
+    within("a cluster is made", async { while all.create_cluster(&wanted).await.is_err() {} }).await;
+    let told = within("it is told", events.next()).await.expect("somebody tells").expect("it never ends");
+    assert_eq!(told.cluster, wanted.name);
     group.stop().await;
 }
