@@ -20,8 +20,15 @@ pub use interrex_agent::postgres::RunAs;
 pub use interrex_agent::{Agent, AgentConfig, AgentError, Builder as AgentBuilder, Handle as AgentHandle};
 pub use interrex_agent::{InstanceConfig, Tended, Trouble, Written};
 pub use interrex_api::client::{Client, ClientError, ClientOptions, EventStream, Tried};
+pub use interrex_api::session::LeaderHint;
 pub use interrex_api::{admin, refused};
 pub use interrex_cluster as cluster;
-pub use interrex_coordinator::raft::Timing;
-pub use interrex_coordinator::{Builder as CoordinatorBuilder, Coordinator, Handle, OpenError, RunError};
+pub use interrex_coordinator::raft::{
+    LogDisk, LogError, MemoryDisk, OpenError as LogOpenError, Pace, Timing,
+};
+pub use interrex_coordinator::{
+    Builder as CoordinatorBuilder, Coordinator, Handle, OpenError, RunError, Witness,
+};
+/// The seams: clock, randomness, tasks and connections, each of which a builder takes another one of.
+pub use interrex_rt as rt;
 pub use interrex_tls::{Files, Owner, Tls, Token};

@@ -2,12 +2,19 @@
 //! nothing of that process. A test program of its own, because what is looked at belongs to the whole process: nobody
 //! else may have set it before.
 
+use interrex::cluster::command::Entry;
+use interrex::cluster::record::Cluster;
 use interrex::cluster::spec::Spec;
-use interrex::{Client, ClientOptions, Coordinator, Handle, OpenError, Tls, admin};
+use interrex::rt::SystemClock;
+use interrex::{
+    Client, ClientOptions, Coordinator, CoordinatorBuilder, Handle, LogDisk, MemoryDisk, OpenError,
+};
+use interrex::{Tls, Witness, admin};
 use interrex_authority::Authority;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -65,8 +72,26 @@ struct Running {
     run: JoinHandle<()>,
 }
 
+/// What the coordinator applied, by the program's own witness.
+#[derive(Debug, Default)]
+struct Applied(Mutex<Vec<String>>);
+
+impl Witness for Applied {
+    fn applied(&self, _: u64, entry: &Entry, _: &Cluster) {
+        self.0.lock().unwrap().push(entry.cluster.to_string());
+    }
+}
+
 impl Running {
     async fn begin(dir: &Path, tls: Option<Tls>) -> Self {
+        Self::begin_with(dir, tls, |builder| builder).await
+    }
+
+    async fn begin_with(
+        dir: &Path,
+        tls: Option<Tls>,
+        with: impl Fn(CoordinatorBuilder) -> CoordinatorBuilder,
+    ) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let members = BTreeMap::from([("n1".parse().unwrap(), address)]);
@@ -75,6 +100,7 @@ impl Running {
         if let Some(tls) = tls {
             builder = builder.tls(tls);
         }
+        builder = with(builder);
         let coordinator = builder.open().await.unwrap();
         let handle = coordinator.handle();
         let (end, ended) = oneshot::channel::<()>();
@@ -108,7 +134,12 @@ async fn two_coordinators_and_their_clients_in_one_process_leave_no_trace_in_it(
     let before = process();
     let authority = Authority::new(&dir.path().join("tls"));
     let (one, two) = (dir.path().join("one"), dir.path().join("two"));
-    let plain = Running::begin(&one, None).await;
+    // With a clock, a disk and a witness that the program gives it.
+    let (disk, applied) = (MemoryDisk::default(), Arc::new(Applied::default()));
+    let given = |builder: CoordinatorBuilder| {
+        builder.clock(Arc::new(SystemClock)).disk(Arc::new(disk.clone())).witness(applied.clone())
+    };
+    let plain = Running::begin_with(&one, None, given).await;
     let secured = Running::begin(&two, Some(authority.machine("n1"))).await;
     let clients = [plain.client(None), secured.client(Some(authority.operator(Some("alice"))))];
     for (client, name) in clients.iter().zip(["orders", "invoices"]) {
@@ -119,6 +150,9 @@ async fn two_coordinators_and_their_clients_in_one_process_leave_no_trace_in_it(
         let seen = client.list_clusters().await.unwrap();
         assert_eq!(seen.iter().map(|c| &c.name).collect::<Vec<_>>(), [&name], "each knows its own alone");
     }
+
+    assert_eq!(*applied.0.lock().unwrap(), ["orders"], "its witness was told");
+    assert!(!disk.list().unwrap().is_empty(), "its log went to the disk that it was given");
 
     assert!(!tracing::dispatcher::has_been_set(), "a library installs no logger");
     assert!(CryptoProvider::get_default().is_none(), "a library installs no cryptographic provider");
