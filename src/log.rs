@@ -7,12 +7,10 @@ use tracing_subscriber::EnvFilter;
 /// Installs the process's logger.
 pub(crate) fn install(format: LogFormat) {
     let asked = std::env::var("INTERREX_LOG").ok().filter(|asked| !asked.is_empty());
-    let asked =
-        asked.map(|asked| EnvFilter::try_new(&asked).map_err(|why| format!("INTERREX_LOG={asked}: {why}")));
-    let (filter, unheard) = match asked {
-        Some(Ok(filter)) => (filter, None),
-        Some(Err(why)) => (usual(), Some(why)),
-        None => (usual(), None),
+    let filter = asked.as_deref().map_or_else(|| Ok(usual()), EnvFilter::try_new);
+    let (filter, unheard) = match filter {
+        Ok(filter) => (filter, None),
+        Err(why) => (usual(), Some(why)),
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
@@ -20,7 +18,8 @@ pub(crate) fn install(format: LogFormat) {
         LogFormat::Json => builder.json().flatten_event(true).init(),
     }
     if let Some(why) = unheard {
-        tracing::warn!("{why}; the log is filtered as if it were not set");
+        let asked = asked.unwrap_or_default();
+        tracing::warn!("INTERREX_LOG={asked}: {why}; the log is filtered as if it were not set");
     }
 }
 

@@ -67,7 +67,7 @@ pub(crate) struct Run {
     pub(crate) promoted: bool,
     /// When it last answered; absent before it ever did.
     pub(crate) answered: Option<Instant>,
-    /// What was met instead of an answer; absent while it answers.
+    /// What was met instead of an answer when it last gave none.
     pub(crate) unanswered: Option<String>,
     /// When the process was first seen.
     pub(crate) seen_since: Option<Instant>,

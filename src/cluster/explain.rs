@@ -5,7 +5,6 @@ use crate::diagnose::standby::{in_short, in_words};
 use crate::ids::InstanceName;
 use crate::record::{Cluster, Copy, Failover, Operation};
 use crate::report::{Report, Server, Standby};
-use crate::spec::digest;
 use crate::status::{ClusterStatus, InstanceStatus, ProblemLine};
 use crate::time::span;
 use crate::view::View;
@@ -113,8 +112,7 @@ fn instance(view: &View<'_>, name: &InstanceName) -> InstanceStatus {
         lease_left_ms: report.and_then(|report| report.lease_left_ms),
         doing: report.and_then(|report| report.doing.clone()),
         pending_restart: report.map(|report| report.pending_restart.clone()).unwrap_or_default(),
-        parameters_read: report
-            .is_some_and(|report| report.parameters == Some(digest(&record.spec.parameters))),
+        parameters_read: report.and_then(|report| report.has_read(&record.spec.parameters)) == Some(true),
     }
 }
 

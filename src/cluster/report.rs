@@ -5,8 +5,10 @@
 
 use crate::ids::{DirectoryId, Epoch, Incarnation, InstanceName, Revision, RuleNumber, Stamp, SystemId};
 use crate::receipt::Receipt;
+use crate::spec::digest;
 use crate::wal::{History, Lsn, Position, TimelineId};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Parameters that replay compares with the primary's: a standby that has less of one pauses its replay, cannot be
 /// promoted, and does not start (F25).
@@ -66,6 +68,11 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether the server has read `parameters`, the cluster's, as they are; `None`: that is not told.
+    pub fn has_read(&self, parameters: &BTreeMap<String, String>) -> Option<bool> {
+        self.parameters.map(|read| read == digest(parameters))
+    }
+
     /// Without what moves all the time (WAL positions, ages, progress in words): two that differ in what is left are
     /// news.
     pub fn lasting(&self) -> Report {

@@ -28,10 +28,7 @@ impl Instance {
         }
         match self.server.observe(ANSWER_WITHIN).await {
             Ok(raw) => {
-                {
-                    let mut run = self.run();
-                    (run.answered, run.unanswered) = (Some(now()), None);
-                }
+                self.run().answered = Some(now());
                 self.not_in_vain().await;
                 let seen = match &raw.role {
                     ObservedRole::Standby(standby) => Seen::Standby(self.standby(&raw, standby, goal).await),

@@ -5,7 +5,7 @@
 //! only of its agent, whose lease runs (PROTOCOL.md 'Failover' 1, invariant 8). Only a *confirmed* silence counts, so
 //! an empty room (a leader that hears nobody) concludes nothing.
 
-use crate::diagnose::standby::in_short;
+use crate::diagnose::standby::{hung, in_short};
 use crate::ids::InstanceName;
 use crate::memory::Memory;
 use crate::problem::{Problem, ProblemKind};
@@ -42,8 +42,8 @@ fn first_hand(view: &View<'_>, memory: &Memory, reign: &Reign, report: &Report) 
             let evidence = says("PostgreSQL runs in recovery, not as this epoch's primary".to_owned());
             Some(Problem { kind: ProblemKind::PrimaryDown { instance }, evidence })
         }
-        (Server::Silent { for_ms, .. }, true) if Duration::from_millis(*for_ms) >= view.policy.hung_after => {
-            let evidence = says(in_short(&report.server));
+        (server, true) if hung(view, server) => {
+            let evidence = says(in_short(server));
             Some(Problem { kind: ProblemKind::PrimaryHung { instance }, evidence })
         }
         (_, true) => None,

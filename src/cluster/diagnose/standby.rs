@@ -62,8 +62,8 @@ fn about(view: &View<'_>, memory: &Memory, name: &InstanceName, member: &Instanc
     problems
 }
 
-/// Whether the primary hears of it or not: who is to be promoted has to answer its agent.
-fn hung(view: &View<'_>, server: &Server) -> bool {
+/// True when the server has answered its own agent nothing for too long, whatever others hear of it.
+pub(super) fn hung(view: &View<'_>, server: &Server) -> bool {
     matches!(server, Server::Silent { for_ms, .. } if Duration::from_millis(*for_ms) >= view.policy.hung_after)
 }
 

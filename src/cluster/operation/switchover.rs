@@ -12,7 +12,6 @@ use crate::problem::{Refusal, Wait, list};
 use crate::quorum;
 use crate::record::{Failover, Operation, Reign, Switchover};
 use crate::report::{REPLAY_CHECKS, Report, Sender, Server};
-use crate::spec::digest;
 use crate::time::span;
 use crate::view::View;
 use std::collections::BTreeMap;
@@ -119,7 +118,7 @@ fn alone(view: &View<'_>) -> Option<String> {
 /// Whether its PostgreSQL has read the cluster's parameters as they are wanted now. An agent of an older build does not
 /// tell, and is taken at its other words.
 fn read_by(view: &View<'_>, report: &Report) -> bool {
-    report.parameters.is_none_or(|read| read == digest(&view.record.spec.parameters))
+    report.has_read(&view.record.spec.parameters) != Some(false)
 }
 
 /// Who has yet to take up a parameter of those that replay checks, which the primary would take up with its restart. One

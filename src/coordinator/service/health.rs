@@ -2,6 +2,7 @@
 //! leads. `""` and the log's own service say only that the process serves.
 
 use crate::core::Core;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic_health::ServingStatus;
@@ -20,8 +21,8 @@ pub(super) async fn begin(health: &HealthReporter) {
     tell(health, false).await;
 }
 
-/// Keeps the answer true until the coordinator is to end, and says so then. Cancel safe.
-pub(super) async fn follow(core: Arc<Core>, health: HealthReporter) {
+/// Keeps the answer true; once the coordinator is to end, it says so and is silent. Whoever serves ends it.
+pub(super) async fn follow(core: Arc<Core>, health: HealthReporter) -> Infallible {
     let mut leadership = core.node.leadership();
     let mut told = false;
     loop {
@@ -31,13 +32,15 @@ pub(super) async fn follow(core: Arc<Core>, health: HealthReporter) {
             told = serves;
         }
         tokio::select! {
-            () = core.ended() => return tell(&health, false).await,
+            () = core.ended() => break,
             () = tokio::time::sleep(LOOK_AGAIN) => {}
             changed = leadership.changed() => if changed.is_err() {
-                return tell(&health, false).await;
+                break;
             },
         }
     }
+    tell(&health, false).await;
+    std::future::pending().await
 }
 
 async fn tell(health: &HealthReporter, serves: bool) {

@@ -68,6 +68,10 @@ pub(crate) async fn serve(
         .add_service(InterceptedService::new(reflection_v1, gate.at(Door::Operators)))
         .add_service(InterceptedService::new(reflection_v1alpha, gate.at(Door::Operators)))
         .serve_with_incoming_shutdown(connections(entrance, tls), core.ended());
-    let (served, ()) = tokio::join!(served, health::follow(core.clone(), reporter));
+    let served = tokio::select! {
+        biased;
+        served = served => served,
+        never = health::follow(core.clone(), reporter) => match never {},
+    };
     served.map_err(|e| format!("serve gRPC: {e}"))
 }
