@@ -20,6 +20,7 @@ mod losses;
 mod promotions;
 mod reads;
 mod refusals;
+pub mod register;
 mod routes;
 mod rules;
 mod running;

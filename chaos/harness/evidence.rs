@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use interrex_cluster::event::Event;
 use interrex_cluster::ids::{Epoch, InstanceName};
-use interrex_ledger::{LedgerFile, Tally, monotonic_ms, wall_ms};
+use interrex_ledger::{LedgerFile, Tally};
+use interrex_rig::Moment;
 
 use crate::nemesis::Proof;
 
@@ -65,16 +66,13 @@ pub(crate) fn acks(ledgers: &[LedgerFile], names: &BTreeMap<String, InstanceName
     acks
 }
 
-/// Who was elected, by the log's own story.
-pub(crate) fn reigns(events: &[Event]) -> Vec<Reign> {
-    // No fault moves the wall clock, so one look at both says how they differ.
-    let (wall, mono) = (wall_ms(), monotonic_ms());
+/// Who was elected, by the log's own story. No fault moves the wall clock, so that one moment by both tells how they differ.
+pub(crate) fn reigns(events: &[Event], now: Moment) -> Vec<Reign> {
     let elected = events.iter().filter(|event| event.kind == "elected");
     let reign = |event: &Event| {
         // `n1 is elected primary of epoch 3 at …`
         let by = event.text.split(' ').next()?.parse::<InstanceName>().ok()?;
-        let elected_ms = mono.saturating_sub(wall.saturating_sub(event.at.0));
-        Some(Reign { epoch: event.epoch, by, elected_ms })
+        Some(Reign { epoch: event.epoch, by, elected_ms: now.monotonic(event) })
     };
     elected.filter_map(reign).collect()
 }
@@ -94,7 +92,7 @@ mod tests {
     fn elections_are_read_from_the_story_and_nothing_else_is() {
         let event = |kind: &str, text: &str, epoch| Event {
             index: 1,
-            at: WallMs(wall_ms() - 1_000),
+            at: WallMs(9_000),
             cluster: "demo".parse().unwrap(),
             epoch: Epoch(epoch),
             kind: kind.to_owned(),
@@ -105,11 +103,11 @@ mod tests {
             event("opened", "n1 takes writes in epoch 2", 2),
             event("elected", "n3 is elected primary of epoch 3 at 0/5", 3),
         ];
-        let reigns = reigns(&story);
+        let reigns = reigns(&story, Moment { wall_ms: 10_000, mono_ms: 3_000 });
         assert_eq!(
             reigns.iter().map(|reign| (reign.epoch.0, reign.by.as_str())).collect::<Vec<_>>(),
             [(2, "n1"), (3, "n3")]
         );
-        assert!(reigns[0].elected_ms.abs_diff(monotonic_ms() - 1_000) < 500);
+        assert_eq!(reigns[0].elected_ms, 2_000);
     }
 }

@@ -6,16 +6,21 @@
 //! Nothing outside of the run's own namespaces, groups and directory is touched, and all of that is removed at its end.
 
 mod args;
+mod bench;
 mod busy;
 mod catalogue;
 mod clients;
 mod evidence;
+mod film;
 mod ground;
 mod nemesis;
+mod page;
+mod picture;
 mod play;
 mod report;
 mod run;
 mod scene;
+mod story;
 mod tools;
 mod verdict;
 
@@ -33,6 +38,8 @@ use crate::args::Command;
 pub fn main(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::Run(run) => run::run(run, args.output),
+        Command::Random(random) => run::random(random, args.output),
+        Command::Bench(bench) => run::bench(bench, args.output),
         Command::List => report::say(&catalogue::listed(args.output)?),
         Command::Clean => ground::clean(),
     }

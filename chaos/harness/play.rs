@@ -8,17 +8,19 @@ use anyhow::{Context, anyhow};
 use interrex_cluster::ids::{Epoch, InstanceName};
 use interrex_cluster::status::ClusterStatus;
 use interrex_ledger::{monotonic_ms, verify};
-use interrex_rig::{Cluster, Patience, Voice, load};
+use interrex_rig::{Cluster, Moment, Patience, Phases, Voice, load};
 use interrex_sim::Rng;
 use tokio::time::sleep;
 
 use crate::catalogue::{Lasts, Row, WHOLE_WITHIN_MS};
 use crate::clients::{Clients, Ledgers};
 use crate::evidence::{self, Evidence};
+use crate::film::{Film, Frame};
 use crate::ground::Ground;
 use crate::nemesis::Proof;
 use crate::report::Report;
 use crate::scene::Scene;
+use crate::story::{Story, Told, answers};
 use crate::tools::Tools;
 use crate::verdict::judge;
 
@@ -48,7 +50,7 @@ struct Run {
     /// When all was well, just before.
     before: ClusterStatus,
     leader: String,
-    struck_ms: u64,
+    struck: Moment,
     healed_ms: u64,
     stuck: Option<String>,
     proof: Proof,
@@ -77,9 +79,10 @@ pub(crate) async fn play(
         "{} is the primary, {leader} leads the coordinators; writes are acknowledged",
         scene.primary
     ));
+    let film = Film::begin(&scene.cluster)?;
     let run = strike(&mut scene, &mut clients, plan.row, &mut rng, (before, leader), voice).await?;
     let ledgers = clients.stop().await?;
-    conclude(&mut scene, plan, run, &ledgers).await
+    conclude(&mut scene, plan, run, &ledgers, film.end()).await
 }
 
 /// Who is what, with the coordinators' leader beside the primary or elsewhere, as drawn.
@@ -125,7 +128,7 @@ async fn strike(
     let mut fault = (row.make)();
     fault.prepare(scene).await.context("prepare the fault")?;
     sleep(Duration::from_millis(rng.below(PHASE_MS))).await;
-    let struck_ms = monotonic_ms();
+    let struck = Moment::now();
     fault.inject(scene).await.context("inject the fault")?;
     voice.tell(row.story);
     let stuck = last(scene, clients, before.epoch, row.lasts, rng).await.err().map(|why| format!("{why:#}"));
@@ -140,7 +143,7 @@ async fn strike(
         (_, stuck) => stuck,
     };
     voice.tell(if whole.is_ok() { "all is well again" } else { "the cluster does not get well" });
-    Ok(Run { before, leader, struck_ms, healed_ms, stuck, proof, whole })
+    Ok(Run { before, leader, struck, healed_ms, stuck, proof, whole })
 }
 
 /// Until the fault is to end.
@@ -173,7 +176,14 @@ async fn last(
 }
 
 /// Compares every instance with every ledger, and judges.
-async fn conclude(scene: &mut Scene, plan: Plan, run: Run, ledgers: &Ledgers) -> anyhow::Result<Report> {
+async fn conclude(
+    scene: &mut Scene,
+    plan: Plan,
+    run: Run,
+    ledgers: &Ledgers,
+    frames: Vec<Frame>,
+) -> anyhow::Result<Report> {
+    let now = Moment::now();
     let (hosts, login) = (scene.cluster.hosts(), &scene.cluster.login);
     let (mut lost, mut findings) = (BTreeSet::new(), Vec::new());
     for ledger in &ledgers.all {
@@ -187,10 +197,10 @@ async fn conclude(scene: &mut Scene, plan: Plan, run: Run, ledgers: &Ledgers) ->
     }
     let events = scene.cluster.events().await.unwrap_or_default();
     let status = scene.cluster.status().await.ok().flatten();
-    let (gap, ended) = (ledgers.gap_since(run.struck_ms), status.as_ref().unwrap_or(&run.before).epoch);
+    let (gap, ended) = (ledgers.gap_since(run.struck.mono_ms), status.as_ref().unwrap_or(&run.before).epoch);
     let evidence = Evidence {
         acks: evidence::acks(&ledgers.all, &names(scene)?),
-        reigns: evidence::reigns(&events),
+        reigns: evidence::reigns(&events, now),
         lost,
         findings,
         epochs: (run.before.epoch, ended),
@@ -200,6 +210,24 @@ async fn conclude(scene: &mut Scene, plan: Plan, run: Run, ledgers: &Ledgers) ->
         proof: run.proof,
     };
     let verdict = judge(&evidence, plan.row);
+    let phases = match gap {
+        Some(gap) if ended > run.before.epoch => {
+            Phases::read(&events, run.before.epoch, ended, run.struck, gap.to_ms)
+        }
+        _ => Phases::default(),
+    };
+    let (acks, troubled) = answers(&ledgers.all);
+    let story = Story {
+        what: plan.row.story,
+        began_ms: frames.first().map_or(run.struck.mono_ms, |frame| frame.at_ms),
+        struck_ms: run.struck.mono_ms,
+        healed_ms: run.healed_ms,
+        ended_ms: now.mono_ms,
+        frames,
+        acks,
+        troubled,
+        told: Told::all(&events, now),
+    };
     let tally = evidence::tally(&ledgers.all);
     Ok(Report {
         fault: plan.row.name,
@@ -211,12 +239,13 @@ async fn conclude(scene: &mut Scene, plan: Plan, run: Run, ledgers: &Ledgers) ->
         primary: scene.primary.clone(),
         new_primary: status.and_then(|status| status.primary).map(|primary| primary.to_string()),
         leader: run.leader,
-        lasted_ms: run.healed_ms.saturating_sub(run.struck_ms),
+        lasted_ms: run.healed_ms.saturating_sub(run.struck.mono_ms),
         promotions: evidence.begun(),
         promotions_at_least: plan.row.promotions.0,
         promotions_at_most: plan.row.promotions.1,
         gap_ms: evidence.gap_ms,
         gap_ms_at_most: plan.row.gap_ms,
+        phases,
         whole_ms: evidence.whole.as_ref().ok().copied(),
         whole_ms_at_most: WHOLE_WITHIN_MS,
         acked: tally.ok,
@@ -227,6 +256,7 @@ async fn conclude(scene: &mut Scene, plan: Plan, run: Run, ledgers: &Ledgers) ->
         failed: tally.failed,
         effect: evidence.proof.unwrap_or_else(identity),
         load: load(),
+        story,
     })
 }
 

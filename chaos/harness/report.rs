@@ -6,7 +6,10 @@ use std::process::ExitCode;
 use anyhow::Context;
 use serde::Serialize;
 
+use interrex_rig::Phases;
+
 use crate::catalogue::expected;
+use crate::story::Story;
 
 /// One run.
 #[derive(Debug, Clone, Serialize)]
@@ -37,6 +40,8 @@ pub(crate) struct Report {
     /// The longest time without an acknowledgement since the fault; absent: no two follow each other.
     pub(crate) gap_ms: Option<u64>,
     pub(crate) gap_ms_at_most: u64,
+    /// The parts of the change of primary, where the fault began one epoch at least.
+    pub(crate) phases: Phases,
     /// From the end of the fault until all was well; absent: it was not in time.
     pub(crate) whole_ms: Option<u64>,
     pub(crate) whole_ms_at_most: u64,
@@ -50,21 +55,28 @@ pub(crate) struct Report {
     pub(crate) failed: u64,
     /// The machine's load averages at the end.
     pub(crate) load: Vec<f64>,
+    /// What is shown of it.
+    #[serde(skip)]
+    pub(crate) story: Story,
 }
 
 impl Report {
-    /// For people.
-    pub(crate) fn lines(&self) -> Vec<String> {
-        let word = match (self.violations.is_empty(), self.void) {
+    /// The verdict.
+    pub(crate) fn word(&self) -> &'static str {
+        match (self.violations.is_empty(), self.void) {
             (false, _) => "BROKEN",
             (true, true) => "void",
             (true, false) => "sound",
-        };
+        }
+    }
+
+    /// For people.
+    pub(crate) fn lines(&self) -> Vec<String> {
         let ms = |ms: Option<u64>| ms.map_or_else(|| "not known".to_owned(), |ms| format!("{ms} ms"));
         let expected = expected((self.promotions_at_least, self.promotions_at_most));
         let new = self.new_primary.as_deref().unwrap_or("nobody");
         let mut lines = vec![
-            format!("{}: {word}", self.fault),
+            format!("{}: {}", self.fault, self.word()),
             format!(
                 "  {} was the primary and {} led the coordinators; {} epochs were begun (expected: {expected}), {new} is the \
                  primary",

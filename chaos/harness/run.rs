@@ -2,21 +2,27 @@
 
 use std::any::Any;
 use std::fs::File;
+use std::iter;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use interrex_ledger::wall_ms;
 use interrex_rig::{Ended, Usage, Voice};
+use interrex_sim::Rng;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
-use crate::args::{Output, RunArgs};
+use crate::args::{BenchArgs, How, Output, RandomArgs, RunArgs};
+use crate::bench;
 use crate::catalogue::{self, Row};
 use crate::ground::{Ground, OBSERVER};
+use crate::nemesis::ROWS;
+use crate::page;
 use crate::play::{Plan, play};
 use crate::report::{Report, complain, say};
 use crate::tools::{self, Tools};
@@ -30,29 +36,78 @@ const INTERRUPTED: u8 = 130;
 pub(crate) fn run(args: &RunArgs, output: Output) -> anyhow::Result<ExitCode> {
     let names = if args.all { catalogue::names() } else { args.faults.iter().map(String::as_str).collect() };
     let rows: Vec<&Row> = names.into_iter().filter_map(catalogue::row).collect();
-    let tools = tools::check(args.interrex.as_deref(), rows.iter().any(|row| row.nft))?;
-    let seed = args.seed.unwrap_or_else(wall_ms);
+    let seed = args.how.seed.unwrap_or_else(wall_ms);
+    let nft = rows.iter().any(|row| row.nft);
+    let plans = rows.into_iter().map(|row| Plan { row, seed, machines: args.how.machines });
+    all(plans, nft, &args.how, args.keep.as_deref(), output).map(|(code, _)| code)
+}
+
+/// `interrex-chaos random`
+pub(crate) fn random(args: &RandomArgs, output: Output) -> anyhow::Result<ExitCode> {
+    let seed = args.how.seed.unwrap_or_else(wall_ms);
+    let ends = Instant::now() + Duration::from_secs(args.minutes * 60);
+    let (mut rng, machines) = (Rng::new(seed, 0), args.how.machines);
+    let draw = || {
+        (Instant::now() < ends).then(|| Plan {
+            row: &ROWS[rng.index(ROWS.len())],
+            seed: rng.below(u64::MAX),
+            machines,
+        })
+    };
+    all(iter::from_fn(draw), true, &args.how, None, output).map(|(code, _)| code)
+}
+
+/// `interrex-chaos bench`
+pub(crate) fn bench(args: &BenchArgs, output: Output) -> anyhow::Result<ExitCode> {
+    let rows = args.faults.iter().filter_map(|name| catalogue::row(name));
+    let rows: Vec<&Row> = rows.collect();
+    let seed = args.how.seed.unwrap_or_else(wall_ms);
+    let (nft, machines) = (rows.iter().any(|row| row.nft), args.how.machines);
+    let each = |row| (0..args.runs).map(move |run| Plan { row, seed: seed.wrapping_add(run), machines });
+    let (code, reports) = all(rows.into_iter().flat_map(each), nft, &args.how, None, output)?;
+    say(&bench::told(&bench::figures(&reports), output)?)?;
+    Ok(code)
+}
+
+/// One plan after the other; what each came to, and the exit code for all of them.
+fn all(
+    plans: impl Iterator<Item = Plan>,
+    nft: bool,
+    how: &How,
+    keep: Option<&Path>,
+    output: Output,
+) -> anyhow::Result<(ExitCode, Vec<Report>)> {
+    let tools = tools::check(how.interrex.as_deref(), nft)?;
+    if let Some(page) = &how.page {
+        // A place where it cannot be is told now, not after the first run.
+        page::write(page, &[])?;
+    }
     let interrupted = hear_interrupts()?;
     let voice = Voice::new(output == Output::Json);
-    let mut worst = 0;
-    for row in rows {
-        let plan = Plan { row, seed, machines: args.machines };
-        voice.say(&format!("{}, seed {seed}", row.name));
-        let keep = args.keep.as_ref().map(|dir| dir.join(row.name));
+    let (mut worst, mut reports) = (0, Vec::new());
+    for plan in plans {
+        let name = plan.row.name;
+        voice.say(&format!("{name}, seed {}", plan.seed));
+        let keep = keep.map(|dir| dir.join(name));
         match one(plan, &tools, keep.as_deref(), &interrupted, &voice) {
             Ok(Some(report)) => {
                 tell(&report, output)?;
                 worst = worse(worst, code_of(&report));
+                reports.push(report);
+                // After each, so that whoever ends a long one has it.
+                if let Some(page) = &how.page {
+                    page::write(page, &reports)?;
+                }
             }
-            Ok(None) => return Ok(ExitCode::from(INTERRUPTED)),
+            Ok(None) => return Ok((ExitCode::from(INTERRUPTED), reports)),
             Err(error) if error.is::<Usage>() => return Err(error),
             Err(error) => {
-                complain(&format!("{}: {error:#}", row.name));
+                complain(&format!("{name}: {error:#}"));
                 worst = 1;
             }
         }
     }
-    Ok(ExitCode::from(worst))
+    Ok((ExitCode::from(worst), reports))
 }
 
 fn code_of(report: &Report) -> u8 {

@@ -44,7 +44,8 @@ pub enum Script {
 pub enum Measure {
     /// A minute of rest: memory, processor time and written bytes of nodes and guards
     Idle,
-    /// pgbench on the primary under its agent, then with every agent, guard and coordinator stopped
+    /// pgbench for two minutes in slices of a second, in every other one of which the node of the primary's machine is stopped;
+    /// then the same with the nodes of all machines
     Pgbench,
 }
 

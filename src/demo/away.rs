@@ -59,10 +59,10 @@ pub(crate) async fn stop_a_standby(
             None => patience.pause("no coordinator leads").await?,
         }
     };
-    let out_of_rule_ms = monotonic_ms().saturating_sub(killed.mono_ms);
+    let out_of_rule_ms = monotonic_ms().saturating_sub(killed.at.mono_ms);
     ensure!(status.primary == before.primary, "the primary changed though only a standby died");
     writer.acknowledged_after(monotonic_ms() + WITHOUT, LEAVING).await?;
-    let gap = longest_gap(writer.look()?, Some(killed.mono_ms)).context("writes surround the kill")?;
+    let gap = longest_gap(writer.look()?, Some(killed.at.mono_ms)).context("writes surround the kill")?;
     voice.tell(&format!("the commit rule does without {standby}"));
     Ok((status, Away { standby, out_of_rule_ms, pause_ms: gap.ms }))
 }

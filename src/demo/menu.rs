@@ -9,11 +9,10 @@ use anyhow::Context;
 use interrex_cluster::event::Event;
 use interrex_cluster::status::ClusterStatus;
 use interrex_ledger::{HostSpec, monotonic_ms, verify};
-use interrex_rig::{Cluster, Voice, Writer, in_words};
+use interrex_rig::{Cluster, Phases, Voice, Writer, in_words};
 use tokio::sync::mpsc;
 
 use crate::args::{RaftLeader, Script};
-use crate::report::Phases;
 use crate::script;
 use crate::strike::{Struck, goes_on, streams_again, strike};
 
@@ -123,12 +122,12 @@ async fn kill(
     let goes_on = goes_on(cluster, writer, &struck).await?;
     voice.tell(&format!("{} takes writes in epoch {}", goes_on.new_primary, goes_on.epoch));
     let events = cluster.events().await?;
-    let phases = Phases::read(&events, struck.old_epoch, goes_on.epoch, &struck.killed, goes_on.gap.to_ms);
+    let phases = Phases::read(&events, struck.old_epoch, goes_on.epoch, struck.killed.at, goes_on.gap.to_ms);
     voice.say(&format!("writes stood still for {} ms:", goes_on.gap.ms));
     phases.lines(script == Script::Switchover).iter().for_each(|line| voice.say(line));
 
     let since = match script {
-        Script::KillPostmaster | Script::Switchover => struck.killed.mono_ms,
+        Script::KillPostmaster | Script::Switchover => struck.killed.at.mono_ms,
         Script::KillPrimary | Script::StoppedStandby => {
             writer.acknowledged_after(goes_on.gap.to_ms + WITHOUT, PATIENCE).await?;
             tell_losses(cluster, writer, Some(&struck), voice).await?;

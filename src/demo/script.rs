@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use interrex_cluster::status::ClusterStatus;
 use interrex_ledger::{LedgerFile, Verdict, monotonic_ms, verify};
-use interrex_rig::{Cluster, Patience, Voice, Writer, load};
+use interrex_rig::{Cluster, Patience, Phases, Voice, Writer, load};
 
 use crate::args::{RaftLeader, Script};
 use crate::away::{self, Away};
-use crate::report::{ENOUGH, Phases, Report};
+use crate::report::{ENOUGH, Report};
 use crate::strike::{GoesOn, Struck, gap_since, goes_on, streams_again, strike};
 
 /// Written before the kill, so that there is something to lose.
@@ -86,7 +86,7 @@ async fn write_enough(writer: &mut Writer) -> anyhow::Result<()> {
 /// Starts a killed machine again, and waits until the old primary streams; how long that took.
 async fn come_back(cluster: &mut Cluster, struck: &Struck, voice: &Voice) -> anyhow::Result<u64> {
     let since = match struck.script {
-        Script::KillPostmaster | Script::Switchover => struck.killed.mono_ms,
+        Script::KillPostmaster | Script::Switchover => struck.killed.at.mono_ms,
         Script::KillPrimary | Script::StoppedStandby => {
             let since = monotonic_ms();
             cluster.machine(&struck.old_primary)?.start()?;
@@ -130,7 +130,7 @@ async fn report(
         unknown: verdict.unknown_kept + verdict.unknown_gone,
         warned: verdict.warned_kept + verdict.warned_gone,
         outage_ms: gap.ms,
-        phases: Phases::read(&events, struck.old_epoch, epoch, &struck.killed, gap.to_ms),
+        phases: Phases::read(&events, struck.old_epoch, epoch, struck.killed.at, gap.to_ms),
         rejoined_ms: run.rejoined_ms,
         epoch: epoch.0,
         old_primary: struck.old_primary.clone(),
@@ -153,11 +153,11 @@ async fn report(
 mod tests {
     use super::*;
     use interrex_cluster::ids::Epoch;
-    use interrex_rig::Killed;
+    use interrex_rig::{Killed, Moment};
 
     #[test]
     fn what_died_is_told_with_the_leader_among_it() {
-        let killed = Killed { wall_ms: 1, mono_ms: 1, pids: vec![1, 2] };
+        let killed = Killed { at: Moment { wall_ms: 1, mono_ms: 1 }, pids: vec![1, 2] };
         let struck = |script, leader: &str| Struck {
             script,
             killed: killed.clone(),

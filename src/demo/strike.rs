@@ -7,8 +7,8 @@ use anyhow::Context;
 use interrex_api::admin::SwitchoverRequest;
 use interrex_cluster::ids::Epoch;
 use interrex_cluster::status::{ClusterStatus, InstanceStatus};
-use interrex_ledger::{Gap, LedgerFile, longest_gap, monotonic_ms, wall_ms};
-use interrex_rig::{CLUSTER, Cluster, Killed, Patience, Writer, in_words, streams};
+use interrex_ledger::{Gap, LedgerFile, longest_gap, monotonic_ms};
+use interrex_rig::{CLUSTER, Cluster, Killed, Moment, Patience, Writer, in_words, streams};
 
 use crate::args::{RaftLeader, Script};
 
@@ -70,7 +70,7 @@ pub(crate) async fn strike(
 
 /// Asks for a switchover; nothing dies.
 async fn hand_over(cluster: &Cluster) -> anyhow::Result<Killed> {
-    let asked = Killed { wall_ms: wall_ms(), mono_ms: monotonic_ms(), pids: Vec::new() };
+    let asked = Killed { at: Moment::now(), pids: Vec::new() };
     let request = SwitchoverRequest { name: CLUSTER.parse()?, to: None, dry_run: false };
     let reply = cluster.client.switchover(&request).await?;
     anyhow::ensure!(reply.accepted, "the switchover was refused: {}", reply.waits.join("; "));
@@ -109,7 +109,7 @@ pub(crate) async fn goes_on(
 
 /// The longest time without an acknowledgement since the kill.
 pub(crate) fn gap_since(file: &LedgerFile, struck: &Struck) -> Option<Gap> {
-    longest_gap(file, Some(struck.killed.mono_ms))
+    longest_gap(file, Some(struck.killed.at.mono_ms))
 }
 
 async fn reign_after(cluster: &mut Cluster, old: Epoch) -> anyhow::Result<ClusterStatus> {

@@ -12,6 +12,7 @@ mod leader;
 mod load;
 mod machine;
 mod patience;
+mod phases;
 pub mod postgresql;
 pub mod processes;
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use ended::Ended;
 pub use load::load;
 pub use machine::{Killed, Machine};
 pub use patience::Patience;
+pub use phases::{Moment, Phases};
 pub use progress::{Progress, in_words, missing, streams};
 pub use site::{Duty, Launcher, Site};
 pub use traces::Traces;

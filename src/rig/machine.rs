@@ -9,10 +9,11 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use interrex_ledger::{HostSpec, monotonic_ms, wall_ms};
+use interrex_ledger::HostSpec;
 use rustix::process::Signal;
 use tokio::process::Child;
 
+use crate::phases::Moment;
 use crate::postgresql::Account;
 use crate::processes::{self, Process};
 use crate::site::{Duty, Site};
@@ -36,10 +37,8 @@ pub struct Machine {
 /// Something died, and when: just before the first signal was sent.
 #[derive(Debug, Clone)]
 pub struct Killed {
-    /// By the wall clock, milliseconds since 1970, as events are.
-    pub wall_ms: u64,
-    /// By `CLOCK_MONOTONIC`, as the ledger's times are.
-    pub mono_ms: u64,
+    /// When.
+    pub at: Moment,
     /// What was killed.
     pub pids: Vec<i32>,
 }
@@ -257,7 +256,7 @@ impl Machine {
 impl Killed {
     /// Now, and nothing yet.
     fn begin() -> Killed {
-        Killed { wall_ms: wall_ms(), mono_ms: monotonic_ms(), pids: Vec::new() }
+        Killed { at: Moment::now(), pids: Vec::new() }
     }
 
     /// SIGKILL to these, and waits until they are gone.
