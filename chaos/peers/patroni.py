@@ -26,13 +26,17 @@ import urllib.error
 import urllib.request
 
 # `default` is Patroni as it ships. `quorum` promises what Interrex does (no acknowledged commit lost), with the
-# smallest times that Patroni's validator accepts, a failover instead of a restart in place, and etcd with pre-vote.
+# smallest times that Patroni's validator accepts, a failover instead of a restart in place, etcd with pre-vote, and
+# what Interrex sets for reconnection and recovery (docs/settings.md).
 PROFILES = {
     "default": {"ttl": 30, "loop_wait": 10, "retry_timeout": 10},
     "quorum": {"ttl": 20, "loop_wait": 1, "retry_timeout": 3, "primary_start_timeout": 0,
                "synchronous_mode": "quorum"},
 }
 PARAMETERS = {"shared_buffers": "128MB", "wal_log_hints": "on", "wal_keep_size": "256MB", "max_connections": 100}
+RECONNECTING = {"wal_retrieve_retry_interval": "100ms", "wal_receiver_status_interval": "1s", "wal_receiver_timeout": "5s",
+                "wal_sender_timeout": "5s", "tcp_user_timeout": "5s", "tcp_keepalives_idle": 5, "tcp_keepalives_interval": 1,
+                "tcp_keepalives_count": 3, "recovery_init_sync_method": "syncfs", "hot_standby_feedback": "on"}
 SCRIPTS = ["kill-primary", "kill-postmaster", "switchover", "stopped-standby"]
 # What each machine runs. A standby that is lost for good takes no vote with it, as in the demo's script.
 ALL_ALIKE = {"n1": ("etcd", "patroni"), "n2": ("etcd", "patroni"), "n3": ("etcd", "patroni")}
@@ -143,7 +147,7 @@ class Group:
         clients = [f"127.0.0.1:{m.client}" for m in self.having("etcd")]
         os.chmod(self.work, 0o755)
         for machine in self.machines.values():
-            machine.make(members, clients, PROFILES[self.args.profile])
+            machine.make(members, clients, self.args.profile)
 
     def having(self, duty):
         return [m for m in self.machines.values() if duty in m.duties and m.name not in self.lost]
@@ -277,12 +281,13 @@ class Machine:
         self.members = members
         if self.group.account:
             os.chown(self.dir, self.group.account.pw_uid, self.group.account.pw_gid)
+        parameters = {**PARAMETERS, **(RECONNECTING if profile == "quorum" else {})}
         config = {
             "scope": "peer", "name": self.name,
             "restapi": {"listen": f"127.0.0.1:{self.rest}", "connect_address": f"127.0.0.1:{self.rest}"},
             "etcd3": {"hosts": clients},
             "bootstrap": {
-                "dcs": {**profile, "postgresql": {"use_pg_rewind": True, "parameters": PARAMETERS}},
+                "dcs": {**PROFILES[profile], "postgresql": {"use_pg_rewind": True, "parameters": parameters}},
                 "initdb": ["data-checksums", {"encoding": "UTF8"}],
             },
             "postgresql": {
