@@ -51,8 +51,12 @@ fn command() -> Command {
 
 /// A common option on the command line of a command that ignores it, in words.
 fn useless(matches: &ArgMatches) -> Option<(&str, String)> {
-    let (name, _) = matches.subcommand()?;
-    let (_, taken) = ALONE.iter().find(|(alone, _)| *alone == name)?;
+    let (name, below) = matches.subcommand()?;
+    // Of the coordinators' commands one works on files.
+    let (name, taken) = match below.subcommand_name() {
+        Some("recover") if name == "coordinator" => ("coordinator recover", &[][..]),
+        _ => *ALONE.iter().find(|(alone, _)| *alone == name)?,
+    };
     let given = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
     let useless =
         common().map(|arg| arg.get_id().to_string()).find(|id| !taken.contains(&id.as_str()) && given(id))?;
@@ -81,6 +85,7 @@ mod tests {
             "interrex node -c f --coordinators a:1",
             "interrex node -c f --output json",
             "interrex demo --coordinators a:1",
+            "interrex coordinator recover -c f --output json",
             "interrex ledger verify --hosts a:1 --ledger f --coordinators a:1",
         ] {
             assert!(told(line).is_some(), "{line}");

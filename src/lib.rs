@@ -23,6 +23,7 @@ pub use interrex_api::client::{Client, ClientError, ClientOptions, EventStream, 
 pub use interrex_api::session::LeaderHint;
 pub use interrex_api::{admin, refused};
 pub use interrex_cluster as cluster;
+pub use interrex_config::{DataDir, DataDirError};
 pub use interrex_coordinator::raft::{
     LogDisk, LogError, MemoryDisk, OpenError as LogOpenError, Pace, Timing,
 };

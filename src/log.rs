@@ -15,7 +15,13 @@ pub(crate) fn install(format: LogFormat) {
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
+        LogFormat::Json => {
+            builder.json().flatten_event(true).init();
+            // Else it would be the one line that is none of JSON.
+            std::panic::set_hook(Box::new(|defect| {
+                tracing::error!("a defect ended a part of this node: {defect}")
+            }));
+        }
     }
     if let Some(why) = unheard {
         let asked = asked.unwrap_or_default();

@@ -12,6 +12,7 @@ mod recover;
 mod reload;
 
 use clap::{Parser, Subcommand};
+use interrex_config::LogFormat;
 use interrex_coordinator::raft::LogError;
 use interrex_ctl::Common;
 use interrex_demo::{DemoArgs, SweeperArgs};
@@ -67,6 +68,17 @@ struct Failed {
 impl Failed {
     fn new(code: u8, why: impl ToString) -> Self {
         Self { why: why.to_string(), code }
+    }
+
+    /// For a program that reads the log as JSON its last lines are in the log, and nowhere else.
+    fn told_in(self, log: LogFormat) -> Self {
+        match log {
+            LogFormat::Text => self,
+            LogFormat::Json => {
+                self.why.lines().for_each(|line| tracing::error!("{line}"));
+                Self { why: String::new(), ..self }
+            }
+        }
     }
 }
 

@@ -32,11 +32,13 @@ pub(crate) fn run(file: &Path, check_only: bool) -> Result<ExitCode, Failed> {
         return Ok(ExitCode::SUCCESS);
     }
     let data_dir = interrex_config::open_data_dir(&node).map_err(|e| Failed::new(1, e))?;
-    log::install(node.log_format);
+    let log_format = node.log_format;
+    log::install(log_format);
     if let Some(http) = node.http {
         tracing::warn!(%http, "key 'http' is read, but health and metrics are not served by this version");
     }
-    crate::runtime()?.block_on(serve(&node, &world, &data_dir, guard, clusters))
+    let served = crate::runtime()?.block_on(serve(&node, &world, &data_dir, guard, clusters));
+    served.map_err(|failed| failed.told_in(log_format))
 }
 
 /// Runs both parts; whichever ends first, by itself or by a signal, takes the other along.

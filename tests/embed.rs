@@ -164,6 +164,30 @@ async fn two_coordinators_and_their_clients_in_one_process_leave_no_trace_in_it(
 }
 
 #[tokio::test]
+async fn a_run_that_is_dropped_halfway_leads_nobody_and_leaves_its_directory_whoever_holds_a_handle() {
+    let dir = tempfile::tempdir().unwrap();
+    let Running { handle, run, end: _end } = Running::begin(dir.path(), None).await;
+    tokio::time::timeout(PATIENCE, handle.led()).await.expect("it leads").expect("itself");
+    run.abort();
+    assert!(run.await.unwrap_err().is_cancelled());
+    assert!(!handle.leads());
+    // What held it ends by itself, a moment later.
+    let again = async {
+        loop {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let members = [("n1".parse().unwrap(), listener.local_addr().unwrap().to_string())].into();
+            let builder = Coordinator::builder().machine("n1".parse().unwrap()).listener(listener);
+            if let Ok(opened) = builder.members(members).data_dir(dir.path()).open().await {
+                return opened;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, again).await.expect("its directory is free");
+    drop(handle);
+}
+
+#[tokio::test]
 async fn a_builder_that_lacks_something_says_so_and_makes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");

@@ -8,7 +8,9 @@ use interrex::cluster::policy::Policy;
 use interrex::cluster::record::Address;
 use interrex::cluster::report::Server;
 use interrex::cluster::spec::Spec;
-use interrex::{Agent, AgentConfig, AgentHandle, Client, ClientOptions, Coordinator, InstanceConfig, RunAs};
+use interrex::{
+    Agent, AgentConfig, AgentHandle, Client, ClientOptions, Coordinator, DataDir, InstanceConfig, RunAs,
+};
 use interrex::{Tended, Written};
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -40,12 +42,12 @@ fn run_as() -> Option<RunAs> {
     })
 }
 
-fn config(dir: &Path, coordinator: String) -> AgentConfig {
+fn config(data: &DataDir, coordinator: String) -> AgentConfig {
     AgentConfig {
         machine: "here".parse().unwrap(),
         zone: String::new(),
-        data_dir: dir.join("data"),
-        directory: DirectoryId("an-embedded-agent".to_owned()),
+        data_dir: data.path().to_owned(),
+        directory: DirectoryId(data.identity().to_owned()),
         coordinators: vec![coordinator],
         tls: None,
         guard: env!("CARGO_BIN_EXE_interrex-guard").into(),
@@ -102,15 +104,20 @@ async fn until(handle: &AgentHandle, what: &str, holds: impl Fn(&Tended) -> bool
 async fn an_agent_and_its_coordinator_serve_inside_one_program_and_end_when_it_says_so() {
     let dir = tempfile::Builder::new().prefix("ix-embed-").tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    fs::create_dir(dir.path().join("data")).unwrap();
-    fs::set_permissions(dir.path().join("data"), fs::Permissions::from_mode(0o711)).unwrap();
+    let own = dir.path().join("data");
+    let data = DataDir::open(&own, &"here".parse().unwrap(), true).unwrap();
+    let second = DataDir::open(&own, &"here".parse().unwrap(), true).unwrap_err().to_string();
+    assert!(
+        second.ends_with("another node runs on it; stop that one, or name another directory"),
+        "{second}"
+    );
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let coordinator = Coordinator::builder()
         .machine("here".parse().unwrap())
         .listener(listener)
         .members([("here".parse().unwrap(), address.clone())].into())
-        .data_dir(dir.path().join("data"));
+        .data_dir(own);
     let coordinator = coordinator.open().await.unwrap();
     let handle = coordinator.handle();
     let (end_coordinator, ended) = oneshot::channel::<()>();
@@ -120,7 +127,7 @@ async fn an_agent_and_its_coordinator_serve_inside_one_program_and_end_when_it_s
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let instance = instance(dir.path(), port);
     let pgdata = instance.pgdata.clone();
-    let agent = Agent::builder(config(dir.path(), address.clone())).instance(instance).build().unwrap();
+    let agent = Agent::builder(config(&data, address.clone())).instance(instance).build().unwrap();
     let looked_at = agent.handle();
     assert_eq!(looked_at.machine().as_str(), "here");
     let [before] = looked_at.instances().try_into().unwrap();

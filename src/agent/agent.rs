@@ -1,5 +1,6 @@
 //! Building an agent, and running each of its instances from the first look to the last.
 
+use crate::at_home::knock_at_home;
 use crate::beat::beat_forever;
 use crate::config::{AgentConfig, InstanceConfig, Rooms};
 use crate::ending::{stop_all, stop_in_good_order, write_what_a_stop_would};
@@ -12,6 +13,7 @@ use crate::knock::knock_forever;
 use crate::postgres::{self, Credentials, DataDir, Server};
 use crate::process::{FindError, LeftoverError, Running, find, leftovers, stop_unguarded};
 use crate::reconcile::reconcile;
+use crate::server_log::keep_short;
 use crate::session::{Ends, Lines};
 use crate::state::{Owner, State, StateError};
 use crate::switchboard::{Surroundings, Switchboard};
@@ -304,8 +306,10 @@ async fn live(
     leases.spawn(keep_leases(instance.clone(), granted));
     let mut parts = JoinSet::new();
     parts.spawn(knock_forever(instance.clone(), instance.told.clone()));
+    parts.spawn(knock_at_home(instance.clone()));
     parts.spawn(beat_forever(instance.clone()));
     parts.spawn(tidy_forever(instance.clone()));
+    parts.spawn(keep_short(instance.clone()));
     parts.spawn(keep_highest(instance.clone()));
     let looped = instance.clone();
     let told = instance.told.clone();

@@ -19,9 +19,9 @@ pub struct AgentConfig {
     pub machine: MachineName,
     /// Failure domain; empty when there is none.
     pub zone: String,
-    /// The node's own directory. Nobody else uses it meanwhile.
+    /// The node's own directory. Nobody else uses it meanwhile: `interrex::DataDir` makes it, locks it and says whose it is.
     pub data_dir: PathBuf,
-    /// What identifies that directory.
+    /// What identifies that directory, as long as it lives: a lost one comes back under another name.
     pub directory: DirectoryId,
     /// `host:port` or `MACHINE=host:port` of every coordinator; at least one.
     pub coordinators: Vec<String>,

@@ -19,8 +19,8 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(1_000);
 /// Before a server is started again that ended while it was starting; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// What replay checks is compared at every so-manieth look: it takes a process to read pg_control.
-const PARAMETERS_EVERY: u64 = 32;
+/// What changes seldom, and is not seen in passing, is looked at in every so-manieth look: a few seconds apart.
+const CLOSER_EVERY: u64 = 32;
 
 impl Instance {
     /// One look, and one report of it. What is looked at depends on the goal: a step may follow from a look only for
@@ -29,8 +29,9 @@ impl Instance {
         let number = self.looks.fetch_add(1, Ordering::SeqCst) + 1;
         self.note_async(goal);
         let (server, raw) = self.look_at_server(goal).await;
-        if let Some(raw) = raw.as_ref().filter(|_| number % PARAMETERS_EVERY == 1) {
+        if let Some(raw) = raw.as_ref().filter(|_| number % CLOSER_EVERY == 1) {
             self.look_at_parameters(raw).await;
+            self.look_at_slots(raw).await;
         }
         let (found, unseen) = match self.look_at_found(goal).await {
             Some(Ok(found)) => (Some(found), None),
@@ -85,10 +86,25 @@ impl Instance {
             ObservedRole::Primary(_) => Vec::new(),
         };
         self.known().too_low = too_low;
+        let unread = self.run().unread.clone();
+        if let Some(before) = unread
+            && self.server.has_read_since(&before).await.is_ok_and(|read| read)
+        {
+            self.run().unread = None;
+        }
         if self.run().parameters.is_some()
             && let Ok(pending) = self.server.pending_restart().await
         {
             self.run().pending_restart = pending;
+        }
+    }
+
+    /// Of a primary: a slot may be dropped by anybody, and loses its WAL when its standby is away for too long (F35).
+    async fn look_at_slots(&self, raw: &Raw) {
+        if let ObservedRole::Primary(_) = &raw.role
+            && let Ok(there) = self.server.sound_slots().await
+        {
+            self.run().keep_slots(&there);
         }
     }
 

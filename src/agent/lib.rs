@@ -13,17 +13,19 @@
 //! | `session` `switchboard` `told` | lines to the coordinators; what all lines share; what was said, put together |
 //! | `reconcile` `charge` | the loop; what it moves, of which there may be another kind than PostgreSQL's |
 //! | `steps` `eyes` | one deed each; what is seen and told |
-//! | `keeper` `beat` `knock` | the lease; the synchronous commit that renews it; testimony about the primary |
+//! | `keeper` `beat` | the lease; the synchronous commit that renews it |
+//! | `knock` `at_home` | whether the primary, and the own server, let anybody new in |
 //! | `state` `identity` | what must survive; who a data directory is |
 //! | `receipts` | what copies held that nobody else had, kept on this machine |
 //! | `highest` | the highest position told of the copy: ending below it, it was rolled back |
-//! | `tidy` | what was moved aside goes once the cluster is whole |
+//! | `tidy` `server_log` | what was moved aside goes once the cluster is whole; the server's log is kept short |
 //! | `tend` `serial` | one instance's trouble is not another's; which word of the agent a message is |
 //! | `handle` | a look at it all from the same process |
 //! | `shelf` `written` | where the agent's own small files are; where its operator wrote down what it was told |
 //! | `postgres` `process` | everything of PostgreSQL: SQL, files, tools; processes and the guard |
 
 mod agent;
+mod at_home;
 mod beat;
 mod charge;
 mod config;
@@ -42,6 +44,7 @@ mod reconcile;
 mod roster;
 mod run;
 mod serial;
+mod server_log;
 mod session;
 mod shelf;
 mod state;

@@ -49,6 +49,8 @@ pub(crate) struct Run {
     pub(crate) slots_left: Option<(Instant, Vec<String>)>,
     /// The cluster's parameters, written and reloaded.
     pub(crate) parameters: Option<BTreeMap<String, String>>,
+    /// They were written, and the server has not read its files since: what to compare with.
+    pub(crate) unread: Option<String>,
     /// Parameters whose new values wait for a restart.
     pub(crate) pending_restart: Vec<String>,
     /// Roles were made.
@@ -67,6 +69,8 @@ pub(crate) struct Run {
     pub(crate) promoted: bool,
     /// When it last answered; absent before it ever did.
     pub(crate) answered: Option<Instant>,
+    /// Since when it has let nobody new in, though it did before.
+    pub(crate) deaf_since: Option<Instant>,
     /// What was met instead of an answer when it last gave none.
     pub(crate) unanswered: Option<String>,
     /// When the process was first seen.
@@ -133,6 +137,8 @@ pub(crate) struct Looked {
     pub(crate) existing: Option<Existing>,
 }
 
+/// A server whose sessions answer is silent all the same once it has let nobody new in for so long.
+const DEAF_AFTER: Duration = Duration::from_secs(2);
 /// Before a slot is looked at again that was in use and is to go: whoever used it may only have been slow to leave.
 const SLOTS_AGAIN: Duration = Duration::from_secs(10);
 
@@ -142,10 +148,27 @@ impl Run {
         Self { seen_since: Some(now()), ..Self::default() }
     }
 
+    /// Takes in one more knock at its door, which began at `began`; true when it lets somebody in again.
+    pub(crate) fn knocked(&mut self, answered: bool, began: Instant) -> bool {
+        let before = self.deaf_since;
+        self.deaf_since = if answered { None } else { before.or(Some(began)) };
+        before.is_some() && answered
+    }
+
+    /// For how long it has let nobody new in, where that is longer than a busy machine takes for it.
+    pub(crate) fn deaf_for(&self, now: Instant) -> Option<Duration> {
+        self.deaf_since.map(|since| now.since(since)).filter(|deaf| *deaf >= DEAF_AFTER)
+    }
+
     /// The slots `wanted` are there now, and those `left`, which somebody used.
     pub(crate) fn made_slots(&mut self, wanted: &[String], left: Vec<String>, now: Instant) {
         self.slots = wanted.iter().cloned().collect();
         self.slots_left = (!left.is_empty()).then(|| (now.plus(SLOTS_AGAIN), left));
+    }
+
+    /// Those of the slots that were made are there: what was dropped, or has lost its WAL, is made again.
+    pub(crate) fn keep_slots(&mut self, there: &[String]) {
+        self.slots.retain(|slot| there.contains(slot));
     }
 
     /// The slots that are there. One that was in use is shown once it is time to look at it again: it holds WAL for
@@ -211,6 +234,8 @@ pub(crate) fn last_lines(log: &str) -> Vec<String> {
 pub(crate) fn tail(log: &Path, from: u64) -> Option<String> {
     let mut log = File::open(log).ok()?;
     let length = log.metadata().ok()?.len();
+    // It was emptied since (`server_log`): all that stands in it is newer.
+    let from = if length < from { 0 } else { from };
     log.seek(SeekFrom::Start(from.max(length.saturating_sub(LAST_WORDS)))).ok()?;
     let mut text = Vec::new();
     log.take(LAST_WORDS).read_to_end(&mut text).ok()?;
@@ -249,6 +274,18 @@ mod tests {
     }
 
     #[test]
+    fn a_server_is_deaf_once_nobody_was_let_in_for_longer_than_a_busy_one_takes() {
+        let mut run = Run::default();
+        let deaf = |run: &Run, at| run.deaf_for(Instant(at)).map(|deaf| deaf.as_millis());
+        assert!(!run.knocked(true, Instant(1_000)));
+        assert!(!run.knocked(false, Instant(2_000)), "nothing is concluded yet");
+        run.knocked(false, Instant(3_250));
+        assert_eq!((deaf(&run, 3_999), deaf(&run, 4_000)), (None, Some(2_000)), "counted from the first");
+        assert!(run.knocked(true, Instant(4_500)), "which is told at once");
+        assert_eq!(deaf(&run, 9_000), None);
+    }
+
+    #[test]
     fn the_pause_before_another_copy_grows_and_has_an_end() {
         assert_eq!(before_another_copy(0), None);
         let minutes = |in_vain| before_another_copy(in_vain).unwrap().as_secs() / 60;
@@ -268,6 +305,7 @@ mod tests {
         let lines = |log: &Path, from| last_lines(&tail(log, from).unwrap());
         assert_eq!(words(&log, old.len() as u64).as_deref(), Some("requested timeline 8 is not a child"));
         assert_eq!(words(&log, (old.len() + new.len()) as u64), None);
+        assert!(words(&log, 1 << 30).is_some(), "it was emptied meanwhile, and all of it is newer");
         assert_eq!(lines(&log, old.len() as u64), new.lines().collect::<Vec<_>>());
         assert_eq!(words(&dir.path().join("none"), 0), None);
         let early = "postgres: superuser_reserved_connections (6) must be less than max_connections (3)\n";

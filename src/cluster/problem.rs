@@ -223,8 +223,8 @@ impl fmt::Display for ProblemKind {
 pub enum Wait {
     /// Instances have still to register.
     Registrations {
-        /// How many are there.
-        have: u32,
+        /// Those that are there.
+        have: Vec<InstanceName>,
         /// How many are wanted.
         want: u32,
     },
@@ -354,7 +354,8 @@ impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Registrations { have, want } => {
-                write!(f, "waits for instances: {have} of {want} registered")
+                write!(f, "waits for instances: {} of {want} registered", have.len())?;
+                if have.is_empty() { Ok(()) } else { write!(f, " ({})", list(have)) }
             }
             Self::Bootstrap { on } => write!(f, "waits for {on} to create the first copy"),
             Self::SealsMissing { rule, more, from } => {
@@ -394,7 +395,10 @@ impl fmt::Display for Wait {
                 write!(f, "waits for {instance} to stop; it is to leave the cluster")
             }
             Self::Paused => {
-                write!(f, "paused: no failover and no rebuild begins by itself; to go on: interrex resume")
+                write!(
+                    f,
+                    "paused: no failover and no rebuild begins by itself; to go on: interrex resume CLUSTER"
+                )
             }
             Self::Recovered { silent } => write!(
                 f,

@@ -18,9 +18,25 @@ pub fn check(name: &str) -> Result<(), &'static str> {
     }
 }
 
+/// A password that a role may have, or why it may not. PostgreSQL takes an empty one for none.
+///
+/// # Errors
+/// What is wrong with it; the password is not repeated.
+pub fn check_password(password: &str) -> Result<(), &'static str> {
+    match password {
+        "" => Err("is empty"),
+        _ if password.chars().any(char::is_control) => Err("has a line break or another control character"),
+        _ if password.len() > MOST_OF_A_PASSWORD => Err("is longer than 1000 bytes"),
+        _ => Ok(()),
+    }
+}
+
+/// PostgreSQL's own bound of what a client sends as one is not much higher.
+const MOST_OF_A_PASSWORD: usize = 1_000;
+
 #[cfg(test)]
 mod tests {
-    use super::check;
+    use super::{check, check_password};
 
     #[test]
     fn an_application_s_role_has_a_plain_name_and_none_of_postgresql_s_or_ours() {
@@ -28,6 +44,14 @@ mod tests {
         assert_eq!(check(&"a".repeat(63)), Ok(()));
         for bad in ["", "App", "a b", "1a", "pg_x", "interrex", "postgres", "a\"b", &"a".repeat(64)] {
             assert!(check(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_a_line_of_something() {
+        assert_eq!(check_password("pä ss'w\\ord"), Ok(()));
+        for bad in ["", "a\nb", "a\0b", &"a".repeat(1_001)] {
+            assert!(check_password(bad).is_err(), "{bad:?}");
         }
     }
 }

@@ -100,6 +100,14 @@ pub enum OnCrash {
     Restart,
 }
 
+/// Least and most of each timeout, in milliseconds.
+const SUSPECT_AFTER: (u32, u32) = (500, 60_000);
+const HUNG_AFTER: (u32, u32) = (1_000, 600_000);
+const LEAVES_AFTER: (u32, u32) = (1_000, 600_000);
+/// Not below what a report is believed for: standbys whose machines died together would pass for up and out of the primary's
+/// reach alone, and it would be failed over as one that is cut off.
+const ALONE_AFTER: (u32, u32) = (2_000, 600_000);
+
 impl Spec {
     /// Changes all of these keys, one after the other, as [`Spec::set`] does. Where `min_acks` is not among them and stands at
     /// its default it stays there: `when_alone=block` makes of a cluster what it had become if it had been created so.
@@ -111,7 +119,7 @@ impl Spec {
         for (key, value) in changes {
             self.set(key, value)?;
         }
-        let said = changes.iter().rfind(|(key, _)| key == "min_acks");
+        let said = changes.iter().rfind(|(key, _)| key.eq_ignore_ascii_case("min_acks"));
         if said.map_or(by_default, |(_, value)| value.is_empty()) {
             self.min_acks = self.default_min_acks();
         }
@@ -126,7 +134,8 @@ impl Spec {
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         let wrong = |wanted: &str| format!("{key}={value}: {wanted} is wanted");
         let number = || value.parse::<u32>().map_err(|_| wrong("a whole number"));
-        match key {
+        // A PostgreSQL parameter is the same in capitals, and so is a key.
+        match key.to_ascii_lowercase().as_str() {
             "instances" => self.instances = number()?,
             "acks" => self.acks = number()?,
             "min_acks" if value.is_empty() => self.min_acks = self.default_min_acks(),
@@ -148,12 +157,10 @@ impl Spec {
                     _ => return Err(wrong("failover or restart")),
                 }
             }
-            "suspect_after" => self.timeouts.suspect_after_ms = patience(key, value, 500, 60_000)?,
-            "hung_after" => self.timeouts.hung_after_ms = patience(key, value, 1_000, 600_000)?,
-            "leaves_after" => self.timeouts.leaves_after_ms = patience(key, value, 1_000, 600_000)?,
-            // Not below what a report is believed for: standbys whose machines died together would pass for up and out of
-            // the primary's reach alone, and it would be failed over as one that is cut off.
-            "alone_after" => self.timeouts.alone_after_ms = patience(key, value, 2_000, 600_000)?,
+            "suspect_after" => self.timeouts.suspect_after_ms = patience(key, value, SUSPECT_AFTER)?,
+            "hung_after" => self.timeouts.hung_after_ms = patience(key, value, HUNG_AFTER)?,
+            "leaves_after" => self.timeouts.leaves_after_ms = patience(key, value, LEAVES_AFTER)?,
+            "alone_after" => self.timeouts.alone_after_ms = patience(key, value, ALONE_AFTER)?,
             parameter => self.set_parameter(parameter, value)?,
         }
         Ok(())
@@ -180,6 +187,31 @@ impl Spec {
         Ok(())
     }
 
+    /// Whether a new cluster may begin with them: what [`Spec::set`] sees to where a key is set, and nothing that only a
+    /// PostgreSQL could judge.
+    ///
+    /// # Errors
+    /// What is wrong, and what would do.
+    pub fn check_new(&self) -> Result<(), String> {
+        let timeouts = [
+            ("suspect_after", self.timeouts.suspect_after_ms, SUSPECT_AFTER),
+            ("hung_after", self.timeouts.hung_after_ms, HUNG_AFTER),
+            ("leaves_after", self.timeouts.leaves_after_ms, LEAVES_AFTER),
+            ("alone_after", self.timeouts.alone_after_ms, ALONE_AFTER),
+        ];
+        for (key, ms, range) in timeouts {
+            if let Some(ms) = ms {
+                patience(key, &format!("{ms}ms"), range)?;
+            }
+        }
+        match self.parameters.keys().next() {
+            Some(name) => Err(format!(
+                "{name}: PostgreSQL judges its parameters, and a new cluster has none yet; set them once it takes writes"
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// Whether the wishes go together, for a cluster that has `members` instances by now.
     ///
     /// # Errors
@@ -191,7 +223,7 @@ impl Spec {
         }
         if usize::try_from(*instances).is_ok_and(|wanted| wanted < members) {
             return Err(format!(
-                "instances = {instances}: there are {members}; remove one with: interrex instance remove"
+                "instances = {instances}: there are {members}; remove one with: interrex instance remove CLUSTER INSTANCE"
             ));
         }
         if acks >= instances {
@@ -268,7 +300,7 @@ fn bytes(text: &str) -> Option<u64> {
 }
 
 /// `1500ms`, `5s`; empty: the default.
-fn patience(key: &str, value: &str, least: u32, most: u32) -> Result<Option<u32>, String> {
+fn patience(key: &str, value: &str, (least, most): (u32, u32)) -> Result<Option<u32>, String> {
     if value.is_empty() {
         return Ok(None);
     }
@@ -370,13 +402,31 @@ mod tests {
     }
 
     #[test]
+    fn a_new_cluster_begins_with_nothing_that_could_not_be_set() {
+        assert_eq!(Spec::default().check_new(), Ok(()));
+        let mut early = Spec::default();
+        early.timeouts.alone_after_ms = Some(0);
+        assert_eq!(
+            early.check_new().unwrap_err(),
+            "alone_after=0ms: 2000ms to 600s is wanted, with its unit"
+        );
+        let mut unjudged = Spec::default();
+        unjudged.parameters.insert("shared_buffers".to_owned(), "banana".to_owned());
+        assert!(unjudged.check_new().unwrap_err().contains("set them once it takes writes"));
+    }
+
+    #[test]
     fn what_is_wrong_is_said_with_what_would_do() {
         for (key, value, why) in [
             ("acks", "x", "acks=x: a whole number is wanted"),
             ("alone_after", "1s", "alone_after=1s: 2000ms to 600s is wanted, with its unit"),
             ("acks", "3", "acks = 3: 3 instances have 2 standbys to acknowledge"),
             ("min_acks", "2", "min_acks = 2 exceeds acks = 1"),
-            ("instances", "2", "instances = 2: there are 3; remove one with: interrex instance remove"),
+            (
+                "instances",
+                "2",
+                "instances = 2: there are 3; remove one with: interrex instance remove CLUSTER INSTANCE",
+            ),
             ("when_alone", "stop", "when_alone=stop: continue or block is wanted"),
             ("hung_after", "9", "hung_after=9: 1000ms to 600s is wanted, with its unit"),
             ("hung_after", "1ms", "hung_after=1ms: 1000ms to 600s is wanted, with its unit"),

@@ -1,6 +1,6 @@
 //! The data directory: whose it is, which format it has, and that only one node uses it.
 //!
-//! `open_data_dir` takes a lock on the directory itself (no lock file: a refusal leaves no trace), then
+//! `DataDir::open` takes a lock on the directory itself (no lock file: a refusal leaves no trace), then
 //! checks format and identity, and writes both where they are missing. What lies in `raft/` and
 //! `instances/` belongs to the coordinator and the agent.
 //!
@@ -36,7 +36,25 @@ pub struct DataDir {
     _lock: File,
 }
 
+/// Why a directory cannot be a node's, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"{}\": {why}", .path.display())]
+pub struct DataDirError {
+    path: PathBuf,
+    why: String,
+}
+
 impl DataDir {
+    /// Makes the directory where it is missing, locks it, and checks or writes whose it is. `passed_through`: PostgreSQL runs
+    /// as another user, who has to pass through it to its sockets (mode 0711 instead of 0700, where it is made).
+    ///
+    /// # Errors
+    /// Another node runs on it, it belongs to another machine or a newer version, or it cannot be read or written. Nothing is
+    /// written before all of these were asked.
+    pub fn open(path: &Path, machine: &MachineName, passed_through: bool) -> Result<DataDir, DataDirError> {
+        open(path, machine, passed_through).map_err(|why| DataDirError { path: path.to_owned(), why })
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -48,21 +66,21 @@ impl DataDir {
     }
 }
 
-/// Makes the node's data directory where it is missing, locks it, and checks or writes what it is.
+/// The directory that a node file names.
 ///
 /// # Errors
-/// One line, when another node runs on the directory, when it belongs to another machine or a newer
-/// version, or when it cannot be read or written. Nothing is written before all of these were asked.
+/// Those of [`DataDir::open`], with the file and its key.
 pub fn open_data_dir(node: &Node) -> Result<DataDir, WorldError> {
-    open(node).map_err(|why| {
-        let text = format!("key 'data_dir': \"{}\": {why}", node.data_dir.display());
+    let passed_through = rustix::process::geteuid().is_root() && !node.instances.is_empty();
+    DataDir::open(&node.data_dir, &node.name, passed_through).map_err(|error| {
+        let text = format!("key 'data_dir': {error}");
         WorldError::new(vec![Problem::new(&node.file.display().to_string(), None, text)])
     })
 }
 
-fn open(node: &Node) -> Result<DataDir, String> {
-    let path = &node.data_dir;
-    make(node).map_err(|e| format!("cannot be made: {e}; make it, or name another directory"))?;
+fn open(path: &Path, machine: &MachineName, passed_through: bool) -> Result<DataDir, String> {
+    make(path, passed_through)
+        .map_err(|e| format!("cannot be made: {e}; make it, or name another directory"))?;
     let lock = File::open(path).map_err(|e| format!("cannot be opened: {e}; correct its owner and mode"))?;
     rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|e| match e {
         rustix::io::Errno::WOULDBLOCK => {
@@ -70,23 +88,21 @@ fn open(node: &Node) -> Result<DataDir, String> {
         }
         other => format!("cannot be locked: {other}; name a directory on a local file system"),
     })?;
-    judge(path, &node.name)?;
-    let identity = settle(path, &lock, &node.name)
+    judge(path, machine)?;
+    let identity = settle(path, &lock, machine)
         .map_err(|e| format!("cannot be written: {e}; make room on its disk, or name another one"))?;
-    Ok(DataDir { path: path.clone(), identity, _lock: lock })
+    Ok(DataDir { path: path.to_owned(), identity, _lock: lock })
 }
 
-/// 0711 where root starts PostgreSQL as another user, who has to pass through to its sockets; else 0700.
-fn make(node: &Node) -> io::Result<()> {
-    let passed_through = rustix::process::geteuid().is_root() && !node.instances.is_empty();
+fn make(path: &Path, passed_through: bool) -> io::Result<()> {
     let mode = if passed_through { 0o711 } else { 0o700 };
-    if let Some(parent) = node.data_dir.parent() {
+    if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
-    match DirBuilder::new().mode(mode).create(&node.data_dir) {
+    match DirBuilder::new().mode(mode).create(path) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         // What a strict umask took away: without it PostgreSQL's user cannot pass.
-        made => made.and_then(|()| fs::set_permissions(&node.data_dir, Permissions::from_mode(mode))),
+        made => made.and_then(|()| fs::set_permissions(path, Permissions::from_mode(mode))),
     }
 }
 

@@ -17,7 +17,7 @@ mod text;
 mod world;
 
 pub use address::Address;
-pub use data_dir::{DataDir, FORMAT, open_data_dir};
+pub use data_dir::{DataDir, DataDirError, FORMAT, open_data_dir};
 pub use error::{ConfigError, Problem, WorldError};
 pub use file::load;
 pub use interrex_cluster::ids::{ClusterName, InstanceName, MachineName};

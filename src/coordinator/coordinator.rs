@@ -69,8 +69,20 @@ pub struct Coordinator {
     address: SocketAddr,
     clusters: Vec<CreateCluster>,
     yields: bool,
-    /// One that is dropped, run or not, leaves no task behind that keeps its directory.
+    /// One that is dropped, run or not, leads nobody and tells nobody anything any more ...
+    ending: Ending,
+    /// ... and leaves no task behind that keeps its directory.
     ends: EndsTasks<Records>,
+}
+
+/// Whatever becomes of the run, streams end with it.
+struct Ending(Arc<Core>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.ending.send_replace(true);
+        self.0.cut.send_replace(true);
+    }
 }
 
 impl Coordinator {
@@ -120,8 +132,10 @@ impl Coordinator {
         let ends = node.ends_with_this();
         let core =
             Core::new(machine, node, trust, builder.policy, builder.clock, builder.rng, builder.spawner);
+        let core = Arc::new(core);
         Ok(Self {
-            core: Arc::new(core),
+            ending: Ending(core.clone()),
+            core,
             relays: Arc::new(Relays::new(tls.clone(), token, builder.dialer)),
             gate: Arc::new(gate),
             tls,
@@ -145,7 +159,9 @@ impl Coordinator {
     /// It ended by itself; its process should end too.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         // Whether this ends or is dropped halfway.
-        let Self { ends: _ends, core, relays, gate, tls, entrance, clusters, yields, .. } = self;
+        let Self {
+            ends: _ends, ending: _ending, core, relays, gate, tls, entrance, clusters, yields, ..
+        } = self;
         let mut tasks = background(&core, &relays, clusters, yields);
         if let Some(tls) = tls.clone() {
             tasks.push(core.spawner.spawn(Box::pin(tls.keep_fresh())));
@@ -174,6 +190,7 @@ impl Coordinator {
         if timeout(FAREWELL, server.join_next()).await.is_err() {
             tracing::debug!("calls under way were cut off");
         }
+        core.cut.send_replace(true);
         server.shutdown().await;
         core.node.shutdown().await;
         outcome

@@ -49,6 +49,8 @@ pub(crate) struct Core {
     pub(crate) spawner: Arc<dyn Spawner>,
     /// True once the coordinator is to end: streams end with it.
     pub(crate) ending: watch::Sender<bool>,
+    /// True once calls under way have had their time: connections end.
+    pub(crate) cut: watch::Sender<bool>,
     reign: Mutex<Reign>,
     awake: Mutex<Instant>,
 }
@@ -125,6 +127,7 @@ impl Core {
             rng,
             spawner,
             ending: watch::Sender::new(false),
+            cut: watch::Sender::new(false),
             reign: Mutex::default(),
         }
     }

@@ -1,5 +1,6 @@
 //! `failover CLUSTER [--to I] [--dry-run] [--accept-loss]`.
 
+use crate::planned;
 use crate::{CtlError, Output, Session};
 use clap::Args;
 use interrex_api::admin::{FailoverReply, FailoverRequest};
@@ -24,6 +25,9 @@ pub struct Failover {
     /// acknowledging until it hears.
     #[arg(long, requires = "accept_loss", value_delimiter = ',')]
     fenced: Vec<InstanceName>,
+    /// Return once the failover has begun.
+    #[arg(long)]
+    no_wait: bool,
 }
 
 impl Failover {
@@ -40,15 +44,23 @@ impl Failover {
             accept_loss: self.accept_loss,
             fenced: self.fenced.iter().cloned().collect(),
         };
+        let before = planned::newest(session, &self.cluster).await?;
         let reply = session.client.failover(&request).await?;
+        if session.output == Output::Table {
+            self.tell(session.out, &reply)?;
+            session.out.flush()?;
+        }
+        let follows = reply.accepted && !self.dry_run && !self.no_wait;
+        let primary = match follows {
+            true => planned::opened(session, &self.cluster, before, reply.epoch).await?,
+            false => None,
+        };
         if session.output == Output::Json {
             session.json(&serde_json::json!({
                 "accepted": reply.accepted, "epoch": reply.epoch, "would_win": reply.would_win,
                 "refusals": reply.refusals, "waits": reply.waits, "expected": reply.expected,
-                "may_lose": reply.may_lose,
+                "may_lose": reply.may_lose, "primary": primary,
             }))?;
-        } else {
-            self.tell(session.out, &reply)?;
         }
         match reply.accepted {
             true => Ok(()),
@@ -113,6 +125,7 @@ mod tests {
             dry_run: true,
             accept_loss: false,
             fenced: Vec::new(),
+            no_wait: false,
         };
         let told = |plan: &Failover, reply: &FailoverReply| {
             let mut out = Vec::new();

@@ -81,7 +81,7 @@ async fn ask(
     }
     if session.output == Output::Json {
         return session.json(&serde_json::json!({
-            "cluster": cluster, "instance": instance, "done": !no_wait,
+            "cluster": cluster, "instance": instance, "done": !no_wait || what == Asking::Nothing,
         }));
     }
     match what {

@@ -103,6 +103,31 @@ pub enum Command {
     Coordinator(coordinator::Coordinator),
 }
 
+impl Command {
+    /// It changes nothing: whoever closed the pipe has read enough.
+    fn only_looks(&self) -> bool {
+        match self {
+            Self::List
+            | Self::Show(_)
+            | Self::Status
+            | Self::Events(_)
+            | Self::Explain(_)
+            | Self::Receipt(_)
+            | Self::Coordinator(coordinator::Coordinator::List) => true,
+            Self::Create(_)
+            | Self::Failover(_)
+            | Self::Switchover(_)
+            | Self::Set(_)
+            | Self::Restart(_)
+            | Self::Reinit(_)
+            | Self::Instance(_)
+            | Self::Pause(_)
+            | Self::Resume(_)
+            | Self::Coordinator(_) => false,
+        }
+    }
+}
+
 /// Why a command failed. Its text is the one line that the operator reads.
 #[derive(Debug, thiserror::Error)]
 pub enum CtlError {
@@ -193,8 +218,10 @@ pub async fn run(common: &Common, command: &Command, out: &mut dyn Write) -> Res
         Command::Coordinator(coordinator) => coordinator.run(&mut session).await,
     };
     match done {
-        // `interrex events --follow | head` is no failure.
-        Err(CtlError::Output(gone)) if gone.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        // `interrex events --follow | head` is no failure. Whoever changes something, and is not told how it ended, has to know.
+        Err(CtlError::Output(gone)) if gone.kind() == io::ErrorKind::BrokenPipe && command.only_looks() => {
+            Ok(())
+        }
         done => done,
     }
 }

@@ -13,6 +13,11 @@ const SILENT_AFTER: u64 = 3_000;
 /// Between looks: no event tells of it.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// Its agent does.
+pub(crate) fn speaks(instance: &InstanceStatus) -> bool {
+    instance.report_age_ms.is_some_and(|age| age < SILENT_AFTER)
+}
+
 /// Waits until every instance whose agent speaks has read the parameters. Gives the cluster as it is then, and who has not
 /// read them, with what its server does. A copy that is still being made has them from its first start.
 ///
@@ -27,8 +32,7 @@ pub(crate) async fn read_everywhere(
         let status = session.client.get_cluster(cluster).await?;
         let late: Vec<&InstanceStatus> =
             status.instances.iter().filter(|one| one.role != "joining" && !one.parameters_read).collect();
-        let speaks = |one: &&InstanceStatus| one.report_age_ms.is_some_and(|age| age < SILENT_AFTER);
-        if !late.iter().any(speaks) || since.elapsed() >= READ_WITHIN {
+        if !late.iter().any(|one| speaks(one)) || since.elapsed() >= READ_WITHIN {
             let late = late.iter().map(|one| format!("{} ({})", one.name, one.server)).collect();
             return Ok((status, late));
         }

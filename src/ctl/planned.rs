@@ -127,6 +127,21 @@ async fn tell_waits(
     Ok(())
 }
 
+/// Follows a failover until somebody takes writes in its epoch or a later one, and says who. As a table, each event is a line.
+///
+/// # Errors
+/// Nobody answers any more.
+pub(crate) async fn opened(
+    session: &mut Session<'_>,
+    cluster: &ClusterName,
+    after: u64,
+    epoch: Epoch,
+) -> Result<Option<InstanceName>, CtlError> {
+    let opened = |event: Event| (event.kind == "opened" && event.epoch >= epoch).then_some(Ok(()));
+    until(session, cluster, after, Say::Everything, opened).await?;
+    Ok(session.client.get_cluster(cluster).await?.primary)
+}
+
 /// Follows the change that begins `epoch` until somebody takes writes again. As a table, each event is a line.
 ///
 /// # Errors

@@ -51,6 +51,7 @@ impl Restart {
             // The coordinators say it best.
             names.push(unknown.clone());
         }
+        self.refuse_silent(&status.instances, &names)?;
         names.sort_by_key(|name| (primary.as_ref() == Some(name), name.clone()));
         if names.is_empty() && session.output == Output::Table {
             writeln!(session.out, "no instance of {} waits for a restart", self.cluster)?;
@@ -72,6 +73,27 @@ impl Restart {
             "whether it waits for a restart is not known of {}; once its server answers: interrex restart {} --pending",
             late.join(", "),
             self.cluster
+        )))
+    }
+
+    /// Whoever is silent would be waited for without end, and be restarted whenever it comes back.
+    fn refuse_silent(&self, instances: &[InstanceStatus], names: &[InstanceName]) -> Result<(), CtlError> {
+        let asked = instances.iter().filter(|one| names.contains(&one.name));
+        let (speak, silent): (Vec<_>, Vec<_>) = asked.partition(|one| parameters::speaks(one));
+        if silent.is_empty() {
+            return Ok(());
+        }
+        let list =
+            |of: &[&InstanceStatus]| of.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ");
+        let cluster = &self.cluster;
+        let others = match speak.as_slice() {
+            [] => String::new(),
+            speak => format!("; without: interrex restart {cluster} INSTANCE, of {}", list(speak)),
+        };
+        Err(CtlError::Refused(format!(
+            "nothing is restarted: the agent of {} is silent, and its restart would be waited for without end; see: interrex \
+             explain {cluster}{others}",
+            list(&silent)
         )))
     }
 

@@ -25,6 +25,7 @@ impl Show {
         if session.output == Output::Json {
             return session.json(&serde_json::json!({ "cluster": status, "connection": connect }));
         }
+        let connect = connect.unwrap_or_else(|| "- (no instance has registered yet)".to_owned());
         write!(session.out, "{}", screen(&status))?;
         writeln!(session.out, "connect     {connect}")?;
         Ok(())
@@ -67,10 +68,10 @@ pub(crate) fn screen(status: &ClusterStatus) -> String {
     out
 }
 
-/// A libpq connection string that names every instance and picks the one that takes writes.
-pub(crate) fn connection_string(cluster: &ClusterName, info: &ConnectionInfo) -> String {
+/// A libpq connection string that names every instance and picks the one that takes writes; none: there is no instance yet.
+pub(crate) fn connection_string(cluster: &ClusterName, info: &ConnectionInfo) -> Option<String> {
     if info.hosts.is_empty() {
-        return "- (no instance has registered yet)".to_owned();
+        return None;
     }
     let bracket = |host: &str| if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     let hosts: Vec<String> = info
@@ -84,7 +85,7 @@ pub(crate) fn connection_string(cluster: &ClusterName, info: &ConnectionInfo) ->
         (None, _) => String::new(),
     };
     let database = if info.user.is_some() { cluster.as_str() } else { "postgres" };
-    format!("postgresql://{login}{}/{database}?target_session_attrs=read-write", hosts.join(","))
+    Some(format!("postgresql://{login}{}/{database}?target_session_attrs=read-write", hosts.join(",")))
 }
 
 /// Percent-encodes what a URI would misread.
@@ -109,7 +110,7 @@ mod tests {
             password: Some("p@ss/".to_owned()),
         };
         assert_eq!(
-            connection_string(&"orders".parse().unwrap(), &info),
+            connection_string(&"orders".parse().unwrap(), &info).unwrap(),
             "postgresql://a%20b:p%40ss%2F@10.0.0.1:5432,[::1]:5432/orders?target_session_attrs=read-write"
         );
     }

@@ -150,10 +150,9 @@ async fn a_roll_out_ends_at_a_standby_that_does_not_come_up_and_a_hung_one_is_re
     // More than there is, and in pages that there are none of: no machine says so before it is asked for the memory.
     let set = town.ctl(&["set", "demo", "huge_pages=on", "shared_buffers=64GB"]).await;
     assert_eq!(set.code, 0, "PostgreSQL says so only when it starts: {set:?}");
-    town.until("the restart to be shown as pending", |s| {
-        s.instances.iter().all(|i| i.pending_restart == ["huge_pages", "shared_buffers"])
-    })
-    .await;
+    let pending = town.status().await.expect("the cluster answers");
+    let told = pending.instances.iter().all(|i| i.pending_restart == ["huge_pages", "shared_buffers"]);
+    assert!(told, "all that waits for a restart is known once `set` is done: {:?}", pending.instances);
     let ended = town.ctl(&["restart", "demo", "--pending"]).await;
     assert_eq!((ended.code, ended.err.lines().count()), (1, 1), "{ended:?}");
     for words in
@@ -196,14 +195,27 @@ fn is_hung(problem: &ProblemLine) -> bool {
 /// Wherever it dies: the server that was started to be promoted at once, and lets nobody in before, is promoted or ended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_that_dies_while_its_primary_is_started_with_what_was_lowered_leaves_nobody_stuck() {
-    let mut town = Town::up().await;
+    let town = Town::up().await;
     let old = primary(&town.status().await.expect("a healthy cluster answers"));
     // The node is the coordinator too, and this scene is about the agent.
     town.lead_elsewhere_than(&old).await;
+    dies_while_lowered(town, &old).await;
+}
+
+/// Where nobody else could be elected, no new epoch ends it either.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_of_one_whose_node_dies_while_it_is_started_with_what_was_lowered_serves_again() {
+    let mut town = Town::of(&["n1"]).await;
+    town.machines[0].start();
+    town.healthy("a cluster of one").await;
+    dies_while_lowered(town, "n1").await;
+}
+
+async fn dies_while_lowered(mut town: Town, old: &str) {
     let writer = Writer::start(&town).await;
     let set = town.ctl(&["set", "demo", "max_connections=83"]).await;
     assert_eq!(set.code, 0, "{set:?}");
-    town.until("the restart to be shown as pending", |s| !instance(s, &old).pending_restart.is_empty()).await;
+    town.until("the restart to be shown as pending", |s| !instance(s, old).pending_restart.is_empty()).await;
 
     let (cluster, name) = ("demo".parse().unwrap(), old.parse().unwrap());
     let epoch =
@@ -215,8 +227,8 @@ async fn an_agent_that_dies_while_its_primary_is_started_with_what_was_lowered_l
         }
     };
     tokio::time::timeout(PATIENCE, begun).await.expect("it is started with less");
-    town.machine(&old).kill_node();
-    town.machine(&old).start();
+    town.machine(old).kill_node();
+    town.machine(old).start();
     let after = town.until("all is well", |s| Some(s.epoch) >= epoch && healthy(s)).await;
     eprintln!(
         "{old} was restarted in epoch {epoch:?}; {} is primary of epoch {}",

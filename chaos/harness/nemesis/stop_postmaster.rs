@@ -1,5 +1,5 @@
 //! The primary's postmaster hangs: SIGSTOP. Sessions that exist go on, new ones are taken by the kernel and never
-//! answered. Whether that is a failure is a matter of taste; that nothing is lost over it is not.
+//! answered: whoever is not there already is served by nobody, and so the primary is replaced.
 
 use super::stopped::Stopped;
 use super::{Deed, Fault, Proof};
@@ -9,8 +9,8 @@ use crate::scene::Scene;
 pub(crate) const ROW: Row = Row {
     name: "stop-postmaster",
     story: "SIGSTOP to the primary's postmaster for longer than a server may hang",
-    promotions: (0, 1),
-    gap_ms: 12_000,
+    promotions: (1, 1),
+    gap_ms: 10_000,
     lasts: Lasts::Ms(8_000, 10_000),
     side_door: false,
     nft: false,

@@ -32,7 +32,10 @@ impl Instance {
 
     fn report_of(&self, seen: &Observed, raw: Option<&Raw>, goal: Option<&Goal>) -> Report {
         let known = self.known().clone();
-        let pending_restart = self.run().pending_restart.clone();
+        let (pending_restart, read) = {
+            let run = self.run();
+            (run.pending_restart.clone(), run.unread.is_none())
+        };
         let left = seen.deadline.map(|deadline| deadline.since(now()));
         Report {
             instance: self.config.name.clone(),
@@ -45,8 +48,8 @@ impl Instance {
             knock: self.door.found(now()),
             unfit: raw.map(|raw| unfit(raw, &self.config.pgdata, known.too_low)).unwrap_or_default(),
             pending_restart,
-            // Of a server that is gone, nothing is known to have been read.
-            parameters: raw.and(seen.parameters.as_ref()).map(digest),
+            // Of a server that is gone, nothing is known to have been read; nor of one that does not read its files.
+            parameters: raw.and(seen.parameters.as_ref()).filter(|_| read).map(digest),
             doing: known.doing,
             receipt: known.receipt,
             doubt: match &seen.data {

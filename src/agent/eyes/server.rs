@@ -12,7 +12,6 @@ use interrex_cluster::instance::observed::{
 };
 use interrex_cluster::wal::{History, Lsn, Position, TimelineId};
 use std::collections::BTreeMap;
-use std::io::{Read, Seek, SeekFrom};
 use std::time::Duration;
 
 /// With an archive to fetch from, replay has to stand still for so long before WAL counts as gone. Leans towards
@@ -30,6 +29,10 @@ impl Instance {
             Ok(raw) => {
                 self.run().answered = Some(now());
                 self.not_in_vain().await;
+                let deaf = self.run().deaf_for(now());
+                if let Some(since) = deaf {
+                    return (self.deaf(since), None);
+                }
                 let seen = match &raw.role {
                     ObservedRole::Standby(standby) => Seen::Standby(self.standby(&raw, standby, goal).await),
                     ObservedRole::Primary(primary) => Seen::Primary(self.primary(&raw, primary, goal).await),
@@ -59,6 +62,12 @@ impl Instance {
             (None, Error::Down { .. }) if silent < STARTING_FOR => Seen::Starting,
             _ => Seen::Silent { since: silent },
         }
+    }
+
+    /// Its sessions answer, and nobody new is let in: for whoever is not there already it is silent.
+    fn deaf(&self, since: Duration) -> Seen {
+        self.run().unanswered = Some("sessions go on, and no new connection is answered".to_owned());
+        Seen::Silent { since }
     }
 
     async fn standby(&self, raw: &Raw, standby: &InRecovery, goal: Option<&Goal>) -> Standby {
@@ -183,12 +192,7 @@ impl Instance {
             return None;
         }
         let from = self.run().log_from;
-        let mut log = std::fs::File::open(self.rooms.log()).ok()?;
-        let length = log.metadata().ok()?.len();
-        log.seek(SeekFrom::Start(from.max(length.saturating_sub(64 << 10)))).ok()?;
-        let mut text = Vec::new();
-        log.take(64 << 10).read_to_end(&mut text).ok()?;
-        gone_in(&String::from_utf8_lossy(&text))
+        gone_in(&crate::run::tail(&self.rooms.log(), from)?)
     }
 }
 

@@ -111,25 +111,28 @@ impl Server {
         if let Some(why) = self.rehearse(None, ours).await? {
             return Ok(Some(format!("PostgreSQL does not start with its configuration: {why}; correct it")));
         }
-        let Some((name, libraries)) = SESSIONS_LOAD.iter().find_map(|name| {
-            let libraries = configured.get(name).filter(|libraries| !libraries.trim().is_empty())?;
-            Some((*name, libraries))
-        }) else {
-            return Ok(None);
-        };
-        // A session loads them when there is one; a start loads the same files.
-        let plugins = |one: &str| match name == SESSIONS_LOAD[1] && !one.contains('/') {
-            true => format!("$libdir/plugins/{one}"),
-            false => one.to_owned(),
-        };
-        let files: Vec<String> = libraries.split(',').map(|one| plugins(one.trim())).collect();
-        let loads = ("shared_preload_libraries".to_owned(), files.join(","));
-        let over: Vec<_> = ours.iter().cloned().chain([loads]).collect();
-        let complaint = self.rehearse(None, &over).await?;
-        // Of what may not be loaded at a start, for whatever reason, a session may think otherwise.
-        let missing = complaint.filter(|why| why.contains("could not access file"));
-        Ok(missing
-            .map(|why| format!("with its {name} = '{libraries}' nobody could log in: {why}; correct it")))
+        for name in SESSIONS_LOAD {
+            let Some(libraries) = configured.get(name).filter(|libraries| !libraries.trim().is_empty())
+            else {
+                continue;
+            };
+            // A session loads them when there is one; a start loads the same files.
+            let plugins = |one: &str| match name == SESSIONS_LOAD[1] && !one.contains('/') {
+                true => format!("$libdir/plugins/{one}"),
+                false => one.to_owned(),
+            };
+            let files: Vec<String> = libraries.split(',').map(|one| plugins(one.trim())).collect();
+            let loads = ("shared_preload_libraries".to_owned(), files.join(","));
+            let over: Vec<_> = ours.iter().cloned().chain([loads]).collect();
+            let complaint = self.rehearse(None, &over).await?;
+            // Of what may not be loaded at a start, for whatever reason, a session may think otherwise.
+            if let Some(why) = complaint.filter(|why| why.contains("could not access file")) {
+                let refusal =
+                    format!("with its {name} = '{libraries}' nobody could log in: {why}; correct it");
+                return Ok(Some(refusal));
+            }
+        }
+        Ok(None)
     }
 
     pub(super) fn notes(&self, dir: &Path, crashed: bool, configured: &Configured) -> Result<Vec<String>> {

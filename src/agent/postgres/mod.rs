@@ -32,6 +32,7 @@ mod parameters;
 mod promote;
 mod receiver;
 mod rehearsal;
+mod reload;
 mod remote;
 mod rewind;
 mod roles;

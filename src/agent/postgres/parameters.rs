@@ -81,9 +81,7 @@ impl Server {
     /// The file cannot be written, or the server does not answer.
     pub async fn write_parameters(&self, parameters: &BTreeMap<String, String>) -> Result<bool> {
         let (changed, stray) = self.put_parameters(parameters, false).await?;
-        for name in &stray {
-            self.ask(&format!("ALTER SYSTEM RESET {}", dotted(name)), PATIENCE).await?;
-        }
+        self.reset(&stray).await?;
         Ok(changed || !stray.is_empty())
     }
 
@@ -192,7 +190,7 @@ fn lines(parameters: &BTreeMap<String, String>) -> Result<String> {
 }
 
 /// A name of one or two parts, as a statement wants it.
-fn dotted(name: &str) -> String {
+pub(super) fn dotted(name: &str) -> String {
     name.split('.').map(identifier).collect::<Vec<_>>().join(".")
 }
 

@@ -3,7 +3,6 @@
 use super::error::{Error, Result};
 use super::files::text;
 use super::server::{PATIENCE, Server};
-use super::session::literal;
 use rustix::process::{Pid, Signal};
 use std::fs;
 use std::path::Path;
@@ -67,46 +66,6 @@ impl Server {
             }
             sleep(LOOK_AGAIN).await;
         }
-    }
-
-    /// Makes the server read its files again: by SQL, or by SIGHUP where nobody is let in.
-    ///
-    /// # Errors
-    /// There is no server.
-    pub async fn reload(&self) -> Result<()> {
-        match self.ask("select pg_reload_conf()::text", PATIENCE).await {
-            Ok(_) => return Ok(()),
-            Err(Error::Starting { .. } | Error::Down { .. } | Error::Silent { .. } | Error::Sql { .. }) => {}
-            Err(other) => return Err(other),
-        }
-        let down = |why: String| Error::Down { at: self.layout().pgdata.display().to_string(), why };
-        let postmaster = self.postmaster()?.ok_or_else(|| down("there is no postmaster.pid".to_owned()))?;
-        // The pid file may be older than this boot: only a process that runs in this directory is signalled.
-        let cwd = fs::read_link(format!("/proc/{}/cwd", postmaster.as_raw_nonzero()));
-        let pgdata = fs::canonicalize(&self.layout().pgdata);
-        if !matches!((&cwd, &pgdata), (Ok(cwd), Ok(pgdata)) if cwd == pgdata) {
-            return Err(down(format!(
-                "process {} of postmaster.pid is another one",
-                postmaster.as_raw_nonzero()
-            )));
-        }
-        rustix::process::kill_process(postmaster, Signal::HUP).map_err(|e| down(e.to_string()))
-    }
-
-    /// A setting as a fresh connection sees it: proof that the postmaster has read the files.
-    ///
-    /// # Errors
-    /// No connection in time, or no such setting.
-    pub async fn shown(&self, setting: &str) -> Result<String> {
-        self.fresh(&format!("select current_setting({})", literal(setting))).await
-    }
-
-    /// One value, asked on a fresh connection.
-    pub(super) async fn fresh(&self, sql: &str) -> Result<String> {
-        let mut session = self.connect(PATIENCE).await?;
-        let value = session.value(sql, PATIENCE).await?;
-        session.close().await;
-        Ok(value)
     }
 }
 

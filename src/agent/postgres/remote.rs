@@ -1,19 +1,27 @@
-//! Other instances, as this agent sees them: a knock at the port, and the few questions that need a login.
+//! Instances, as others see them: a knock at the port, and the few questions that need a login.
 
 use super::error::{Error, Result};
 use super::server::Server;
 use interrex_cluster::ids::SystemId;
 use interrex_cluster::record::Address;
 use interrex_cluster::wal::{Lsn, Position, TimelineId};
+use std::io;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
 
 /// A TCP connection and an answer to SSLRequest: somebody is there and schedules processes. A stopped or hung
 /// postmaster accepts connections too (the kernel does) and never answers.
 pub async fn knock(address: &Address, deadline: Duration) -> bool {
+    answers(TcpStream::connect((address.host.as_str(), address.port)), deadline).await
+}
+
+async fn answers<S: AsyncRead + AsyncWrite + Unpin>(
+    connecting: impl Future<Output = io::Result<S>>,
+    deadline: Duration,
+) -> bool {
     let answer = async {
-        let mut stream = TcpStream::connect((address.host.as_str(), address.port)).await?;
+        let mut stream = connecting.await?;
         // Length 8, then the request code 80877103.
         stream.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).await?;
         stream.read_u8().await
@@ -23,6 +31,13 @@ pub async fn knock(address: &Address, deadline: Duration) -> bool {
 }
 
 impl Server {
+    /// A [`knock`] at its own Unix socket, where nothing but the server itself can keep the answer back.
+    pub async fn answers_knock(&self, deadline: Duration) -> bool {
+        let layout = self.layout();
+        let socket = layout.socket_dir.join(format!(".s.PGSQL.{}", layout.listen.port));
+        answers(UnixStream::connect(socket), deadline).await
+    }
+
     /// A checkpoint at another instance. Needed before a rewind from majors up to 15 (F26): until then its control
     /// file names the timeline before its promotion.
     ///

@@ -3,7 +3,7 @@
 use super::error::{Error, Result};
 use super::layout::{REPLICATION, SUPERUSER};
 use super::server::{PATIENCE, Server};
-use super::session::{Session, identifier, literal};
+use super::session::{Row, Session, identifier, literal};
 use interrex_cluster::ids::ClusterName;
 use std::time::Duration;
 
@@ -136,6 +136,17 @@ impl Server {
             self.slot_call("pg_create_physical_replication_slot", name).await?;
         }
         Ok(left)
+    }
+
+    /// Slots of ours that are there and hold what they should.
+    ///
+    /// # Errors
+    /// The server does not answer.
+    pub async fn sound_slots(&self) -> Result<Vec<String>> {
+        let field = |row: &Row, at: usize| row.get(at).cloned().flatten();
+        let found = self.ask(SLOTS, PATIENCE).await?;
+        let sound = found.iter().filter(|row| field(row, 2).as_deref() != Some("true"));
+        Ok(sound.filter_map(|row| field(row, 0)).collect())
     }
 
     async fn slot_call(&self, function: &str, name: &str) -> Result<()> {

@@ -34,6 +34,9 @@ enum Asked<'a> {
     AgainAndAgain(fn() -> Questions),
 }
 
+/// Knows `transaction_timeout`: an operator's would end a checkpoint that takes longer.
+const SINCE_17: u32 = 170_000;
+
 /// What holds in a session of ours, whatever the configuration or the database has for everybody's. A hot standby refuses
 /// serializable transactions, so that it could never be sealed or promoted; a library that is not there lets nobody in; and
 /// a connection that is kept must stay.
@@ -146,7 +149,15 @@ impl Session {
             .await
             .map_err(|_| Error::Silent { what: what.clone(), within })?;
         match connected {
-            Ok(connection) => Ok(Session { connection, at, pid: None, prepared: false }),
+            Ok(connection) => {
+                let knows = connection.server_version_num().is_some_and(|version| version >= SINCE_17);
+                let mut session = Session { connection, at, pid: None, prepared: false };
+                if knows {
+                    // Refused as an option of the connection before that version.
+                    session.run("set transaction_timeout = 0", within).await?;
+                }
+                Ok(session)
+            }
             Err(refused) => Err(explain(&refused, &what, &at)),
         }
     }

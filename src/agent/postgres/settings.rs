@@ -6,7 +6,7 @@ use super::configured::Configured;
 use super::error::{Error, Result};
 use super::files::{blocking, make_private_dir, remove_file, replace, text};
 use super::layout::REPLICATION;
-use super::parameters::PARAMETERS;
+use super::parameters::{PARAMETERS, dotted};
 use super::server::{PATIENCE, Server};
 use super::session::identifier;
 use super::setting_line::{name_in, says_nothing, setting};
@@ -15,6 +15,9 @@ use interrex_cluster::record::Address;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+
+/// SQLSTATE of a statement that this server does not take from anybody.
+const NOT_SUPPORTED: &str = "0A000";
 
 /// What the server is to be configured as.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,19 +139,28 @@ impl Server {
         if stray.is_empty() {
             return Ok(Written { changed, stray });
         }
-        for key in &stray {
-            match self.ask(&format!("ALTER SYSTEM RESET {key}"), PATIENCE).await {
+        self.reset(&stray).await?;
+        Ok(Written { changed: true, stray })
+    }
+
+    /// Takes settings out of what ALTER SYSTEM has. Where nobody answers, or nobody may say so (`allow_alter_system`, from 17
+    /// on), nobody else writes that file either, and it is edited.
+    pub(super) async fn reset(&self, names: &[String]) -> Result<()> {
+        for name in names {
+            match self.ask(&format!("ALTER SYSTEM RESET {}", dotted(name)), PATIENCE).await {
                 Ok(_) => {}
-                // Nobody answers, so nobody writes the file either.
-                Err(Error::Down { .. } | Error::Starting { .. }) => {
-                    let server = self.clone();
-                    blocking(move || server.drop_stray_keys(&server.layout().pgdata)).await?;
-                    break;
-                }
+                Err(Error::Down { .. } | Error::Starting { .. }) => return self.edit_out(names).await,
+                Err(Error::Sql { code, .. }) if code == NOT_SUPPORTED => return self.edit_out(names).await,
                 Err(other) => return Err(other),
             }
         }
-        Ok(Written { changed: true, stray })
+        Ok(())
+    }
+
+    async fn edit_out(&self, names: &[String]) -> Result<()> {
+        let (server, names) = (self.clone(), names.to_vec());
+        let gone = move |name: &str| names.iter().any(|gone| gone == name);
+        blocking(move || server.drop_settings(&server.layout().pgdata, gone)).await
     }
 
     /// As [`Self::write_settings`], in any directory and without a server. `restoring` keeps `restore_command`

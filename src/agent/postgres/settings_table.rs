@@ -7,7 +7,7 @@ use super::rehearsal::RESERVED;
 use super::settings::Role;
 
 /// Keys that belong to us: found in postgresql.auto.conf, they are taken out.
-pub(super) const KEYS: [&str; 46] = [
+pub(super) const KEYS: [&str; 47] = [
     "listen_addresses",
     "port",
     "unix_socket_directories",
@@ -54,6 +54,7 @@ pub(super) const KEYS: [&str; 46] = [
     "log_destination",
     "logging_collector",
     "log_line_prefix",
+    "lc_messages",
 ];
 
 /// How long a startup process waits before it looks for WAL again. A seal watches for twice as long.
@@ -133,6 +134,8 @@ pub(super) fn table(
         ("log_destination", "stderr"),
         ("logging_collector", "off"),
         ("log_line_prefix", "%m [%p] %q%u@%d "),
+        // What a server says before it lets anybody in is read in its log.
+        ("lc_messages", "C"),
     ];
     let known = |key: &str| match key {
         UNTIL_15 => major.is_some_and(|major| major <= 15),

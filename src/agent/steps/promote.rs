@@ -39,7 +39,9 @@ impl Instance {
             return Err(StepError::NotYet(format!("the lease of epoch {epoch} ran out while promoting")));
         }
         let began = now();
-        let promotion = match lowers {
+        // Also one that an earlier try, or an agent that is gone, has started so.
+        let unasked = lowers || self.run().is_silent();
+        let promotion = match unasked {
             true => self.server.promote_unasked(epoch, PROMOTED_WITHIN).await?,
             false => self.server.promote(epoch, PROMOTED_WITHIN).await?,
         };
@@ -58,8 +60,8 @@ impl Instance {
 
     /// Replay demands what the primary ran with before (F25), so the server that was asked and prepared for everything
     /// else is started once more: with what is configured, and asked nothing until it is promoted. It stopped in good
-    /// order as the last primary, so there is nothing to replay. One that is left so by a dead agent is silent, and is
-    /// ended when the next epoch seals it.
+    /// order as the last primary, so there is nothing to replay. One that is left so by a dead agent is silent: with the mark
+    /// written it is asked again, else it is started anew after a while.
     async fn start_lowered(&self, stamp: Stamp, running: &Running) -> Result<Running, StepError> {
         self.still(stamp)?;
         let prepared = self.run().clone();

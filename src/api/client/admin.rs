@@ -188,7 +188,7 @@ impl Client {
     /// Hands the coordinators' leadership to `to`, or to whichever is best; the machine that leads now. Once.
     ///
     /// # Errors
-    /// [`crate::refused::Refused::NotFound`] for an unknown machine, or nobody leads.
+    /// [`crate::refused::Refused::Rejected`] for a machine that is no voter, or nobody leads.
     pub async fn transfer_leadership(&self, to: Option<&MachineName>) -> Result<MachineName, ClientError> {
         let call = async |mut to: Admin, request| to.transfer_leadership(request).await;
         let message = pb::TransferLeadershipRequest { to: to.map(ToString::to_string) };

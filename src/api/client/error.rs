@@ -63,7 +63,7 @@ pub enum ClientError {
     },
     /// The request was sent and its answer never came. Only for calls that must not be repeated.
     #[error(
-        "{}: the request may or may not have been carried out: look with interrex show before asking again",
+        "{}: the request may or may not have been carried out: look with interrex show, or interrex coordinator list, before asking again",
         tried
     )]
     OutcomeUnknown {

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// A primary whose lease is about to end is stopped so much earlier, in good order; past the end the guard kills it.
 /// Well below a lease, or a late renewal would stop a healthy primary.
 const STOP_BEFORE: Duration = Duration::from_millis(400);
+/// An elected server that does not answer is started anew after so long. Somebody else would have been elected by then, if there
+/// were anybody.
+const STARTED_ANEW_AFTER: Duration = Duration::from_secs(15);
 
 pub(super) fn next(goal: &PrimaryGoal, seen: &Observed, now: Instant) -> Step {
     match &seen.server {
@@ -22,11 +25,22 @@ pub(super) fn next(goal: &PrimaryGoal, seen: &Observed, now: Instant) -> Step {
             Some(_) => Step::fence("it restarts after it was told to promote"),
             None => Step::wait("PostgreSQL is starting"),
         },
-        Server::Silent { since } => {
-            Step::wait(format!("PostgreSQL has not answered for {} ms", since.as_millis()))
-        }
+        Server::Silent { since } => silent(goal, seen, *since),
         Server::Standby(standby) => promote(goal, standby, seen, now),
         Server::Primary(primary) => reign(goal, primary, seen, now),
+    }
+}
+
+/// No answer. One that was started to be promoted at once gives none before it is: it is asked again, whatever became of
+/// whoever asked it first (F23: asked twice is asked once). One that was not told to promote yet is no loss.
+fn silent(goal: &PrimaryGoal, seen: &Observed, since: Duration) -> Step {
+    let promoted = seen.proofs.promoted.is_some_and(|promotion| promotion.epoch == goal.epoch);
+    match seen.memory.promoted {
+        Some(epoch) if epoch == goal.epoch && !promoted => Step::Promote,
+        None if since >= STARTED_ANEW_AFTER => {
+            Step::stop("it was elected, has not been promoted, and does not answer")
+        }
+        _ => Step::wait(format!("PostgreSQL has not answered for {} ms", since.as_millis())),
     }
 }
 

@@ -237,6 +237,24 @@ mod primary {
     }
 
     #[test]
+    fn one_that_was_elected_and_answers_nobody_is_asked_again_or_started_anew() {
+        let silent = |since, promoted| {
+            let mut seen = seen(Server::Silent { since: Duration::from_secs(since) });
+            seen.memory.promoted = promoted;
+            seen
+        };
+        // Started to be promoted at once, by an agent that is gone.
+        assert_eq!(to_primary(false, &silent(1, Some(E8))), Step::Promote);
+        assert_waits(&to_primary(false, &silent(14, None)), "not answered");
+        assert_stops(&to_primary(false, &silent(15, None)), Stop::Fast, "does not answer");
+        // One that serves and hangs is for the coordinators.
+        let mut serves = silent(60, Some(E8));
+        serves.proofs.promoted = Some(Promotion { epoch: E8, parent: TimelineId(7), begin: Lsn(100) });
+        assert_waits(&to_primary(true, &serves), "not answered");
+        assert_waits(&to_primary(false, &silent(60, Some(Epoch(7)))), "not answered");
+    }
+
+    #[test]
     fn a_promotion_of_an_older_epoch_in_flight_is_ended_first() {
         let mut seen = seen(Server::Standby(sealed_standby()));
         seen.memory.promoted = Some(Epoch(7));

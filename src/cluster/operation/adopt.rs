@@ -13,19 +13,19 @@ use std::collections::BTreeSet;
 /// What the instances hold, as far as they say so freshly.
 struct Holdings<'a> {
     found: Vec<(&'a InstanceName, &'a Found)>,
-    empty: u32,
+    empty: Vec<&'a InstanceName>,
     /// Whose directory could not be looked at, and why.
     unseen: Vec<(&'a InstanceName, &'a str)>,
 }
 
 fn holdings<'a>(view: &'a View<'_>) -> Holdings<'a> {
-    let mut all = Holdings { found: Vec::new(), empty: 0, unseen: Vec::new() };
+    let mut all = Holdings { found: Vec::new(), empty: Vec::new(), unseen: Vec::new() };
     for name in view.record.instances.keys() {
         let Some(report) = view.fresh(name) else { continue };
         match (&report.found, &report.unseen, &report.server) {
             (_, Some(why), _) => all.unseen.push((name, why)),
             (Some(found), None, _) => all.found.push((name, found)),
-            (None, None, Server::NoData) => all.empty += 1,
+            (None, None, Server::NoData) => all.empty.push(name),
             (None, None, _) => {}
         }
     }
@@ -33,8 +33,16 @@ fn holdings<'a>(view: &'a View<'_>) -> Holdings<'a> {
 }
 
 impl<'a> Holdings<'a> {
-    fn count(&self) -> u32 {
-        self.empty.saturating_add(u32::try_from(self.found.len()).unwrap_or(u32::MAX))
+    /// Whose directories could be looked at, by name.
+    fn seen(&self) -> Vec<InstanceName> {
+        let found = self.found.iter().map(|(name, _)| *name);
+        let names: BTreeSet<_> = found.chain(self.empty.iter().copied()).cloned().collect();
+        names.into_iter().collect()
+    }
+
+    /// Whether directories of fewer than `wanted` instances could be looked at.
+    fn fewer_than(&self, wanted: u32) -> bool {
+        u32::try_from(self.empty.len() + self.found.len()).is_ok_and(|seen| seen < wanted)
     }
 
     fn primaries(&self) -> Vec<(&'a InstanceName, &'a Found)> {
@@ -70,7 +78,7 @@ pub fn refusals(view: &View<'_>) -> Vec<String> {
             list(&names)
         ));
     }
-    if primaries.is_empty() && all.count() >= view.record.spec.instances {
+    if primaries.is_empty() && !all.fewer_than(view.record.spec.instances) {
         refusals.push(
             "no instance holds the data directory of a primary (one without standby.signal); name it as pgdata in its \
              node file"
@@ -136,9 +144,9 @@ fn majors(view: &View<'_>) -> Option<String> {
 /// All are there and fit together: what runs is stopped, the primary first; then the cluster begins.
 pub fn gather(view: &View<'_>, adoption: &Adoption) -> Advance {
     let all = holdings(view);
-    let (have, want) = (all.count(), view.record.spec.instances);
-    if have < want {
-        return Advance::wait(Wait::Registrations { have, want });
+    let want = view.record.spec.instances;
+    if all.fewer_than(want) {
+        return Advance::wait(Wait::Registrations { have: all.seen(), want });
     }
     if !refusals(view).is_empty() {
         return Advance::wait(Wait::Adoption);

@@ -9,9 +9,11 @@ use crate::view::View;
 
 /// A cluster that has fewer instances than it should waits for them, and says so.
 pub fn absent(view: &View<'_>) -> Advance {
-    let want = view.record.spec.instances;
-    let have = u32::try_from(view.record.instances.len()).unwrap_or(u32::MAX);
-    if have < want { Advance::wait(Wait::Registrations { have, want }) } else { Advance::nothing() }
+    let (have, want) = (&view.record.instances, view.record.spec.instances);
+    match u32::try_from(have.len()).is_ok_and(|have| have < want) {
+        true => Advance::wait(Wait::Registrations { have: have.keys().cloned().collect(), want }),
+        false => Advance::nothing(),
+    }
 }
 
 /// All are there → the most preferred one begins.
@@ -23,8 +25,8 @@ pub fn gather(view: &View<'_>) -> Advance {
         .keys()
         .filter(|name| view.server(name).is_some_and(|server| *server == Server::NoData))
         .collect();
-    let have = u32::try_from(able.len()).unwrap_or(u32::MAX);
-    if have < want {
+    if u32::try_from(able.len()).is_ok_and(|have| have < want) {
+        let have = able.into_iter().cloned().collect();
         return Advance::wait(Wait::Registrations { have, want });
     }
     let rank = |name: &&&InstanceName| {

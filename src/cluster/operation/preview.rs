@@ -70,8 +70,10 @@ fn beginning(view: &View<'_>, reign: &Reign, wanted: Option<&InstanceName>, acce
         _ if !obstacles.is_empty() => {}
         _ if winner.is_none() => obstacles.push("nobody may be promoted at the moment".to_owned()),
         // `max_data_loss` is for failovers that begin by themselves: who begins one says what may be lost by it.
-        Some(loss) if !accept_loss => obstacles
-            .push(format!("it may lose {loss}; to go on all the same: interrex failover --accept-loss")),
+        Some(loss) if !accept_loss => obstacles.push(format!(
+            "it may lose {loss}; to go on all the same: interrex failover {} --accept-loss",
+            view.record.name
+        )),
         _ => {}
     }
     let lossless = winner.as_ref().filter(|_| may_lose.is_none());

@@ -2,6 +2,7 @@
 //! says it counts again (PROTOCOL.md 'Failover' 6).
 
 use super::Advance;
+use super::rule_change::done_before;
 use crate::command::Command;
 use crate::ids::InstanceName;
 use crate::memory::able_to_acknowledge;
@@ -27,7 +28,7 @@ pub fn advance(view: &View<'_>, reign: &Reign) -> Advance {
         .collect();
     if view.record.paused {
         // Nothing begins by itself; what an operator asked for does.
-        asking.retain(|(_, member, _)| matches!(member.asked, Some(Asked::Reinit { .. })));
+        asking.retain(|(_, member, _)| reinit_asked(member));
     }
     // A rewind brings back more in less time: first come those.
     asking.sort_by_key(|(name, _, how)| (*how == Rebuild::Clone, (*name).clone()));
@@ -70,16 +71,30 @@ fn asks(view: &View<'_>, member: &Instance, report: &Report) -> Option<Rebuild> 
             _ => None,
         },
         (_, Some(need)) if need.incarnation == member.incarnation => Some(need.rebuild),
-        (Copy::Whole, _) if matches!(member.asked, Some(Asked::Reinit { .. })) => Some(Rebuild::Clone),
+        (Copy::Whole, _) if reinit_asked(member) => Some(Rebuild::Clone),
+        (Copy::Rebuilding { .. }, _) if clone_is_due(member, report) => Some(Rebuild::Clone),
         _ => None,
     }
+}
+
+fn reinit_asked(member: &Instance) -> bool {
+    matches!(member.asked, Some(Asked::Reinit { .. }))
+}
+
+/// A rewind came to its end, and an operator has asked for a clone meanwhile: that is not it.
+fn clone_is_due(member: &Instance, report: &Report) -> bool {
+    let rewound = matches!(member.copy, Copy::Rebuilding { how: Rebuild::Rewind, done: false, .. });
+    rewound && reinit_asked(member) && report.proofs.rebuilt == Some(member.incarnation)
 }
 
 fn grant(view: &View<'_>, reign: &Reign, name: &InstanceName, member: &Instance, how: Rebuild) -> Advance {
     let Some(Server::Primary(primary)) = view.server(&reign.instance) else { return Advance::nothing() };
     let record = view.record;
     if record.sync.standbys.contains(name) {
-        return Advance::wait(Wait::RuleProof { instance: reign.instance.clone() });
+        return Advance::wait(match done_before(view, name) {
+            Some(instance) => Wait::Rebuild { instance },
+            None => Wait::RuleProof { instance: reign.instance.clone() },
+        });
     }
     // An older rule may need this very copy: it is kept until the newest rule is proved, unless too few others could
     // prove it (PROTOCOL.md clause 11): a rule that asks for this copy too would wait for it for ever.
@@ -110,6 +125,7 @@ fn grant(view: &View<'_>, reign: &Reign, name: &InstanceName, member: &Instance,
 fn finish(view: &View<'_>, name: &InstanceName, member: &Instance) -> Option<Command> {
     let report = view.fresh(name).filter(|report| report.incarnation == member.incarnation)?;
     match &member.copy {
+        Copy::Rebuilding { done: false, .. } if clone_is_due(member, report) => None,
         Copy::Rebuilding { done: false, .. } if report.proofs.rebuilt == Some(member.incarnation) => {
             Some(Command::EndRebuild { instance: name.clone(), incarnation: member.incarnation })
         }

@@ -113,7 +113,7 @@ fn belongs(view: &View<'_>, memory: &Memory, name: &InstanceName, member: &Insta
     }
     match member.asked {
         Some(Asked::Leave) if needed_yet(view, memory, name).is_none() => return false,
-        Some(Asked::Reinit { .. }) if its_turn(view, name) => return false,
+        Some(Asked::Reinit { .. }) if done_before(view, name).is_none() => return false,
         _ => {}
     }
     if view.record.sync.standbys.contains(name) {
@@ -141,12 +141,14 @@ pub(super) fn needed_yet(view: &View<'_>, memory: &Memory, leaving: &InstanceNam
     needed.then_some(able)
 }
 
-/// Copies are made anew one at a time: the others go on acknowledging until it is their turn.
-fn its_turn(view: &View<'_>, name: &InstanceName) -> bool {
-    let members = &view.record.instances;
-    let busy = members.values().any(|member| matches!(member.copy, Copy::Rebuilding { .. }));
+/// Copies are made anew one at a time, and the others go on acknowledging until it is their turn: whose comes before this
+/// one's. Nobody waits for an instance that is not there.
+pub(super) fn done_before(view: &View<'_>, name: &InstanceName) -> Option<InstanceName> {
+    let present = || view.record.instances.iter().filter(|(other, _)| view.fresh(other).is_some());
+    let busy = present().find(|(_, member)| matches!(member.copy, Copy::Rebuilding { .. }));
     let asked = |member: &Instance| matches!(member.asked, Some(Asked::Reinit { .. }));
-    !busy && members.iter().find(|(_, member)| asked(member)).is_some_and(|(first, _)| first == name)
+    let first = present().find(|(_, member)| asked(member)).filter(|(first, _)| *first != name);
+    busy.or(first).map(|(other, _)| other.clone())
 }
 
 fn close_behind(view: &View<'_>, name: &InstanceName) -> bool {

@@ -88,6 +88,12 @@ pub(crate) struct EndsTasks<M: Machine>(RaftNode<M>);
 impl<M: Machine> Drop for EndsTasks<M> {
     fn drop(&mut self) {
         drop(std::mem::take(&mut *self.0.tasks()));
+        // openraft's own tasks would go on, and lead a group in which nobody decides any more, for as long as somebody holds
+        // the node. One that has ended already ends once more.
+        let node = self.0.clone();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { node.shutdown().await });
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -78,12 +79,18 @@ pub(crate) struct Connection {
     peer: Peer,
     /// Of one that is only to be told why it is not let in: then it is over.
     until: Option<Pin<Box<Sleep>>>,
+    /// Then each is: whoever does not hang up would keep the coordinator's port and memory.
+    cut: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 impl Connection {
-    fn new(io: Link, remote: Option<SocketAddr>, proof: Proof) -> Self {
+    fn new(io: Link, remote: Option<SocketAddr>, proof: Proof, mut cut: watch::Receiver<bool>) -> Self {
         let until = matches!(proof, Proof::Plain).then(|| Box::pin(sleep(HANDSHAKE)));
-        Self { io, peer: Peer { remote, proof }, until }
+        let cut = Box::pin(async move {
+            // Also once there is no coordinator any more that could say so.
+            let _ = cut.wait_for(|cut| *cut).await;
+        });
+        Self { io, peer: Peer { remote, proof }, until, cut }
     }
 }
 
@@ -93,6 +100,7 @@ type Failed = (IpAddr, Option<String>);
 struct Port {
     entrance: Entrance,
     tls: Option<Tls>,
+    cut: watch::Receiver<bool>,
     shaking: JoinSet<Result<Connection, Failed>>,
     /// The handshakes of `shaking`, oldest first; some may have ended.
     order: VecDeque<AbortHandle>,
@@ -103,8 +111,10 @@ struct Port {
 pub(crate) fn connections(
     entrance: Entrance,
     tls: Option<Tls>,
+    cut: watch::Receiver<bool>,
 ) -> impl Stream<Item = io::Result<Connection>> {
-    let port = Port { entrance, tls, shaking: JoinSet::new(), order: VecDeque::new(), said: BTreeMap::new() };
+    let (shaking, order, said) = (JoinSet::new(), VecDeque::new(), BTreeMap::new());
+    let port = Port { entrance, tls, cut, shaking, order, said };
     stream::unfold(port, |mut port| async move {
         let connection = port.next().await;
         Some((Ok(connection), port))
@@ -142,7 +152,7 @@ impl Port {
         {
             oldest.abort();
         }
-        self.order.push_back(self.shaking.spawn(prove(caller, from, self.tls.clone())));
+        self.order.push_back(self.shaking.spawn(prove(caller, from, self.tls.clone(), self.cut.clone())));
     }
 
     fn say(&mut self, from: IpAddr, why: String) {
@@ -157,14 +167,19 @@ impl Port {
     }
 }
 
-async fn prove(caller: Caller, from: SocketAddr, tls: Option<Tls>) -> Result<Connection, Failed> {
+async fn prove(
+    caller: Caller,
+    from: SocketAddr,
+    tls: Option<Tls>,
+    cut: watch::Receiver<bool>,
+) -> Result<Connection, Failed> {
     let remote = Some(from);
     let quietly = |_| (from.ip(), None);
     if let Caller::Tcp(stream) = &caller {
         stream.set_nodelay(true).map_err(quietly)?;
     }
     let Some(tls) = tls else {
-        return Ok(Connection::new(caller.link(), remote, Proof::Open));
+        return Ok(Connection::new(caller.link(), remote, Proof::Open, cut));
     };
     let failed = |why: String| (from.ip(), Some(why));
     let proved = async {
@@ -175,7 +190,7 @@ async fn prove(caller: Caller, from: SocketAddr, tls: Option<Tls>) -> Result<Con
                 return Err((from.ip(), None));
             }
             if first != [HANDSHAKE_RECORD] {
-                return Ok(Connection::new(caller.link(), remote, Proof::Plain));
+                return Ok(Connection::new(caller.link(), remote, Proof::Plain, cut));
             }
         }
         let own = tls.server().ok_or_else(|| failed("this side has no certificate".to_owned()))?;
@@ -183,7 +198,7 @@ async fn prove(caller: Caller, from: SocketAddr, tls: Option<Tls>) -> Result<Con
         let stream = shaken.map_err(|error| failed(in_words(&error, "the caller")))?;
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let proof = shown.map_or(Proof::Nobody, |shown| Proof::Certificate(Arc::new(Names::of(shown))));
-        Ok(Connection::new(Box::new(stream), remote, proof))
+        Ok(Connection::new(Box::new(stream), remote, proof, cut))
     };
     match timeout(HANDSHAKE, proved).await {
         Ok(proved) => proved,
@@ -209,6 +224,9 @@ impl AsyncRead for Connection {
             && until.as_mut().poll(cx).is_ready()
         {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        if self.cut.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         Pin::new(&mut self.io).poll_read(cx, buf)
     }

@@ -75,8 +75,16 @@ impl AdminHandler for Admin {
         }
     }
 
-    async fn events(&self, _: Caller, request: EventsRequest) -> Result<Answers<Event>, Refused> {
+    /// Who follows hears from any coordinator as it learns. Who asks what has happened so far is to hear of all that was
+    /// acknowledged by then, as the leader knows it; where there is none, what is known here.
+    async fn events(&self, caller: Caller, request: EventsRequest) -> Result<Answers<Event>, Refused> {
         belongs(&self.core)?;
+        if !request.follow
+            && let Ok(Answerer::There(leader)) = self.answerer(&caller)
+            && let Ok(told) = leader.events(request.clone()).await
+        {
+            return Ok(events::passed_on(told));
+        }
         if self.core.node.members().is_empty() {
             return Err(group::forming(&self.core));
         }

@@ -26,7 +26,12 @@ pub(crate) async fn create(core: &Core, wanted: CreateCluster) -> Result<Created
     if let Some(owner) = &wanted.owner {
         let unfit = |why| Refused::Invalid(format!("role '{}' {why}; name another one", owner.name));
         role::check(&owner.name).map_err(unfit)?;
+        if let Some(password) = &owner.password {
+            let unfit = |why| Refused::Invalid(format!("the password of role '{}' {why}", owner.name));
+            role::check_password(password).map_err(unfit)?;
+        }
     }
+    wanted.spec.check_new().map_err(|why| Refused::Invalid(format!("create {name}: {why}")))?;
     let drawn = |e: io::Error| Refused::Internal(format!("draw passwords: {e}"));
     let owner = |NewOwner { name, password }: NewOwner| {
         let password = password.map_or_else(|| secrets::password(&*core.rng), Ok)?;

@@ -1,9 +1,11 @@
 //! What happened, as a stream: what is kept, then what happens. Every coordinator tells the same story, because it is
 //! derived from the log; one that lags tells it later.
 
+use super::relay::refused;
 use crate::core::Core;
 use futures::stream;
 use interrex_api::admin::EventsRequest;
+use interrex_api::client::EventStream;
 use interrex_api::refused::Refused;
 use interrex_api::serve::Answers;
 use interrex_cluster::event::Event;
@@ -31,6 +33,18 @@ pub(crate) fn tell(core: Arc<Core>, request: EventsRequest) -> Answers<Event> {
     Box::pin(stream::unfold(telling, |mut telling| async move {
         let event = telling.next().await?;
         Some((event, telling))
+    }))
+}
+
+/// What another coordinator tells, to its end.
+pub(crate) fn passed_on(events: EventStream) -> Answers<Event> {
+    Box::pin(stream::unfold(Some(events), |events| async move {
+        let mut events = events?;
+        match events.next().await {
+            Ok(Some(event)) => Some((Ok(event), Some(events))),
+            Ok(None) => None,
+            Err(why) => Some((Err(refused(why)), None)),
+        }
     }))
 }
 

@@ -10,19 +10,21 @@ use tonic_health::server::HealthReporter;
 
 /// What needs a group with a leader.
 const NEED_A_LEADER: [&str; 2] = ["interrex.v1.Admin", "interrex.v1.Session"];
+/// What needs nobody else.
+const NEED_NOBODY: [&str; 2] = ["", "interrex.v1.Raft"];
 /// Between looks: nothing tells that a leader has fallen silent.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Before anybody may ask: everything is served that needs nobody else.
 pub(super) async fn begin(health: &HealthReporter) {
-    for service in ["", "interrex.v1.Raft"] {
+    for service in NEED_NOBODY {
         health.set_service_status(service, ServingStatus::Serving).await;
     }
     tell(health, false).await;
 }
 
 /// Keeps the answer true; once the coordinator is to end, it says so and is silent. Whoever serves ends it.
-pub(super) async fn follow(core: Arc<Core>, health: HealthReporter) -> Infallible {
+pub(super) async fn follow(core: Arc<Core>, mut health: HealthReporter) -> Infallible {
     let mut leadership = core.node.leadership();
     let mut told = false;
     loop {
@@ -40,6 +42,10 @@ pub(super) async fn follow(core: Arc<Core>, health: HealthReporter) -> Infallibl
         }
     }
     tell(&health, false).await;
+    // Whoever watches would hold its connection, and with that the end of the server, for as long as it likes.
+    for service in NEED_A_LEADER.into_iter().chain(NEED_NOBODY) {
+        health.clear_service_status(service).await;
+    }
     std::future::pending().await
 }
 

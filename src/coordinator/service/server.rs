@@ -67,7 +67,7 @@ pub(crate) async fn serve(
         .add_service(InterceptedService::new(health_service, gate.at(Door::Anybody)))
         .add_service(InterceptedService::new(reflection_v1, gate.at(Door::Operators)))
         .add_service(InterceptedService::new(reflection_v1alpha, gate.at(Door::Operators)))
-        .serve_with_incoming_shutdown(connections(entrance, tls), core.ended());
+        .serve_with_incoming_shutdown(connections(entrance, tls, core.cut.subscribe()), core.ended());
     let served = tokio::select! {
         biased;
         served = served => served,

@@ -144,9 +144,14 @@ impl Group {
                 }
                 None => TcpListener::bind(addr).await.expect("its old port"),
             };
-            let incoming = crate::service::connections(crate::service::Entrance::Port(listener), tls);
+            let (uncut, cut) = tokio::sync::watch::channel(false);
+            let incoming = crate::service::connections(crate::service::Entrance::Port(listener), tls, cut);
             let server = tonic::transport::Server::builder().add_service(node.service());
-            tokio::spawn(server.serve_with_incoming(incoming));
+            tokio::spawn(async move {
+                // Connections end with it.
+                let _uncut = uncut;
+                server.serve_with_incoming(incoming).await
+            });
             node
         });
         let node = begun.await.expect("it starts");
