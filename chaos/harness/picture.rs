@@ -151,7 +151,8 @@ fn lag(svg: &mut String, scale: &Scale, frames: &[Frame], name: &str, top: f64) 
 fn clients(svg: &mut String, scale: &Scale, story: &Story, top: f64) {
     let span = (scale.to - scale.from).div_ceil(BARS).max(1);
     let mut bars = vec![0_u32; usize::try_from(BARS).unwrap_or_default()];
-    for at in &story.acks {
+    // What was before the film is not drawn at its edge.
+    for at in story.acks.iter().filter(|at| **at >= scale.from) {
         let bar =
             usize::try_from(at.saturating_sub(scale.from) / span).ok().and_then(|bar| bars.get_mut(bar));
         if let Some(bar) = bar {
@@ -172,7 +173,7 @@ fn clients(svg: &mut String, scale: &Scale, story: &Story, top: f64) {
             ),
         );
     }
-    for (at, how) in &story.troubled {
+    for (at, how) in story.troubled.iter().filter(|(at, _)| *at >= scale.from) {
         let x = scale.x(*at);
         put(
             svg,
@@ -254,4 +255,73 @@ fn put(svg: &mut String, line: std::fmt::Arguments<'_>) {
     // A String takes whatever it is given.
     let _ = svg.write_fmt(line);
     svg.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::story::Told;
+
+    fn frame(at_ms: u64, epoch: u32, looks: [Looks; 2]) -> Frame {
+        let shot = |(name, looks): (&str, Looks)| Shot { name: name.to_owned(), looks, lag: Some(at_ms) };
+        Frame {
+            at_ms,
+            epoch: Some(epoch),
+            instances: ["n1", "n2"].into_iter().zip(looks).map(shot).collect(),
+        }
+    }
+
+    fn story() -> Story {
+        let unseen = Frame { at_ms: 1_400, epoch: None, instances: Vec::new() };
+        Story {
+            what: "n1 <dies>",
+            began_ms: 1_000,
+            struck_ms: 1_200,
+            healed_ms: 1_600,
+            ended_ms: 2_000,
+            frames: vec![
+                frame(1_000, 2, [Looks::Serves, Looks::Streams]),
+                frame(1_200, 2, [Looks::Serves, Looks::Streams]),
+                unseen,
+                frame(1_600, 3, [Looks::Unheard, Looks::Serves]),
+            ],
+            acks: vec![10, 1_100, 1_900],
+            troubled: vec![(20, "refused"), (1_300, "no answer")],
+            told: vec![Told {
+                at_ms: 1_500,
+                epoch: 3,
+                kind: "elected".to_owned(),
+                text: "n2 & co".to_owned(),
+            }],
+        }
+    }
+
+    #[test]
+    fn a_lane_has_a_bar_for_as_long_as_it_was_the_same_and_none_while_nobody_told() {
+        let svg = picture(&story());
+        let count = |what: &str| svg.matches(what).count();
+        assert_eq!(
+            (count("class=\"serves\""), count("class=\"streams\""), count("class=\"unheard\"")),
+            (2, 1, 1)
+        );
+        // From 1000 to 1400 ms of 1000: two fifths of what is beside the margin.
+        assert!(svg.contains("class=\"serves\" x=\"90.0\" y=\"29.0\" width=\"364.0\""), "{svg}");
+        assert!(svg.contains("<title>n1 primary, open, epoch 2</title>"), "{svg}");
+        // One line before nobody told; a single point after it is none.
+        assert_eq!(count("class=\"lag\""), 2);
+    }
+
+    #[test]
+    fn what_was_before_the_film_is_not_drawn_and_words_are_words() {
+        let svg = picture(&story());
+        let count = |what: &str| svg.matches(what).count();
+        assert_eq!((count("class=\"acked\""), count("class=\"troubled\"")), (2, 1));
+        assert!(svg.contains("n1 &lt;dies&gt;") && svg.contains("elected: n2 &amp; co"), "{svg}");
+        assert!(svg.contains(">0 s</text>"), "the axis counts from the strike: {svg}");
+    }
+
+    #[test]
+    fn a_run_of_which_nothing_was_seen_is_drawn_all_the_same() {
+        assert!(picture(&Story::default()).ends_with("</svg>\n"));
+    }
 }

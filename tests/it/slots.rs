@@ -1,7 +1,8 @@
-//! A slot that is gone: whoever may, drops an idle one, and PostgreSQL gives one up whose standby is away for too long. The
-//! primary's agent makes it again, and the standby comes back.
+//! A standby that is away for a while. Its slot may be gone: whoever may, drops an idle one, and PostgreSQL gives one up that
+//! holds too much. The primary's agent makes it again, and the standby comes back. Nobody waits for its restart meanwhile.
 
 use crate::support::{Town, healthy, instance, primary};
+use interrex_cluster::status::ClusterStatus;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_that_somebody_dropped_is_made_again() {
@@ -21,6 +22,13 @@ async fn a_slot_that_somebody_dropped_is_made_again() {
         (town.sql(&old, slots).await.ok()? == idle).then_some(())
     })
     .await;
+
+    let silent = |s: &ClusterStatus| instance(s, away).report_age_ms.is_none_or(|age| age > 3_000);
+    town.until("it to be silent for long", silent).await;
+    let refused = town.ctl(&["restart", "demo"]).await;
+    let why = format!("nothing is restarted: the agent of {away} is silent");
+    assert_eq!((refused.code, refused.err.contains(&why)), (1, true), "{refused:?}");
+
     town.machine(away).start();
     let after = town.until("the standby streams again", healthy).await;
     assert_eq!(instance(&after, away).incarnation, instance(&before, away).incarnation, "not cloned");
