@@ -26,6 +26,10 @@ pub(crate) struct Row {
     pub(crate) side_door: bool,
     /// It takes packets away.
     pub(crate) nft: bool,
+    /// With fewer machines it would be another fault.
+    pub(crate) machines: u8,
+    /// Each machine's PostgreSQL is on a volume of its own.
+    pub(crate) volumes: bool,
     /// The fault.
     pub(crate) make: fn() -> Box<dyn Fault>,
 }
@@ -58,6 +62,7 @@ struct Listed {
     promotions_at_most: u32,
     gap_ms_at_most: u64,
     whole_ms_at_most: u64,
+    machines_at_least: u8,
 }
 
 /// The catalogue as text: for people, or an object a line.
@@ -93,6 +98,7 @@ impl Listed {
             promotions_at_most: row.promotions.1,
             gap_ms_at_most: row.gap_ms,
             whole_ms_at_most: WHOLE_WITHIN_MS,
+            machines_at_least: row.machines,
         }
     }
 }
@@ -106,8 +112,8 @@ mod tests {
     fn every_fault_has_a_name_of_its_own_and_an_expectation_that_can_be_missed() {
         assert_eq!(names().iter().collect::<BTreeSet<_>>().len(), names().len());
         for row in ROWS {
-            assert!(row.promotions.0 <= row.promotions.1 && row.promotions.1 <= 2, "{}", row.name);
-            assert!((1..=30_000).contains(&row.gap_ms), "{}", row.name);
+            assert!(row.promotions.0 <= row.promotions.1 && row.promotions.1 <= 3, "{}", row.name);
+            assert!((1..=30_000).contains(&row.gap_ms) && (3..=7).contains(&row.machines), "{}", row.name);
             assert!(row.lasts != Lasts::UntilFailover || row.promotions == (1, 1), "{}", row.name);
             assert!(self::row(row.name).is_some());
         }

@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use interrex_cluster::ids::{Epoch, InstanceName};
 use interrex_cluster::status::ClusterStatus;
 use interrex_ledger::{monotonic_ms, verify};
-use interrex_rig::{Cluster, Moment, Patience, Phases, Voice, load};
+use interrex_rig::{Cluster, Moment, Phases, Voice, load};
 use interrex_sim::Rng;
 use tokio::time::sleep;
 
@@ -16,7 +16,7 @@ use crate::catalogue::{Lasts, Row, WHOLE_WITHIN_MS};
 use crate::clients::{Clients, Ledgers};
 use crate::evidence::{self, Evidence};
 use crate::film::{Film, Frame};
-use crate::ground::Ground;
+use crate::ground::{Ground, Volume};
 use crate::nemesis::Proof;
 use crate::report::Report;
 use crate::scene::Scene;
@@ -24,10 +24,6 @@ use crate::story::{Story, Told, answers};
 use crate::tools::Tools;
 use crate::verdict::judge;
 
-/// Before the strike everything has to be well; a cluster that just came up is.
-const WELL: Duration = Duration::from_secs(60);
-/// Far longer than any failover may take: what takes this long has failed.
-const FAILING_OVER: Duration = Duration::from_secs(60);
 /// After the fault; somewhat longer than it may take, so that one that is late is told how late.
 const GETTING_WELL: Duration = Duration::from_millis(WHOLE_WITHIN_MS + 30_000);
 /// For each connect and statement of the comparison, and for each standby's replay.
@@ -45,15 +41,22 @@ pub(crate) struct Plan {
     pub(crate) machines: u8,
 }
 
+impl Plan {
+    /// With as many machines as the fault needs, if that is more.
+    pub(crate) fn new(row: &'static Row, seed: u64, machines: u8) -> Plan {
+        Plan { row, seed, machines: machines.max(row.machines) }
+    }
+}
+
 /// What happened, in milliseconds of `CLOCK_MONOTONIC` where it is a moment.
 struct Run {
     /// When all was well, just before.
     before: ClusterStatus,
-    leader: String,
     struck: Moment,
     healed_ms: u64,
     stuck: Option<String>,
     proof: Proof,
+    amiss: Vec<String>,
     whole: Result<u64, String>,
 }
 
@@ -69,51 +72,54 @@ pub(crate) async fn play(
         plan.row.name.bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
     let mut rng = Rng::new(plan.seed, stream);
     let mut cluster = Cluster::make(ground.dir(), &tools.interrex, ground.sites(), tools.account)?;
+    let volumes = if plan.row.volumes { ground.volumes(&cluster, tools.account)? } else { BTreeMap::new() };
     cluster.up(voice).await?;
     let mut clients = Clients::start(&cluster, ground).await?;
-    let (mut scene, before, leader) = set(cluster, ground, &mut rng).await?;
+    let own = Rng::new(plan.seed, !stream);
+    let (mut scene, before) = set(cluster, ground, volumes, &mut rng, own).await?;
     if plan.row.side_door {
         clients.open_side_door(&mut scene.cluster, ground, &scene.primary).await?;
     }
-    voice.tell(&format!(
-        "{} is the primary, {leader} leads the coordinators; writes are acknowledged",
-        scene.primary
-    ));
     let film = Film::begin(&scene.cluster)?;
-    let run = strike(&mut scene, &mut clients, plan.row, &mut rng, (before, leader), voice).await?;
+    let run = strike(&mut scene, &mut clients, plan.row, &mut rng, before, voice).await?;
     let ledgers = clients.stop().await?;
     conclude(&mut scene, plan, run, &ledgers, film.end()).await
 }
 
 /// Who is what, with the coordinators' leader beside the primary or elsewhere, as drawn.
 async fn set(
-    mut cluster: Cluster,
+    cluster: Cluster,
     ground: &Ground,
+    volumes: BTreeMap<String, Volume>,
     rng: &mut Rng,
-) -> anyhow::Result<(Scene, ClusterStatus, String)> {
-    let status = cluster.whole(WELL).await?;
-    let primary = status.primary.as_ref().context("a whole cluster has a primary")?.to_string();
+    own: Rng,
+) -> anyhow::Result<(Scene, ClusterStatus)> {
     let mut scene = Scene {
         cluster,
         network: ground.network.clone(),
         groups: ground.groups.clone(),
+        volumes,
+        primary: String::new(),
         standby: String::new(),
+        leader: String::new(),
         order: Vec::new(),
-        primary: primary.clone(),
+        rng: own,
     };
+    let (_, primary) = scene.well().await?;
+    scene.primary.clone_from(&primary);
     let standbys = scene.others(&primary);
     scene.standby.clone_from(&standbys[rng.index(standbys.len())]);
     scene.order = scene.others("");
     for last in (1..scene.order.len()).rev() {
         scene.order.swap(last, rng.index(last + 1));
     }
-    let elsewhere = scene.other_voters(&primary);
-    let leader = match elsewhere.get(rng.index(elsewhere.len() * 2)) {
-        Some(chosen) => scene.cluster.place_leader(chosen, |leader| leader == chosen).await?,
-        None => scene.cluster.place_leader(&primary, |leader| leader == primary).await?,
-    };
-    let before = scene.cluster.whole(WELL).await?;
-    Ok((scene, before, leader))
+    let (elsewhere, voters) = (scene.other_voters(&primary), scene.voters());
+    let drawn = rng.index(elsewhere.len() * 2);
+    let beside = elsewhere.get(drawn).is_none() && voters.contains(&primary);
+    let chosen = if beside { &primary } else { &elsewhere[drawn % elsewhere.len()] };
+    scene.leader = scene.cluster.place_leader(chosen, |leader| leader == chosen).await?;
+    let (before, _) = scene.well().await?;
+    Ok((scene, before))
 }
 
 /// The fault, from before its beginning until all is well after it.
@@ -122,17 +128,21 @@ async fn strike(
     clients: &mut Clients,
     row: &Row,
     rng: &mut Rng,
-    (before, leader): (ClusterStatus, String),
+    before: ClusterStatus,
     voice: &Voice,
 ) -> anyhow::Result<Run> {
     let mut fault = (row.make)();
     fault.prepare(scene).await.context("prepare the fault")?;
+    let (primary, leader) = (&scene.primary, &scene.leader);
+    voice
+        .tell(&format!("{primary} is the primary, {leader} leads the coordinators; writes are acknowledged"));
     sleep(Duration::from_millis(rng.below(PHASE_MS))).await;
     let struck = Moment::now();
     fault.inject(scene).await.context("inject the fault")?;
     voice.tell(row.story);
     let stuck = last(scene, clients, before.epoch, row.lasts, rng).await.err().map(|why| format!("{why:#}"));
     let proof = fault.proof(scene).await.context("ask for the fault's effect")?;
+    let amiss = fault.amiss(scene).await.context("ask for what is amiss")?;
     let healed_ms = monotonic_ms();
     fault.heal(scene).await.context("heal the fault")?;
     voice.tell("the fault is over");
@@ -143,7 +153,7 @@ async fn strike(
         (_, stuck) => stuck,
     };
     voice.tell(if whole.is_ok() { "all is well again" } else { "the cluster does not get well" });
-    Ok(Run { before, leader, struck, healed_ms, stuck, proof, whole })
+    Ok(Run { before, struck, healed_ms, stuck, proof, amiss, whole })
 }
 
 /// Until the fault is to end.
@@ -160,16 +170,7 @@ async fn last(
             Ok(())
         }
         Lasts::UntilFailover => {
-            let patience = Patience::new(format!("a primary after epoch {before}"), FAILING_OVER);
-            loop {
-                match scene.cluster.status().await? {
-                    Some(status) if status.epoch > before && status.open => break,
-                    Some(status) => {
-                        patience.pause(&[vec![status.operation], status.waits].concat().join("; ")).await?;
-                    }
-                    None => patience.pause("no coordinator leads").await?,
-                }
-            }
+            scene.failed_over(before).await?;
             clients.go_on(WRITING_ON_MS).await
         }
     }
@@ -185,7 +186,7 @@ async fn conclude(
 ) -> anyhow::Result<Report> {
     let now = Moment::now();
     let (hosts, login) = (scene.cluster.hosts(), &scene.cluster.login);
-    let (mut lost, mut findings) = (BTreeSet::new(), Vec::new());
+    let (mut lost, mut findings) = (BTreeSet::new(), run.amiss);
     for ledger in &ledgers.all {
         match verify(ledger, &hosts, login, COMPARING).await {
             Ok(verdict) => {
@@ -238,7 +239,7 @@ async fn conclude(
         violations: verdict.violations,
         primary: scene.primary.clone(),
         new_primary: status.and_then(|status| status.primary).map(|primary| primary.to_string()),
-        leader: run.leader,
+        leader: scene.leader.clone(),
         lasted_ms: run.healed_ms.saturating_sub(run.struck.mono_ms),
         promotions: evidence.begun(),
         promotions_at_least: plan.row.promotions.0,

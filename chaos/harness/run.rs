@@ -1,9 +1,7 @@
 //! Runs, one after the other, each on ground of its own; what each came to, and what to exit with after all of them.
 
 use std::any::Any;
-use std::fs::File;
 use std::iter;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
@@ -13,7 +11,6 @@ use anyhow::{Context, anyhow};
 use interrex_ledger::wall_ms;
 use interrex_rig::{Ended, Usage, Voice};
 use interrex_sim::Rng;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
@@ -25,7 +22,7 @@ use crate::nemesis::ROWS;
 use crate::page;
 use crate::play::{Plan, play};
 use crate::report::{Report, complain, say};
-use crate::tools::{self, Tools};
+use crate::tools::{self, Needs, Tools};
 
 /// A run that says nothing.
 const VOID: u8 = 3;
@@ -37,9 +34,9 @@ pub(crate) fn run(args: &RunArgs, output: Output) -> anyhow::Result<ExitCode> {
     let names = if args.all { catalogue::names() } else { args.faults.iter().map(String::as_str).collect() };
     let rows: Vec<&Row> = names.into_iter().filter_map(catalogue::row).collect();
     let seed = args.how.seed.unwrap_or_else(wall_ms);
-    let nft = rows.iter().any(|row| row.nft);
-    let plans = rows.into_iter().map(|row| Plan { row, seed, machines: args.how.machines });
-    all(plans, nft, &args.how, args.keep.as_deref(), output).map(|(code, _)| code)
+    let needs = Needs::of(&rows);
+    let plans = rows.into_iter().map(|row| Plan::new(row, seed, args.how.machines));
+    all(plans, needs, &args.how, args.keep.as_deref(), output).map(|(code, _)| code)
 }
 
 /// `interrex-chaos random`
@@ -48,13 +45,11 @@ pub(crate) fn random(args: &RandomArgs, output: Output) -> anyhow::Result<ExitCo
     let ends = Instant::now() + Duration::from_secs(args.minutes * 60);
     let (mut rng, machines) = (Rng::new(seed, 0), args.how.machines);
     let draw = || {
-        (Instant::now() < ends).then(|| Plan {
-            row: &ROWS[rng.index(ROWS.len())],
-            seed: rng.below(u64::MAX),
-            machines,
-        })
+        (Instant::now() < ends)
+            .then(|| Plan::new(&ROWS[rng.index(ROWS.len())], rng.below(u64::MAX), machines))
     };
-    all(iter::from_fn(draw), true, &args.how, None, output).map(|(code, _)| code)
+    let needs = Needs::of(&ROWS.iter().collect::<Vec<_>>());
+    all(iter::from_fn(draw), needs, &args.how, None, output).map(|(code, _)| code)
 }
 
 /// `interrex-chaos bench`
@@ -62,9 +57,9 @@ pub(crate) fn bench(args: &BenchArgs, output: Output) -> anyhow::Result<ExitCode
     let rows = args.faults.iter().filter_map(|name| catalogue::row(name));
     let rows: Vec<&Row> = rows.collect();
     let seed = args.how.seed.unwrap_or_else(wall_ms);
-    let (nft, machines) = (rows.iter().any(|row| row.nft), args.how.machines);
-    let each = |row| (0..args.runs).map(move |run| Plan { row, seed: seed.wrapping_add(run), machines });
-    let (code, reports) = all(rows.into_iter().flat_map(each), nft, &args.how, None, output)?;
+    let (needs, machines) = (Needs::of(&rows), args.how.machines);
+    let each = |row| (0..args.runs).map(move |run| Plan::new(row, seed.wrapping_add(run), machines));
+    let (code, reports) = all(rows.into_iter().flat_map(each), needs, &args.how, None, output)?;
     say(&bench::told(&bench::figures(&reports), output)?)?;
     Ok(code)
 }
@@ -72,12 +67,12 @@ pub(crate) fn bench(args: &BenchArgs, output: Output) -> anyhow::Result<ExitCode
 /// One plan after the other; what each came to, and the exit code for all of them.
 fn all(
     plans: impl Iterator<Item = Plan>,
-    nft: bool,
+    needs: Needs,
     how: &How,
     keep: Option<&Path>,
     output: Output,
 ) -> anyhow::Result<(ExitCode, Vec<Report>)> {
-    let tools = tools::check(how.interrex.as_deref(), nft)?;
+    let tools = tools::check(how.interrex.as_deref(), needs)?;
     if let Some(page) = &how.page {
         // A place where it cannot be is told now, not after the first run.
         page::write(page, &[])?;
@@ -177,10 +172,7 @@ fn observe(
     mut interrupted: watch::Receiver<bool>,
     voice: &Voice,
 ) -> anyhow::Result<Option<Report>> {
-    let entrance = ground.network.entrance(OBSERVER);
-    let network = File::open(&entrance).with_context(|| format!("open {}", entrance.display()))?;
-    move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))
-        .with_context(|| format!("enter {}", entrance.display()))?;
+    ground.network.enter(OBSERVER)?;
     runtime()?.block_on(async {
         tokio::select! {
             biased;

@@ -9,6 +9,8 @@ use anyhow::{Context, bail, ensure};
 use interrex_rig::Usage;
 use interrex_rig::postgresql::{self, Account};
 
+use crate::catalogue::Row;
+
 /// What there is.
 #[derive(Debug, Clone)]
 pub(crate) struct Tools {
@@ -28,13 +30,34 @@ pub(crate) fn ensure_root() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Looks for all of it. `nft`: faults are among those asked for that take packets away.
-pub(crate) fn check(interrex: Option<&Path>, nft: bool) -> anyhow::Result<Tools> {
+/// What faults need of the machine beside what all do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Needs {
+    /// To take packets away.
+    nft: bool,
+    /// To make file systems, and mount them.
+    volumes: bool,
+}
+
+impl Needs {
+    /// Of all of these.
+    pub(crate) fn of(rows: &[&Row]) -> Needs {
+        let any = |wanted: fn(&Row) -> bool| rows.iter().any(|row| wanted(row));
+        Needs { nft: any(|row| row.nft), volumes: any(|row| row.volumes) }
+    }
+}
+
+/// Looks for all of it.
+pub(crate) fn check(interrex: Option<&Path>, needs: Needs) -> anyhow::Result<Tools> {
     ensure_root()?;
     ensure_program("ip", "iproute2")?;
     ensure_program("nsenter", "util-linux")?;
-    if nft {
+    if needs.nft {
         ensure_program("nft", "nftables")?;
+    }
+    if needs.volumes {
+        ensure_program("mkfs.ext4", "e2fsprogs")?;
+        ensure_program("mount", "mount")?;
     }
     Ok(Tools { interrex: find_interrex(interrex)?, account: postgresql::check()? })
 }

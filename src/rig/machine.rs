@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use interrex_ledger::HostSpec;
 use rustix::process::Signal;
 use tokio::process::Child;
@@ -70,12 +70,17 @@ impl Machine {
         self.dir.join("node.log")
     }
 
+    /// Its PostgreSQL's log.
+    pub fn server_log(&self) -> PathBuf {
+        self.dir.join("data/instances").join(crate::cluster::CLUSTER).join("postgres.log")
+    }
+
     fn node_file(&self) -> PathBuf {
         self.dir.join("node.toml")
     }
 
     /// The directory that PostgreSQL's user may write to, and in it the data directory of the cluster.
-    fn pg(&self) -> PathBuf {
+    pub fn pg(&self) -> PathBuf {
         self.dir.join("pg")
     }
 
@@ -166,6 +171,22 @@ impl Machine {
         text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("nothing").trim().to_owned()
     }
 
+    /// Ends its node in good order, PostgreSQL included, as whoever restarts a machine does.
+    ///
+    /// # Errors
+    /// It does not end within `at_most`, or not well.
+    pub async fn stop(&mut self, at_most: Duration) -> anyhow::Result<()> {
+        let Some(mut node) = self.node.take() else { bail!("no node of {} was started", self.name) };
+        for process in self.programs("interrex")? {
+            process.signal(Signal::TERM).with_context(|| format!("stop process {}", process.pid))?;
+        }
+        let ended = tokio::time::timeout(at_most, node.wait()).await;
+        let ended = ended.map_err(|_| anyhow!("the node of {} does not end", self.name))?;
+        let status = ended.with_context(|| format!("wait for the node of {}", self.name))?;
+        ensure!(status.success(), "the node of {} ended with {status}: {}", self.name, self.last_words());
+        Ok(())
+    }
+
     /// Everything that runs on it.
     pub fn processes(&self) -> anyhow::Result<Vec<Process>> {
         processes::of(&self.dir, &processes::self_and_ancestors()).context("read /proc")
@@ -216,6 +237,20 @@ impl Machine {
         let postmaster = self.postmaster()?;
         note(traces, &self.processes()?, cluster)?;
         Killed::begin().strike(&[postmaster])
+    }
+
+    /// SIGKILL to one process of its PostgreSQL, and to nothing else: the first that is `wanted`, which is `what`.
+    pub fn kill_one(
+        &self,
+        cluster: &Path,
+        traces: &mut Traces,
+        what: &str,
+        wanted: impl Fn(&Process) -> bool,
+    ) -> anyhow::Result<Killed> {
+        let found = self.programs("postgres")?.into_iter().find(wanted);
+        let found = found.with_context(|| format!("PostgreSQL of {} has no {what}", self.name))?;
+        note(traces, &self.processes()?, cluster)?;
+        Killed::begin().strike(&[found])
     }
 
     /// SIGKILL to its guard, and to nothing else.
@@ -401,6 +436,13 @@ password_file = "/tmp/password"
         assert!(machine.ended().unwrap().is_none(), "a machine that was killed did not end by itself");
     }
 
+    #[tokio::test]
+    async fn a_node_that_was_never_started_is_not_stopped() {
+        let demo = tempfile::tempdir().unwrap();
+        let error = n1(demo.path()).stop(Duration::ZERO).await.unwrap_err();
+        assert_eq!(error.to_string(), "no node of n1 was started");
+    }
+
     #[test]
     fn a_postmaster_is_killed_only_when_it_is_one() {
         let demo = tempfile::tempdir().unwrap();
@@ -409,6 +451,8 @@ password_file = "/tmp/password"
         let mut traces = Traces::default();
         let error = machine.kill_postmaster(demo.path(), &mut traces).unwrap_err();
         assert!(format!("{error:#}").contains("postmaster.pid"), "{error:#}");
+        let error = machine.kill_one(demo.path(), &mut traces, "checkpointer", |_| true).unwrap_err();
+        assert_eq!(error.to_string(), "PostgreSQL of n1 has no checkpointer");
         // Our own number: alive, and no postgres of this machine.
         fs::write(machine.pgdata().join("postmaster.pid"), format!("{}\n", std::process::id())).unwrap();
         let error = machine.kill_postmaster(demo.path(), &mut traces).unwrap_err();

@@ -33,6 +33,12 @@ impl Process {
         name.strip_suffix(" (deleted)").unwrap_or(name)
     }
 
+    /// What it calls itself: of PostgreSQL's processes, what each is there for. Empty when it is gone.
+    pub fn title(&self) -> String {
+        let line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        String::from_utf8_lossy(&line).replace('\0', " ").trim_end().to_owned()
+    }
+
     /// Sends a signal; a process that is gone already does not mind.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         match pidfd_send_signal(&self.fd, signal) {
@@ -189,6 +195,7 @@ mod tests {
         let both =
             found(dir.path(), |found| found.iter().any(|p| p.program() == "sleep") && found.len() == 2);
         assert!(both.iter().any(|process| process.program() == "interrex-sh"));
+        assert!(both.iter().any(|process| process.title() == "sleep 60"), "{both:?}");
         assert!(!wait_gone(&both, Duration::from_millis(1)));
         both.iter().for_each(|process| process.signal(Signal::KILL).unwrap());
         assert!(wait_gone(&both, Duration::from_secs(10)));

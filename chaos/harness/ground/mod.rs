@@ -1,10 +1,12 @@
-//! The ground of a run: its mark, its directory, a network and a control group for each machine. Made at the beginning;
-//! gone at the end, after an error, after a panic and after Ctrl-C; after kill -9 once `interrex-chaos clean` was said.
+//! The ground of a run: its mark, its directory, a network and a control group for each machine, and a volume where a
+//! fault needs one. Made at the beginning; gone at the end, after an error, after a panic and after Ctrl-C; after kill -9 once `interrex-chaos clean` was said.
 
 mod group;
 mod mark;
 mod network;
+mod volume;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -12,11 +14,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use interrex_rig::postgresql::Account;
-use interrex_rig::{Directory, Duty, Launcher, Site, processes, sweep};
+use interrex_rig::{Cluster, Directory, Duty, Launcher, Machine, Site, processes, sweep};
 use rustix::process::Signal;
 
 pub(crate) use group::Groups;
 pub(crate) use network::{Cut, Network};
+pub(crate) use volume::Volume;
 
 use self::mark::{MARKS, Mark, Told};
 use crate::{report, tools};
@@ -102,6 +105,20 @@ impl Ground {
         self.names().into_iter().zip(1..).map(site).collect()
     }
 
+    /// Makes a volume for each PostgreSQL of a cluster that is made and not started yet.
+    pub(crate) fn volumes(
+        &self,
+        cluster: &Cluster,
+        account: Option<Account>,
+    ) -> anyhow::Result<BTreeMap<String, Volume>> {
+        let serving = cluster.machines.iter().filter(|machine| machine.duty.serves());
+        let volume = |machine: &Machine| {
+            let image = self.dir().join(format!("{}.ext4", machine.name));
+            Ok((machine.name.clone(), Volume::make(image, machine.pg(), account)?))
+        };
+        serving.map(volume).collect()
+    }
+
     /// How a program is started on a machine: in its group and its network. Both commands end in `exec`.
     pub(crate) fn launcher(&self, machine: &str) -> Launcher {
         let procs = self.groups.machine(machine).procs();
@@ -151,9 +168,16 @@ fn clear(mark: &Mark, keep: bool) -> anyhow::Result<()> {
         for process in processes::of(&told.dir, &spared).context("read /proc")? {
             process.signal(Signal::CONT).with_context(|| format!("wake process {}", process.pid))?;
         }
-        left.extend(
-            sweep::sweep(&told.dir, &spared, keep || told.keep).err().map(|error| format!("{error:#}")),
-        );
+        // A directory goes only once nothing is mounted in it, and a volume only once nothing runs on it.
+        let mut sweep = |keep| {
+            left.extend(sweep::sweep(&told.dir, &spared, keep).err().map(|error| format!("{error:#}")));
+        };
+        sweep(true);
+        let mounted = volume::remove(&told.dir);
+        if mounted.is_empty() && !keep && !told.keep {
+            sweep(false);
+        }
+        left.extend(mounted);
     }
     left.extend(group::remove(&mark.name));
     left.extend(network::remove(&mark.name));

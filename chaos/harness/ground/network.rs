@@ -1,13 +1,17 @@
 //! A network of its own for each machine, joined by a bridge in yet another one. What a fault does to packets is done at
-//! that bridge: the machines see silence, as behind a switch that fails, and never an error of their own kernel.
+//! that bridge: the machines see silence, as behind a switch that fails, or the resets that a firewall sends, and never an
+//! error of their own kernel.
 //!
 //! Nothing here is in the host's own network: every namespace, and whatever is in it, bears the run's name.
 
-use std::fs;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
 use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::Value;
 
 use crate::tools::{run, run_with};
@@ -15,8 +19,10 @@ use crate::tools::{run, run_with};
 const NAMESPACES: &str = "/run/netns";
 /// The namespace of the bridge.
 const SWITCH: &str = "switch";
-/// The table in it that takes packets away.
-const TABLE: &str = "chaos";
+/// The table in it that takes packets away. A bridge has no resets, what stands before its ports has.
+const TABLE: [&str; 2] = ["bridge", "chaos"];
+/// The table before its ports that answers packets with resets.
+const RESETS: [&str; 2] = ["netdev", "chaos"];
 
 /// Packets that are taken away between two machines, in one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +33,8 @@ pub(crate) struct Cut {
     pub(crate) to: Ipv4Addr,
     /// Only those of connections with this port at either end.
     pub(crate) port: Option<u16>,
+    /// How many of a hundred; the kernel draws which.
+    pub(crate) percent: u8,
 }
 
 /// The networks of a run.
@@ -76,14 +84,38 @@ impl Network {
         Ok(flags.iter().any(|flag| flag == "UP"))
     }
 
+    /// The calling thread is in that machine's network from here on, with all that it starts. It cannot come back.
+    pub(crate) fn enter(&self, machine: &str) -> anyhow::Result<()> {
+        let entrance = self.entrance(machine);
+        let network = File::open(&entrance).with_context(|| format!("open {}", entrance.display()))?;
+        move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))
+            .with_context(|| format!("enter {}", entrance.display()))
+    }
+
     /// Takes these packets away from here on, also those of connections that exist.
     pub(crate) fn cut(&self, cuts: &[Cut]) -> anyhow::Result<()> {
         self.nft(&["-f", "-"], &ruleset(cuts)).map(drop)
     }
 
+    /// Answers these packets with a reset from here on, as if it came from whom they were for, who hears nothing. Those of
+    /// TCP, that is; `machines` are all that send them.
+    pub(crate) fn reset(&self, machines: &[String], cuts: &[Cut]) -> anyhow::Result<()> {
+        self.nft(&["-f", "-"], &resets(machines, cuts)).map(drop)
+    }
+
     /// How many packets each of `cuts` took away so far; these are those that were handed to [`Network::cut`].
     pub(crate) fn taken(&self, cuts: &[Cut]) -> anyhow::Result<Vec<u64>> {
-        let told = self.nft(&["-j", "list", "table", "bridge", TABLE], "")?;
+        self.counted(TABLE, cuts)
+    }
+
+    /// How many packets of each of `cuts` were answered with a reset so far; these are those that were handed to
+    /// [`Network::reset`].
+    pub(crate) fn answered(&self, cuts: &[Cut]) -> anyhow::Result<Vec<u64>> {
+        self.counted(RESETS, cuts)
+    }
+
+    fn counted(&self, [family, table]: [&str; 2], cuts: &[Cut]) -> anyhow::Result<Vec<u64>> {
+        let told = self.nft(&["-j", "list", "table", family, table], "")?;
         let mut counters = counters(&told)?.into_iter();
         // A port has a rule for either end of a connection.
         Ok(cuts
@@ -92,9 +124,16 @@ impl Network {
             .collect())
     }
 
-    /// Lets all packets pass again.
+    /// Lets all packets pass again that [`Network::cut`] takes away.
     pub(crate) fn mend(&self) -> anyhow::Result<()> {
-        self.nft(&["delete", "table", "bridge", TABLE], "").map(drop)
+        let [family, table] = TABLE;
+        self.nft(&["delete", "table", family, table], "").map(drop)
+    }
+
+    /// Answers nothing more in anybody's name.
+    pub(crate) fn calm(&self) -> anyhow::Result<()> {
+        let [family, table] = RESETS;
+        self.nft(&["delete", "table", family, table], "").map(drop)
     }
 
     fn nft(&self, args: &[&str], input: &str) -> anyhow::Result<String> {
@@ -113,20 +152,41 @@ fn ip(args: &[&str]) -> anyhow::Result<()> {
 }
 
 fn ruleset(cuts: &[Cut]) -> String {
+    let [family, table] = TABLE;
+    let hook = "type filter hook forward priority 0; policy accept;";
+    chain(family, table, hook, &rules(cuts, "drop"))
+}
+
+fn resets(machines: &[String], cuts: &[Cut]) -> String {
+    let [family, table] = RESETS;
+    // A machine's port bears its name.
+    let ports = machines.iter().map(String::as_str).collect::<BTreeSet<_>>();
+    let ports = ports.into_iter().collect::<Vec<_>>().join(", ");
+    let hook = format!("type filter hook ingress devices = {{ {ports} }} priority 0; policy accept;");
+    chain(family, table, &hook, &rules(cuts, "reject with tcp reset"))
+}
+
+fn chain(family: &str, table: &str, hook: &str, rules: &str) -> String {
+    format!("table {family} {table} {{\n  chain cut {{\n    {hook}\n{rules}  }}\n}}\n")
+}
+
+/// A line for each cut, or two: a port is meant at either end of a connection.
+fn rules(cuts: &[Cut], verdict: &str) -> String {
     let mut rules = String::new();
-    for Cut { from, to, port } in cuts {
+    for Cut { from, to, port, percent } in cuts {
         let between = format!("ip saddr {from} ip daddr {to}");
-        match port {
-            None => rules += &format!("    {between} counter drop\n"),
-            Some(port) => {
-                rules += &format!("    {between} tcp dport {port} counter drop\n");
-                rules += &format!("    {between} tcp sport {port} counter drop\n");
-            }
+        let drawn =
+            if *percent < 100 { format!("numgen random mod 100 < {percent} ") } else { String::new() };
+        let ends = match port {
+            None if verdict == "drop" => vec![String::new()],
+            None => vec!["ip protocol tcp ".to_owned()],
+            Some(port) => vec![format!("tcp dport {port} "), format!("tcp sport {port} ")],
+        };
+        for end in ends {
+            rules += &format!("    {between} {end}{drawn}counter {verdict}\n");
         }
     }
-    format!(
-        "table bridge {TABLE} {{\n  chain cut {{\n    type filter hook forward priority 0; policy accept;\n{rules}  }}\n}}\n"
-    )
+    rules
 }
 
 /// The counter of each rule, in the order of the rules.
@@ -159,7 +219,8 @@ mod tests {
 
     #[test]
     fn a_cut_is_one_direction_and_a_port_is_meant_at_either_end() {
-        let text = ruleset(&[Cut { from: A, to: B, port: None }, Cut { from: B, to: A, port: Some(5432) }]);
+        let cut = |from, to, port| Cut { from, to, port, percent: 100 };
+        let text = ruleset(&[cut(A, B, None), cut(B, A, Some(5432))]);
         let rules: Vec<&str> = text.lines().map(str::trim).filter(|line| line.ends_with("drop")).collect();
         assert_eq!(
             rules,
@@ -169,6 +230,19 @@ mod tests {
                 "ip saddr 10.77.0.2 ip daddr 10.77.0.1 tcp sport 5432 counter drop",
             ]
         );
+    }
+
+    #[test]
+    fn loss_in_part_is_drawn_by_the_kernel_and_a_reset_answers_tcp_alone() {
+        let cut = Cut { from: A, to: B, port: None, percent: 30 };
+        let text = ruleset(&[cut]);
+        let rule = "    ip saddr 10.77.0.1 ip daddr 10.77.0.2 numgen random mod 100 < 30 counter drop\n";
+        assert!(text.starts_with("table bridge chaos {\n") && text.contains(rule), "{text}");
+        let text = resets(&["n2", "n1", "n2"].map(str::to_owned), &[cut]);
+        let rule = "    ip saddr 10.77.0.1 ip daddr 10.77.0.2 ip protocol tcp numgen random mod 100 < 30 counter \
+                    reject with tcp reset\n";
+        assert!(text.starts_with("table netdev chaos {\n") && text.contains(rule), "{text}");
+        assert!(text.contains("hook ingress devices = { n1, n2 } priority 0;"), "{text}");
     }
 
     #[test]

@@ -5,15 +5,22 @@ use super::{Deed, Fault, Proof};
 use crate::ground::Cut;
 use crate::scene::Scene;
 
+/// What is to be taken away, when it is known who is who.
+pub(super) type Chosen = fn(&Scene) -> anyhow::Result<Vec<Cut>>;
+
 /// Takes away what `chosen` says.
 pub(super) struct Cutting {
-    chosen: fn(&Scene) -> anyhow::Result<Vec<Cut>>,
+    chosen: Chosen,
     cuts: Vec<Cut>,
 }
 
 impl Cutting {
-    pub(super) fn boxed(chosen: fn(&Scene) -> anyhow::Result<Vec<Cut>>) -> Box<dyn Fault> {
-        Box::new(Cutting { chosen, cuts: Vec::new() })
+    pub(super) fn new(chosen: Chosen) -> Cutting {
+        Cutting { chosen, cuts: Vec::new() }
+    }
+
+    pub(super) fn boxed(chosen: Chosen) -> Box<dyn Fault> {
+        Box::new(Cutting::new(chosen))
     }
 }
 
@@ -41,7 +48,8 @@ impl Fault for Cutting {
     }
 }
 
-fn counted(cuts: &[Cut], taken: &[u64]) -> Proof {
+/// What the kernel counted, direction by direction.
+pub(super) fn counted(cuts: &[Cut], taken: &[u64]) -> Proof {
     let idle = cuts.iter().zip(taken).find(|(_, packets)| **packets == 0);
     match idle {
         _ if cuts.len() != taken.len() || cuts.is_empty() => {
@@ -61,8 +69,12 @@ mod tests {
 
     #[test]
     fn a_direction_without_a_packet_voids_the_proof() {
-        let cut =
-            |from: u8, to: u8| Cut { from: [10, 77, 0, from].into(), to: [10, 77, 0, to].into(), port: None };
+        let cut = |from: u8, to: u8| Cut {
+            from: [10, 77, 0, from].into(),
+            to: [10, 77, 0, to].into(),
+            port: None,
+            percent: 100,
+        };
         let cuts = [cut(1, 2), cut(2, 1)];
         assert!(counted(&cuts, &[3, 4]).unwrap().starts_with("7 packets"));
         assert_eq!(

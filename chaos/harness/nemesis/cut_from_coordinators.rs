@@ -15,6 +15,8 @@ pub(crate) const ROW: Row = Row {
     lasts: Lasts::Ms(7_000, 9_000),
     side_door: true,
     nft: true,
+    machines: 3,
+    volumes: false,
     make: || {
         Cutting::boxed(|scene| {
             scene.between(&scene.primary, &scene.other_voters(&scene.primary), Some(COORDINATOR_PORT))

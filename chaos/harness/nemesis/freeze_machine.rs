@@ -13,6 +13,8 @@ pub(crate) const ROW: Row = Row {
     lasts: Lasts::UntilFailover,
     side_door: true,
     nft: false,
+    machines: 3,
+    volumes: false,
     make: || Box::new(FreezeMachine),
 };
 

@@ -13,6 +13,8 @@ pub(crate) const ROW: Row = Row {
     lasts: Lasts::UntilFailover,
     side_door: true,
     nft: true,
+    machines: 3,
+    volumes: false,
     make: || {
         Cutting::boxed(|scene| {
             let peers = scene.between(&scene.primary, &scene.others(&scene.primary), None)?;

@@ -11,5 +11,7 @@ pub(crate) const ROW: Row = Row {
     lasts: Lasts::Ms(6_000, 8_000),
     side_door: false,
     nft: true,
+    machines: 3,
+    volumes: false,
     make: || Cutting::boxed(|scene| scene.between(&scene.standby, &scene.others(&scene.standby), None)),
 };

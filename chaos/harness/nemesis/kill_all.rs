@@ -13,5 +13,7 @@ pub(crate) const ROW: Row = Row {
     lasts: Lasts::Ms(1_000, 3_000),
     side_door: false,
     nft: false,
+    machines: 3,
+    volumes: false,
     make: || PowerCut::boxed(|scene| scene.order.clone()),
 };

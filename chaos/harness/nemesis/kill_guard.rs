@@ -12,6 +12,8 @@ pub(crate) const ROW: Row = Row {
     lasts: Lasts::UntilFailover,
     side_door: false,
     nft: false,
+    machines: 3,
+    volumes: false,
     make: || Box::new(KillGuard { killed: Vec::new() }),
 };
 

@@ -12,5 +12,7 @@ pub(crate) const ROW: Row = Row {
     lasts: Lasts::UntilFailover,
     side_door: false,
     nft: false,
+    machines: 3,
+    volumes: false,
     make: || PowerCut::boxed(|scene| vec![scene.primary.clone()]),
 };

@@ -14,6 +14,8 @@ pub(crate) const ROW: Row = Row {
     lasts: Lasts::UntilFailover,
     side_door: false,
     nft: false,
+    machines: 3,
+    volumes: false,
     make: || Box::new(KillPostmaster { busy: None, before: 0, after: 0, postmaster: None }),
 };
 

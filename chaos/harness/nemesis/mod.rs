@@ -43,6 +43,12 @@ pub(crate) trait Fault {
     /// Asked at the end of the fault, before it is healed.
     fn proof<'a>(&'a mut self, scene: &'a mut Scene) -> Deed<'a, Proof>;
 
+    /// What the cluster did under it that it must not do, a line each; asked after the proof. Of faults that expect more of
+    /// it than every run does.
+    fn amiss<'a>(&'a mut self, _scene: &'a mut Scene) -> Deed<'a, Vec<String>> {
+        Box::pin(async move { Ok(Vec::new()) })
+    }
+
     /// What whoever runs the machines would do; nothing, where the product has to get well by itself.
     fn heal<'a>(&'a mut self, _scene: &'a mut Scene) -> Deed<'a> {
         Box::pin(async move { Ok(()) })

@@ -12,6 +12,8 @@ pub(crate) const OUT: Row = Row {
     lasts: Lasts::UntilFailover,
     side_door: true,
     nft: true,
+    machines: 3,
+    volumes: false,
     make: || {
         Cutting::boxed(|scene| {
             let all = [scene.others(&scene.primary), vec![CLIENT.to_owned()]].concat();

@@ -14,6 +14,8 @@ pub(crate) const ROW: Row = Row {
     lasts: Lasts::Ms(8_000, 10_000),
     side_door: false,
     nft: false,
+    machines: 3,
+    volumes: false,
     make: || Box::new(StopPostmaster(Stopped::default())),
 };
 

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use interrex_rig::Patience;
-use interrex_rig::processes::Process;
+use interrex_rig::processes::{self, Process};
 use rustix::process::Signal;
 
 use super::Proof;
 
 const STOPPING: Duration = Duration::from_secs(5);
+/// To ask, and not to wait.
+const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// Stopped processes, which go on when they are told to.
 #[derive(Default)]
@@ -42,6 +44,11 @@ impl Stopped {
         } else {
             Err("nothing was stopped".to_owned())
         }
+    }
+
+    /// None of them is left.
+    pub(super) fn are_gone(&self) -> bool {
+        processes::wait_gone(&self.processes, AT_ONCE)
     }
 
     /// Lets them go on.
