@@ -13,6 +13,7 @@ mod kill_machine;
 mod kill_node;
 mod kill_postgres;
 mod kill_postmaster;
+mod loss;
 mod one_way;
 mod power_cut;
 mod stop_node;
@@ -76,4 +77,6 @@ pub(crate) const ROWS: &[Row] = &[
     cut_from_coordinators::ROW,
     one_way::OUT,
     one_way::IN,
+    loss::ROW,
+    loss::BADLY,
 ];
