@@ -16,6 +16,7 @@ mod kill_postmaster;
 mod loss;
 mod one_way;
 mod power_cut;
+mod rst_storm;
 mod stop_node;
 mod stop_postmaster;
 mod stopped;
@@ -79,4 +80,5 @@ pub(crate) const ROWS: &[Row] = &[
     one_way::IN,
     loss::ROW,
     loss::BADLY,
+    rst_storm::ROW,
 ];
