@@ -4,6 +4,7 @@
 mod cut;
 mod cut_from_coordinators;
 mod cut_from_standbys;
+mod flapping;
 mod freeze_machine;
 mod isolate_primary;
 mod isolate_standby;
@@ -81,4 +82,6 @@ pub(crate) const ROWS: &[Row] = &[
     loss::ROW,
     loss::BADLY,
     rst_storm::ROW,
+    flapping::ROW,
+    flapping::SLOWLY,
 ];
