@@ -4,6 +4,7 @@
 mod cut;
 mod cut_from_coordinators;
 mod cut_from_standbys;
+mod cut_leader;
 mod flapping;
 mod freeze_machine;
 mod isolate_primary;
@@ -84,4 +85,6 @@ pub(crate) const ROWS: &[Row] = &[
     rst_storm::ROW,
     flapping::ROW,
     flapping::SLOWLY,
+    cut_leader::ROW,
+    cut_leader::FROM_PRIMARY,
 ];
