@@ -17,6 +17,7 @@ mod kill_postgres;
 mod kill_postmaster;
 mod loss;
 mod one_way;
+mod partition;
 mod power_cut;
 mod rst_storm;
 mod stop_node;
@@ -87,4 +88,6 @@ pub(crate) const ROWS: &[Row] = &[
     flapping::SLOWLY,
     cut_leader::ROW,
     cut_leader::FROM_PRIMARY,
+    partition::RING,
+    partition::BRIDGE,
 ];
