@@ -13,6 +13,7 @@ mod kill_all;
 mod kill_guard;
 mod kill_machine;
 mod kill_node;
+mod kill_one;
 mod kill_postgres;
 mod kill_postmaster;
 mod loss;
@@ -90,4 +91,6 @@ pub(crate) const ROWS: &[Row] = &[
     cut_leader::FROM_PRIMARY,
     partition::RING,
     partition::BRIDGE,
+    kill_one::BACKEND,
+    kill_one::CHECKPOINTER,
 ];
