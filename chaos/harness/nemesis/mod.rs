@@ -21,6 +21,7 @@ mod one_way;
 mod partition;
 mod power_cut;
 mod rst_storm;
+mod stop_guard;
 mod stop_node;
 mod stop_postmaster;
 mod stopped;
@@ -93,4 +94,6 @@ pub(crate) const ROWS: &[Row] = &[
     partition::BRIDGE,
     kill_one::BACKEND,
     kill_one::CHECKPOINTER,
+    stop_guard::ROW,
+    stop_guard::BRIEF,
 ];
