@@ -24,6 +24,7 @@ mod rst_storm;
 mod stop_guard;
 mod stop_node;
 mod stop_postmaster;
+mod stop_standby;
 mod stopped;
 
 use std::pin::Pin;
@@ -96,4 +97,5 @@ pub(crate) const ROWS: &[Row] = &[
     kill_one::CHECKPOINTER,
     stop_guard::ROW,
     stop_guard::BRIEF,
+    stop_standby::ROW,
 ];
