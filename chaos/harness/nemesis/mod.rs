@@ -22,6 +22,7 @@ mod partition;
 mod power_cut;
 mod rst_storm;
 mod stop_guard;
+mod stop_leader;
 mod stop_node;
 mod stop_postmaster;
 mod stop_standby;
@@ -98,4 +99,5 @@ pub(crate) const ROWS: &[Row] = &[
     stop_guard::ROW,
     stop_guard::BRIEF,
     stop_standby::ROW,
+    stop_leader::ROW,
 ];
