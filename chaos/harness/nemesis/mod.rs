@@ -16,6 +16,7 @@ mod kill_node;
 mod kill_one;
 mod kill_postgres;
 mod kill_postmaster;
+mod kill_two;
 mod loss;
 mod one_way;
 mod partition;
@@ -100,4 +101,5 @@ pub(crate) const ROWS: &[Row] = &[
     stop_guard::BRIEF,
     stop_standby::ROW,
     stop_leader::ROW,
+    kill_two::ROW,
 ];
