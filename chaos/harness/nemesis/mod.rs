@@ -10,6 +10,7 @@ mod freeze_machine;
 mod isolate_primary;
 mod isolate_standby;
 mod kill_all;
+mod kill_each;
 mod kill_guard;
 mod kill_machine;
 mod kill_node;
@@ -102,4 +103,5 @@ pub(crate) const ROWS: &[Row] = &[
     stop_standby::ROW,
     stop_leader::ROW,
     kill_two::ROW,
+    kill_each::ROW,
 ];
