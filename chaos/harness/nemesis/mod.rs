@@ -22,6 +22,7 @@ mod loss;
 mod one_way;
 mod partition;
 mod power_cut;
+mod rolling_restart;
 mod rst_storm;
 mod stop_guard;
 mod stop_leader;
@@ -104,4 +105,5 @@ pub(crate) const ROWS: &[Row] = &[
     stop_leader::ROW,
     kill_two::ROW,
     kill_each::ROW,
+    rolling_restart::ROW,
 ];
