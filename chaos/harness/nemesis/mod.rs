@@ -5,6 +5,7 @@ mod cut;
 mod cut_from_coordinators;
 mod cut_from_standbys;
 mod cut_leader;
+mod disk_full;
 mod flapping;
 mod freeze_machine;
 mod isolate_primary;
@@ -106,4 +107,6 @@ pub(crate) const ROWS: &[Row] = &[
     kill_two::ROW,
     kill_each::ROW,
     rolling_restart::ROW,
+    disk_full::ROW,
+    disk_full::STANDBY,
 ];
