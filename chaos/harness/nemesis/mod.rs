@@ -6,6 +6,7 @@ mod cut_from_coordinators;
 mod cut_from_standbys;
 mod cut_leader;
 mod disk_full;
+mod disk_read_only;
 mod flapping;
 mod freeze_machine;
 mod isolate_primary;
@@ -109,4 +110,5 @@ pub(crate) const ROWS: &[Row] = &[
     rolling_restart::ROW,
     disk_full::ROW,
     disk_full::STANDBY,
+    disk_read_only::ROW,
 ];
