@@ -41,7 +41,7 @@ fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// What bears the name of the run of this process: namespaces, groups, marks, directories.
+/// What bears the name of the run of this process: namespaces, groups, marks, directories, and what is mounted there.
 fn traces(pid: u32) -> BTreeSet<String> {
     let name = format!("interrex-chaos-{pid}");
     let own = fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -52,6 +52,8 @@ fn traces(pid: u32) -> BTreeSet<String> {
     let places = groups.map(str::to_owned).chain(places);
     let below = |place: String| fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.path());
     let all = places.flat_map(below).map(|path| path.display().to_string());
+    let mounts = own.lines().filter_map(|line| line.split(' ').nth(4)).map(str::to_owned);
+    let mounts = mounts.filter(|at| at.contains(&format!("/{name}-")));
     // A longer number is another process's.
     let ours = |path: &String| {
         path.rsplit('/')
@@ -59,7 +61,7 @@ fn traces(pid: u32) -> BTreeSet<String> {
             .strip_prefix(&name)
             .map(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
     };
-    all.filter(|path| ours(path) == Some(true)).collect()
+    all.filter(|path| ours(path) == Some(true)).chain(mounts).collect()
 }
 
 fn signal(child: &Child, signal: Signal) {
@@ -90,6 +92,7 @@ fn a_machine_that_goes_dark_costs_no_acknowledged_write_and_leaves_nothing() {
         );
         assert_eq!(report["promotions"], promotions, "{report}");
         assert!(report["acked"].as_u64().unwrap() >= 100, "{report}");
+        assert!(report["transfers"].as_u64().unwrap() >= 20, "{report}");
         assert!(report["gap_ms"].is_u64() && report["whole_ms"].is_u64(), "{report}");
     }
     assert!(reports[0]["effect"].as_str().unwrap().contains("the link is down"), "{text}");
@@ -113,12 +116,26 @@ fn an_interrupt_leaves_nothing() {
 
 #[test]
 fn what_a_killed_run_leaves_is_removed_when_it_is_asked_for() {
+    // With a machine frozen: what cannot run cannot end either.
+    killed_and_cleaned_up("freeze-machine", "is frozen until another primary serves");
+}
+
+#[test]
+fn a_killed_run_s_volumes_are_taken_down_however_full_they_are() {
+    if Command::new("mkfs.ext4").arg("-V").stderr(Stdio::null()).status().is_err() {
+        eprintln!("SKIPPED: there is no mkfs.ext4 here");
+        return;
+    }
+    killed_and_cleaned_up("disk-full", "is full while a session writes WAL");
+}
+
+/// Kills the run of a fault when it tells of it, and has what it left cleaned up.
+fn killed_and_cleaned_up(fault: &str, tells: &str) {
     let Some(_one) = permitted() else { return };
-    let mut child = start(&["run", "freeze-machine"]);
+    let mut child = start(&["run", fault]);
     let pid = child.id();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    // With a machine frozen: what cannot run cannot end either.
-    assert!(lines.any(|line| line.unwrap().contains("is frozen until another primary serves")));
+    assert!(lines.any(|line| line.unwrap().contains(tells)), "{fault} never told so");
     signal(&child, Signal::KILL);
     child.wait().unwrap();
     assert!(!traces(pid).is_empty());

@@ -1,11 +1,13 @@
-//! The clients of a run: a writer on the clients' machine that dials every PostgreSQL, and, where a row wants it, another
-//! one on the primary's own machine that dials nobody else. Each keeps its own ledger, outside of every machine.
+//! The clients of a run: a writer and the tellers of a bank on the clients' machine, which dial every PostgreSQL, and, where
+//! a row wants it, a writer on the primary's own machine that dials nobody else. Each keeps what it is told, outside of every
+//! machine.
 
 use std::time::Duration;
 
 use interrex_ledger::{Gap, LedgerFile, longest_gap, monotonic_ms};
 use interrex_rig::{Cluster, Patience, Post, Writer};
 
+use crate::bank::{Bank, Books};
 use crate::ground::{CLIENT, Ground};
 
 /// Acknowledged before the strike, so that there is something to lose.
@@ -18,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Those that run.
 pub(crate) struct Clients {
     writer: Writer,
+    bank: Bank,
     side_door: Option<Writer>,
 }
 
@@ -25,16 +28,19 @@ pub(crate) struct Clients {
 pub(crate) struct Ledgers {
     /// The writer's, then that of the side door.
     pub(crate) all: Vec<LedgerFile>,
+    /// The bank's.
+    pub(crate) books: Books,
 }
 
 impl Clients {
-    /// Starts the writer, and waits until it has written enough.
+    /// Starts the writer and the bank, and waits until both have had enough acknowledged.
     pub(crate) async fn start(cluster: &Cluster, ground: &Ground) -> anyhow::Result<Clients> {
         let (name, launcher) = ("ledger".to_owned(), ground.launcher(CLIENT));
         let post = Post { name, launcher, hosts: cluster.hosts(), first_id: Some(1) };
         let mut writer = Writer::start_at(cluster, post).await?;
         enough(&mut writer).await?;
-        Ok(Clients { writer, side_door: None })
+        let bank = Bank::open(cluster, ground).await?;
+        Ok(Clients { writer, bank, side_door: None })
     }
 
     /// Starts the one on the primary's machine, and waits until it has written enough.
@@ -61,11 +67,12 @@ impl Clients {
 
     /// Ends them.
     pub(crate) async fn stop(self) -> anyhow::Result<Ledgers> {
+        let books = self.bank.close().await?;
         let mut all = vec![self.writer.stop().await?];
         if let Some(side_door) = self.side_door {
             all.push(side_door.stop().await?);
         }
-        Ok(Ledgers { all })
+        Ok(Ledgers { all, books })
     }
 }
 

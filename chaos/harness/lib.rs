@@ -6,6 +6,7 @@
 //! Nothing outside of the run's own namespaces, groups and directory is touched, and all of that is removed at its end.
 
 mod args;
+mod bank;
 mod bench;
 mod busy;
 mod catalogue;

@@ -7,11 +7,12 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use interrex_cluster::ids::{Epoch, InstanceName};
 use interrex_cluster::status::ClusterStatus;
-use interrex_ledger::{monotonic_ms, verify};
+use interrex_ledger::{Outcome, monotonic_ms, verify};
 use interrex_rig::{Cluster, Moment, Phases, Voice, load};
 use interrex_sim::Rng;
 use tokio::time::sleep;
 
+use crate::bank;
 use crate::catalogue::{Lasts, Row, WHOLE_WITHIN_MS};
 use crate::clients::{Clients, Ledgers};
 use crate::evidence::{self, Evidence};
@@ -196,6 +197,10 @@ async fn conclude(
             Err(why) => findings.push(format!("the ledger could not be compared with every instance: {why}")),
         }
     }
+    match bank::compare(&ledgers.books, &hosts, login, COMPARING).await {
+        Ok(found) => findings.extend(found),
+        Err(why) => findings.push(format!("the bank could not be compared with every instance: {why:#}")),
+    }
     let events = scene.cluster.events().await.unwrap_or_default();
     let status = scene.cluster.status().await.ok().flatten();
     let (gap, ended) = (ledgers.gap_since(run.struck.mono_ms), status.as_ref().unwrap_or(&run.before).epoch);
@@ -255,6 +260,9 @@ async fn conclude(
         warned: tally.warned,
         unknown: tally.unknown,
         failed: tally.failed,
+        transfers: ledgers.books.count(Outcome::Ok),
+        transfers_unknown: ledgers.books.count(Outcome::Unknown),
+        transfers_refused: ledgers.books.count(Outcome::Failed),
         effect: evidence.proof.unwrap_or_else(identity),
         load: load(),
         story,

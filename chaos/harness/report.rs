@@ -53,6 +53,10 @@ pub(crate) struct Report {
     pub(crate) warned: u64,
     pub(crate) unknown: u64,
     pub(crate) failed: u64,
+    /// Of the bank: confirmed, unanswered, and refused.
+    pub(crate) transfers: u64,
+    pub(crate) transfers_unknown: u64,
+    pub(crate) transfers_refused: u64,
     /// The machine's load averages at the end.
     pub(crate) load: Vec<f64>,
     /// What is shown of it.
@@ -93,6 +97,10 @@ impl Report {
             format!(
                 "  {} writes acknowledged, {} lost, {} unknown, {} refused, {} with a warning",
                 self.acked, self.lost, self.unknown, self.failed, self.warned
+            ),
+            format!(
+                "  {} serializable transfers confirmed, {} unknown, {} refused",
+                self.transfers, self.transfers_unknown, self.transfers_refused
             ),
         ];
         lines.extend(self.violations.iter().map(|violation| format!("  VIOLATION {violation}")));

@@ -27,7 +27,7 @@ const MAY: &[(&str, &[&str])] = &[
     ("check", &["cluster"]),
     ("sim", &["check", "cluster"]),
     ("whole", &["sim", "cluster", "rt", "api", "coordinator", "agent"]),
-    ("harness", &["check", "sim", "api", "cluster", "ledger", "rig"]),
+    ("harness", &["check", "sim", "api", "cluster", "ledger", "notices", "rig"]),
 ];
 
 /// Rooms that take next to nothing from outside, what they take, and why.
