@@ -1,11 +1,14 @@
 //! Keeps leadership away from machines that host a primary, where another machine hosts none: so that one death rarely
 //! costs both the primary and the coordinator that has to notice it.
 //!
-//! A nicety, so it is done only in peace: every cluster steady, this coordinator leading for a while, the other one
-//! answering and following.
+//! A nicety, so it is done only in peace: every cluster steady and without a critical problem, this coordinator leading for a
+//! while, the other one answering and following. What lasts is known to the leader alone: a new one would begin to count anew,
+//! and a primary that is cut off from its standbys would be replaced that much later.
 
 use crate::core::Core;
-use interrex_cluster::ids::MachineName;
+use interrex_cluster::decide::Decision;
+use interrex_cluster::ids::{ClusterName, MachineName};
+use interrex_cluster::problem::Severity;
 use interrex_cluster::record::Operation;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -35,12 +38,18 @@ pub(crate) async fn run(core: Arc<Core>) {
     }
 }
 
-/// Everything is steady, and this machine hosts a primary.
+/// This machine hosts a primary, and all clusters are in peace.
 fn calls_for_it(core: &Core) -> bool {
-    let steady = core
-        .node
-        .read(|r| r.clusters().values().all(|c| matches!(c.operation, Operation::None | Operation::Gather)));
-    steady && hosts_of_primaries(core).contains(core.machine.as_str())
+    let clusters: Vec<ClusterName> = core.node.read(|records| records.clusters().keys().cloned().collect());
+    let in_peace =
+        |cluster| core.look(cluster).is_some_and(|look| in_peace(&look.record.operation, &look.decision));
+    hosts_of_primaries(core).contains(core.machine.as_str()) && clusters.iter().all(in_peace)
+}
+
+/// Nothing is under way, nor about to be.
+fn in_peace(operation: &Operation, decision: &Decision) -> bool {
+    let steady = matches!(operation, Operation::None | Operation::Gather);
+    steady && decision.problems.iter().all(|problem| problem.kind.severity() != Severity::Critical)
 }
 
 /// Machines on which an elected primary runs, named as the group names its members.
@@ -59,4 +68,22 @@ pub(crate) async fn best_successor(core: &Core, strictly: bool) -> Option<Machin
     let hosts = hosts_of_primaries(core);
     let heir = core.node.heir(&hosts).await?.machine;
     if strictly && hosts.contains(&heir) { None } else { heir.parse().ok() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use interrex_cluster::problem::{Problem, ProblemKind};
+
+    #[test]
+    fn leadership_stays_while_something_critical_lasts_and_a_warning_does_not_hold_it() {
+        let with = |kind| {
+            let problems = vec![Problem { kind, evidence: Vec::new() }];
+            in_peace(&Operation::None, &Decision { problems, ..Decision::default() })
+        };
+        assert!(in_peace(&Operation::None, &Decision::default()));
+        assert!(with(ProblemKind::StandbyAway { instance: "n2".parse().unwrap() }));
+        assert!(!with(ProblemKind::Alone), "whoever leads next would wait anew for a standby to come back");
+        assert!(!in_peace(&Operation::Bootstrap { on: "n1".parse().unwrap() }, &Decision::default()));
+    }
 }
