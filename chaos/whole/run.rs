@@ -126,7 +126,7 @@ impl Run {
         if now.is_multiple_of(50_000) {
             for (c, seat) in self.seats.iter().enumerate() {
                 let us = self.rng.tail(500, 12_000);
-                seat.writes_take(self.stage.takes(c, us).div_ceil(1_000));
+                seat.writes_take(self.stage.takes(c, us).div_ceil(1_000).min(SLOWEST_MS));
             }
         }
     }

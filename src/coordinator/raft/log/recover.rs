@@ -156,6 +156,7 @@ pub(crate) fn recover(disk: &Arc<dyn LogDisk>, fresh_id: u64) -> Result<(Content
             if let Some(index) = contents.hole() {
                 return Err(not_whole(&**disk, format!("entry {index} is missing")));
             }
+            flush(&**disk, position.segment)?;
             Ok((contents, position))
         }
         // No segment, or a first one that never began: nothing was ever acknowledged here.
@@ -222,6 +223,18 @@ fn cut(disk: &dyn LogDisk, number: u64, at: usize) -> Result<(), LogError> {
     );
     done.map_err(|source| LogError::Io {
         what: "cut off the torn end of",
+        place: format!("{}/{name}", disk.place()),
+        source,
+    })
+}
+
+/// Whoever wrote the end may have been killed before it flushed that: then what was read is in the system's memory alone. From
+/// here on it counts as on disk, a vote and entries that the leader need not send again, so it has to be. Older segments
+/// were flushed before the next one began.
+fn flush(disk: &dyn LogDisk, number: u64) -> Result<(), LogError> {
+    let name = segment_name(number);
+    disk.flush(&name).map_err(|source| LogError::Io {
+        what: "flush",
         place: format!("{}/{name}", disk.place()),
         source,
     })

@@ -87,6 +87,25 @@ async fn a_power_cut_after_any_deed_loses_nothing_acknowledged_whatever_part_of_
     log.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_start_reads_outlives_a_power_cut_though_whoever_wrote_it_was_killed_before_it_flushed() {
+    let disk = MemoryDisk::default();
+    let mut log = open(&disk);
+    perform(&mut log, &Deed::Append(1, 0)).await;
+    // The one deed that waits for somebody else's flush; any other is as good as this between its write and its flush.
+    perform(&mut log, &Deed::Committed(1, 0)).await;
+    log.settle().await;
+    let killed = disk.copy();
+    let again = open(&killed);
+    let read = again.look(Clone::clone);
+    assert_eq!(read, log.look(Clone::clone), "a process that is killed leaves what it wrote");
+    let after = open(&killed.after_crash(0));
+    assert_eq!(after.look(Clone::clone), read, "who began anew believed what is gone");
+    for log in [log, again, after] {
+        log.close().await;
+    }
+}
+
 /// What is on disk for good at this moment.
 async fn disk_holds(disk: &MemoryDisk) -> Contents {
     let log = open(&disk.after_crash(0));
