@@ -25,7 +25,7 @@ pub use interrex_api::{admin, refused};
 pub use interrex_cluster as cluster;
 pub use interrex_config::{DataDir, DataDirError};
 pub use interrex_coordinator::raft::{
-    LogDisk, LogError, MemoryDisk, OpenError as LogOpenError, Pace, Timing,
+    Limits as LogLimits, LogDisk, LogError, MemoryDisk, OpenError as LogOpenError, Pace, Timing,
 };
 pub use interrex_coordinator::{
     Builder as CoordinatorBuilder, Coordinator, Handle, OpenError, RunError, Witness,

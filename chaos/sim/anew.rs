@@ -3,6 +3,7 @@
 //! nobody else (docs/coordinators.md).
 
 use crate::coordinator::Recovered;
+use crate::danger::Danger;
 use crate::event::Event;
 use crate::faults::{Mend, Strike, Target};
 use crate::plan::Plan;
@@ -73,6 +74,8 @@ impl Stage {
         world.say(|| format!("{lost} entries are lost with the old group"));
         world.log.cut_off(lost);
         world.coordinators.iter_mut().for_each(|it| it.applied = it.applied.min(keep));
+        world.notice_loss(keep);
+        world.reach.note(Danger::LogRecovered);
         world.own.endpoint.begins_anew();
         if let Some(record) = world.record().cloned() {
             world.fact(&Fact::LogCut { record: &record });

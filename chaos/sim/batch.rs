@@ -1,12 +1,14 @@
 //! Runs of seeds: one, with or without its play, or many, with what they found.
 
+use crate::danger::Danger;
 use crate::plan::{Plan, Shape};
-use crate::reach::{Danger, Reach};
+use crate::reach::Reach;
 use crate::theme::Theme;
 use crate::trace::Trace;
 use crate::traps::Traps;
 use crate::world::World;
 use interrex_check::Violation;
+use std::collections::BTreeMap;
 
 /// Every so-manieth seed is a calm one: no fault, heavy load, slow machines.
 const CALM_EVERY: u64 = 16;
@@ -48,7 +50,8 @@ pub struct Batch {
     pub simulated_ms: u64,
     /// Each seed that broke something, with what it broke first.
     pub violations: Vec<(u64, Violation)>,
-    reach: Reach,
+    /// In how many runs each dangerous state came about.
+    pub met: BTreeMap<Danger, u64>,
 }
 
 impl Batch {
@@ -58,7 +61,9 @@ impl Batch {
         self.failovers += outcome.failovers;
         self.acknowledged += outcome.acknowledged;
         self.simulated_ms += outcome.simulated_ms;
-        self.reach.join(outcome.reach);
+        for danger in Danger::ALL.iter().filter(|danger| outcome.reached(**danger)) {
+            *self.met.entry(*danger).or_default() += 1;
+        }
         if let Some(violation) = outcome.violations.first() {
             self.violations.push((outcome.seed, violation.clone()));
         }
@@ -70,13 +75,19 @@ impl Batch {
         self.failovers += other.failovers;
         self.acknowledged += other.acknowledged;
         self.simulated_ms += other.simulated_ms;
-        self.reach.join(other.reach);
+        for (danger, runs) in other.met {
+            *self.met.entry(danger).or_default() += runs;
+        }
         self.violations.extend(other.violations);
     }
 
-    /// Dangerous states that none of these runs was in, in words.
-    pub fn unreached(&self) -> Vec<&'static str> {
-        self.reach.missing()
+    /// Those of `dangers` that none of these runs was in, in words; none while there were fewer runs than it takes to expect
+    /// all of them.
+    #[must_use]
+    pub fn unreached(&self, dangers: &[Danger], enough: u64) -> Vec<&'static str> {
+        let missing = |danger: &&Danger| !self.met.contains_key(danger);
+        let expected = if self.runs >= enough { dangers } else { &[] };
+        expected.iter().filter(missing).map(|danger| danger.text()).collect()
     }
 }
 
@@ -158,4 +169,19 @@ pub fn batch(from: u64, count: u64, traps: Traps) -> Batch {
 pub fn shorten(seed: u64, traps: Traps) -> Option<(Outcome, Vec<String>)> {
     let shorter = crate::shrink::shrink(plan(seed, traps))?;
     Some(play_plan(shorter))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_missed_as_soon_as_there_were_runs_enough_to_expect_it() {
+        let met = BTreeMap::from([(Danger::TailLost, 1)]);
+        let mut batch = Batch { runs: 9, met, ..Batch::default() };
+        let dangers = [Danger::TailLost, Danger::TwoLead];
+        assert!(batch.unreached(&dangers, 10).is_empty(), "nine runs are not enough");
+        batch.runs = 10;
+        assert_eq!(batch.unreached(&dangers, 10), [Danger::TwoLead.text()]);
+    }
 }

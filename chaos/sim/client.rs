@@ -2,9 +2,9 @@
 //! primary, whether the record knows it or not: a client may have an old address. Whoever gets no answer does not know;
 //! nothing is ever tried again.
 
+use crate::danger::Danger;
 use crate::event::Event;
 use crate::postgres::By;
-use crate::reach::Danger;
 use crate::sessions::Session;
 use crate::world::{MS, Time, World};
 

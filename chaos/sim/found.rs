@@ -5,12 +5,12 @@
 //! agent ends them but by [`interrex_cluster::instance::next_step::Step::StopFound`].
 
 use crate::coordinator::Wish;
+use crate::danger::Danger;
 use crate::event::Event;
 use crate::existing::{Existing, Holds};
 use crate::faults::Mend;
 use crate::parameters::Parameters;
 use crate::postgres::{ControlState, Dir, Phase, Role, Sync};
-use crate::reach::Danger;
 use crate::wal::Place;
 use crate::world::{MS, S, Time, World};
 use interrex_check::Fact;

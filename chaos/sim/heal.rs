@@ -2,10 +2,10 @@
 //! writable and whole within a stated time.
 
 use crate::coordinator::Wish;
+use crate::danger::Danger;
 use crate::event::Event;
 use crate::faults::Mend;
 use crate::parameters::Setting;
-use crate::reach::Danger;
 use crate::world::{MS, S, Time, World};
 use interrex_check::Fact;
 use interrex_cluster::record::Copy;

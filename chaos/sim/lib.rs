@@ -6,6 +6,7 @@
 //! Whatever a run does follows from its seed: no wall clock, no hash map, no thread inside a run. Two runs of one seed
 //! are the same play, byte for byte, on any machine.
 
+mod afar;
 mod agent;
 mod anew;
 mod batch;
@@ -15,6 +16,7 @@ mod bites;
 mod calm;
 mod client;
 mod coordinator;
+mod danger;
 mod dead;
 mod draw;
 mod endpoint;
@@ -56,6 +58,7 @@ mod world;
 pub use batch::{
     Batch, Outcome, batch, play, play_hash, run, run_beyond_the_margin, run_with_mixed_reports, shorten,
 };
+pub use danger::Danger;
 pub use interrex_check::Violation;
 pub use many::{Output, exit, many, tell};
 pub use pinned::{PINNED, Pinned};

@@ -4,7 +4,7 @@
 //! 2 for arguments that do not fit.
 
 use clap::Parser;
-use interrex_sim::{Batch, Outcome, Output, Trap, Traps};
+use interrex_sim::{Batch, Danger, Outcome, Output, Trap, Traps};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -85,7 +85,7 @@ fn one(out: &mut impl Write, seed: u64, args: &Args, begun: Instant) -> io::Resu
 
 fn tell(out: &mut impl Write, batch: &Batch, args: &Args, begun: Instant) -> io::Result<bool> {
     // Without a trap, what comes of it is not reached.
-    let expected = batch.runs >= EXPECT_ALL_FROM && args.without.is_empty();
-    let unreached = if expected { batch.unreached() } else { Vec::new() };
+    let expected: &[Danger] = if args.without.is_empty() { Danger::FIRST } else { &[] };
+    let unreached = batch.unreached(expected, EXPECT_ALL_FROM);
     interrex_sim::tell(out, batch, &unreached, args.output, begun.elapsed().as_secs_f64())
 }

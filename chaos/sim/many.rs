@@ -4,6 +4,7 @@ use crate::batch::Batch;
 use clap::ValueEnum;
 use interrex_check::Violation;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -59,6 +60,7 @@ pub fn tell(
             "failovers": batch.failovers,
             "violations": batch.violations.iter().map(broken).collect::<Vec<_>>(),
             "unreached": unreached,
+            "met": batch.met.iter().map(|(danger, runs)| (danger.text(), runs)).collect::<BTreeMap<_, _>>(),
             "seeds_per_s": (batch.runs as f64 / seconds * 10.0).round() / 10.0,
         });
         writeln!(out, "{result}")?;

@@ -4,10 +4,10 @@
 
 use crate::batch::{Outcome, run_plan};
 use crate::coordinator::Wish;
+use crate::danger::Danger;
 use crate::faults::{Moment, Strike, Target};
 use crate::parameters::Setting;
 use crate::plan::{Plan, Shape};
-use crate::reach::Danger;
 use crate::theme::{Theme, at, on};
 use interrex_cluster::spec::WhenAlone;
 

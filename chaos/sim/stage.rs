@@ -5,6 +5,7 @@
 //! The one who runs it lets time pass in steps, carries the orders out, and tells every entry that a coordinator
 //! applied, once for each coordinator, in the order of the log.
 
+use crate::afar::Afar;
 use crate::batch::{Outcome, outcome};
 use crate::event::Event;
 use crate::faults::Mend;
@@ -172,6 +173,8 @@ pub(crate) struct Elsewhere {
     pub(crate) places: Vec<u64>,
     /// Somebody was asked to change who belongs to the group: who has a vote is told late.
     pub(crate) changes: bool,
+    /// What is remembered for the sake of dangerous states.
+    pub(crate) afar: Afar,
 }
 
 /// A world whose coordinators are elsewhere.
@@ -285,12 +288,14 @@ impl Stage {
         if votes && self.world.coordinators[c].learns {
             self.world.say(|| format!("coordinator {} votes", c + 1));
         }
+        self.notice_vote(c, votes);
         self.world.coordinators[c].learns = !votes;
     }
 
-    /// Who says that it leads; strikes aim at it.
-    pub fn leads(&mut self, c: Option<usize>) {
-        if let Some(c) = c.filter(|c| self.world.log.leader != Some(*c)) {
+    /// Those who say that they lead; strikes aim at the first.
+    pub fn lead(&mut self, all: &[usize]) {
+        self.world.notice_leaders(all);
+        if let Some(c) = all.first().copied().filter(|c| self.world.log.leader != Some(*c)) {
             self.world.log.leader = Some(c);
             self.world.say(|| format!("coordinator {} leads", c + 1));
         }
@@ -311,6 +316,7 @@ impl Stage {
             }
         };
         self.world.fact(&Fact::Applied { index, command, same });
+        self.world.notice_entry(c, at);
         self.world.coordinators[c].applied = at;
         self.world.tell_endpoint(c);
     }
@@ -374,6 +380,7 @@ impl World {
         self.say(|| format!("coordinator {} loses its log", c + 1));
         self.kill_coordinator(c);
         self.coordinators[c].learns = true;
+        self.notice_lost_log(c);
         self.order(Order::LoseLog { c });
         let run = self.coordinators[c].run;
         self.after(ms * MS, Event::Mend(Mend::Coordinator { c, run }));

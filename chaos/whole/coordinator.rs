@@ -1,6 +1,7 @@
 //! A coordinator as it ships, in a process of the simulated world: its connections, disk, clock and randomness are of the
 //! world, all the rest is the real thing. What it applies, and how it ends, is told.
 
+use crate::disk::Disk;
 use crate::entropy::{Seeded, WorldClock};
 use crate::net::{Net, PORT};
 use crate::process::Process;
@@ -8,7 +9,7 @@ use interrex_cluster::command::{Command, Entry};
 use interrex_cluster::ids::{ClusterName, MachineName};
 use interrex_cluster::record::Cluster;
 use interrex_cluster::spec::Spec;
-use interrex_coordinator::raft::{MemoryDisk, Recovered, recover_disk};
+use interrex_coordinator::raft::{Limits, Recovered, recover_disk};
 use interrex_coordinator::{Builder, Coordinator, Handle, Witness};
 use interrex_rt::Dialer;
 use interrex_sim::Rng;
@@ -71,6 +72,18 @@ pub(crate) struct Group {
     /// Those who form it; any other one is to be added.
     pub(crate) members: BTreeMap<MachineName, String>,
     pub(crate) cluster: (ClusterName, Spec),
+    /// How soon their logs are cut short by a snapshot.
+    pub(crate) limits: Limits,
+}
+
+/// In half of all runs logs are cut short all the time; in the others never, for runs are short.
+pub(crate) fn limits(rng: &mut Rng) -> Limits {
+    let often = Limits {
+        segment_bytes: rng.range(1, 16) << 10,
+        snapshot_every: rng.range(10, 60),
+        entries_kept: rng.range(0, 30),
+    };
+    if rng.percent(50) { often } else { Limits::default() }
 }
 
 /// The name of a machine.
@@ -89,7 +102,7 @@ pub(crate) struct Seat {
     pub(crate) c: usize,
     pub(crate) process: Option<Process>,
     pub(crate) clock: WorldClock,
-    disk: MemoryDisk,
+    disk: Disk,
     shown: Arc<Mutex<Shown>>,
     starts: u64,
     /// Its log is that of a group which was given up.
@@ -98,7 +111,7 @@ pub(crate) struct Seat {
 
 impl Seat {
     pub(crate) fn new(c: usize, clock: WorldClock) -> Self {
-        let disk = MemoryDisk::default();
+        let disk = Disk::default();
         Self { c, process: None, clock, disk, shown: Arc::default(), starts: 0, given_up: false }
     }
 
@@ -106,12 +119,14 @@ impl Seat {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Its process begins.
-    pub(crate) fn start(&mut self, group: &Group) {
+    /// Its process begins; whether with a snapshot on its disk.
+    pub(crate) fn start(&mut self, group: &Group) -> bool {
+        let with_snapshot = self.disk.has_snapshot();
         self.starts += 1;
         let stream = 1_000 * (self.c as u64 + 1) + self.starts;
         let process = Process::new(Rng::new(group.seed, stream).below(u64::MAX));
-        self.disk.takes(Duration::from_millis(1));
+        // Whoever begins waits for what it flushes.
+        self.disk.takes(Duration::ZERO);
         self.shown = Arc::default();
         let (builder, shown) = (self.builder(group, stream), self.shown.clone());
         process.spawn(async move {
@@ -119,6 +134,7 @@ impl Seat {
             shown.lock().unwrap_or_else(PoisonError::into_inner).ended = Some(ended);
         });
         self.process = Some(process);
+        with_snapshot
     }
 
     fn builder(&self, group: &Group, stream: u64) -> Builder {
@@ -133,25 +149,35 @@ impl Seat {
             .join(joins)
             .data_dir("/nowhere")
             .disk(Arc::new(self.disk.clone()))
+            .limits(group.limits)
             .cluster(name, spec, None)
             .clock(Arc::new(self.clock.clone()))
             .rng(Arc::new(Seeded::new(group.seed, stream)))
             .witness(Arc::new(Clerk { c: self.c, journal: group.journal.clone() }))
     }
 
-    /// Its process ends without a word; with its machine, if `power`.
-    pub(crate) fn end(&mut self, power: bool, rng: &mut Rng) {
+    /// Its process ends without a word; with its machine, if `power`. True when the disk was to keep what it lost then.
+    pub(crate) fn end(&mut self, power: bool, rng: &mut Rng) -> bool {
         self.process = None;
         *self.shown() = Shown::default();
-        if power {
-            let left = usize::try_from(rng.below(LEFT)).unwrap_or_default();
-            self.disk = self.disk.after_crash(left);
+        if !power {
+            self.disk.is_left();
+            return false;
         }
+        let left = usize::try_from(rng.below(LEFT)).unwrap_or_default();
+        let (disk, lost) = self.disk.after_power_cut(left);
+        self.disk = disk;
+        lost
+    }
+
+    /// The world's time, in milliseconds.
+    pub(crate) fn is_at(&self, now: u64) {
+        self.disk.is_at(now);
     }
 
     /// Its disk is gone, and another one is empty.
     pub(crate) fn lose_log(&mut self) {
-        self.disk = MemoryDisk::default();
+        self.disk = Disk::default();
     }
 
     /// A group is made anew out of its log, while it does not run: at once, for an operator's command goes on whatever
@@ -160,7 +186,7 @@ impl Seat {
         self.starts += 1;
         let stream = 1_000 * (self.c as u64 + 1) + self.starts;
         let mut process = Process::new(Rng::new(group.seed, stream).below(u64::MAX));
-        self.disk.takes(Duration::from_millis(1));
+        self.disk.takes(Duration::ZERO);
         let (disk, rng) = (Arc::new(self.disk.clone()), Seeded::new(group.seed, stream));
         let (name, at) = (machine_name(self.c), address(self.c));
         let (done, mut told) = oneshot::channel();

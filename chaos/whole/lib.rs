@@ -14,6 +14,7 @@ compile_error!(
 
 mod batch;
 mod coordinator;
+mod disk;
 mod entropy;
 mod hear;
 mod net;

@@ -1,12 +1,17 @@
-//! `interrex-whole`: runs seeds of the second tier and tells what they broke; or one seed, with its play.
+//! `interrex-whole`: runs seeds of the second tier and tells what they broke and what they never reached; or one seed, with
+//! its play.
 //!
-//! Exits 0 only when nothing was broken; 1 otherwise; 2 for arguments that do not fit.
+//! Exits 0 only when nothing was broken and, in a batch large enough to expect it, everything was reached; 1 otherwise;
+//! 2 for arguments that do not fit.
 
 use clap::Parser;
-use interrex_sim::{Batch, Output};
+use interrex_sim::{Batch, Danger, Output};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
+
+/// Fewer runs than this need not reach every dangerous state.
+const EXPECT_ALL_FROM: u64 = 500;
 
 /// Runs the real coordinators of Interrex in a simulated world, one world a seed.
 #[derive(Parser)]
@@ -42,7 +47,8 @@ fn main() -> ExitCode {
         None => Ok(interrex_sim::many(args.from, args.seeds, args.threads, interrex_whole::batch)),
     };
     let told = batch.and_then(|batch| {
-        interrex_sim::tell(&mut out, &batch, &[], args.output, begun.elapsed().as_secs_f64())
+        let unreached = batch.unreached(Danger::SECOND, EXPECT_ALL_FROM);
+        interrex_sim::tell(&mut out, &batch, &unreached, args.output, begun.elapsed().as_secs_f64())
     });
     interrex_sim::exit("interrex-whole", told)
 }

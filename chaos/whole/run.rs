@@ -2,7 +2,7 @@
 //! what flies and is due arrives; then every process that is not stopped has the tick for itself, in a fixed order; and
 //! what they applied, heard and said goes to the world before the next.
 
-use crate::coordinator::{Group, Journal, Seat, address, machine_name};
+use crate::coordinator::{Group, Journal, Seat, address, limits, machine_name};
 use crate::entropy::WorldClock;
 use crate::hear::Ear;
 use crate::net::Net;
@@ -11,7 +11,7 @@ use crate::running::Running;
 use crate::session::{Session, Town};
 use interrex_agent::Outgoing;
 use interrex_cluster::ids::ClusterName;
-use interrex_sim::{Order, Outcome, Rng, Stage};
+use interrex_sim::{Danger, Order, Outcome, Rng, Stage};
 use std::collections::BTreeSet;
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -20,12 +20,20 @@ const TICK_MS: u64 = 2;
 /// Streams of the seed's randomness; processes have those from 1,000 on.
 const NETWORK: u64 = 11;
 const DISKS: u64 = 12;
+const LIMITS: u64 = 14;
+const PACE: u64 = 16;
+/// In so many runs of a hundred disks are slow, so that power goes while they write.
+const SLOW_DISKS: u64 = 30;
+/// Nothing takes longer to be written, on whatever machine.
+const SLOWEST_MS: u64 = 720;
 
 /// Everything of one run.
 struct Run {
     stage: Stage,
     net: Net,
     rng: Rng,
+    /// So many times as slow as others are the disks of coordinators.
+    times: u64,
     seats: Vec<Seat>,
     sessions: Vec<Session>,
     operator: Operator,
@@ -78,11 +86,13 @@ impl Run {
             journal: Journal::default(),
             members: (0..stage.founders()).map(|c| (machine_name(c), address(c))).collect(),
             cluster: (cluster(), stage.spec()),
+            limits: limits(&mut Rng::new(seed, LIMITS)),
         };
         // Agents hear of those who are added later.
         let town = Town { seed, net: net.clone(), coordinators: stage.founders(), cluster: cluster() };
         Self {
             rng: Rng::new(seed, DISKS),
+            times: if Rng::new(seed, PACE).percent(SLOW_DISKS) { 10 } else { 1 },
             seats: (0..coordinators).map(|c| Seat::new(c, clocks[c].clone())).collect(),
             operator: Operator::new(seed, &net, coordinators, cluster()),
             sessions: (0..stage.instances()).map(|i| Session::new(i, clocks[i].clone())).collect(),
@@ -122,10 +132,11 @@ impl Run {
         }
         let stage = &self.stage;
         self.net.set(|a, b| stage.reaches(a, b), |machine| stage.is_on(machine));
+        self.seats.iter().for_each(|seat| seat.is_at(now / 1_000));
         // Now and then a disk is quicker, or slower.
         if now.is_multiple_of(50_000) {
             for (c, seat) in self.seats.iter().enumerate() {
-                let us = self.rng.tail(500, 12_000);
+                let us = self.rng.tail(500, 12_000) * self.times;
                 seat.writes_take(self.stage.takes(c, us).div_ceil(1_000).min(SLOWEST_MS));
             }
         }
@@ -137,9 +148,14 @@ impl Run {
                 self.due.insert(c);
             }
             Order::EndCoordinator { c, power } => {
-                self.stage.say(|| format!("coordinator {} is killed", c + 1));
+                if self.seats[c].process.is_some() {
+                    self.stage.say(|| format!("coordinator {} is killed", c + 1));
+                }
                 self.due.remove(&c);
-                self.seats[c].end(power, &mut self.rng);
+                if self.seats[c].end(power, &mut self.rng) {
+                    self.stage.say(|| format!("coordinator {}'s disk had not flushed all of its log", c + 1));
+                    self.stage.reached(Danger::TailLost);
+                }
             }
             Order::Recover { c } => self.make_anew(c),
             Order::LoseLog { c } => self.seats[c].lose_log(),
@@ -184,7 +200,8 @@ impl Run {
                 self.due.insert(c);
                 continue;
             }
-            self.seats[c].start(&self.group);
+            let with_snapshot = self.seats[c].start(&self.group);
+            self.stage.coordinator_begins(c, with_snapshot);
             self.stage.say(|| format!("coordinator {} is started", c + 1));
         }
     }
@@ -234,8 +251,15 @@ impl Run {
             }
             self.stage.applied(applied.c, applied.index, &applied.command, &applied.record);
         }
-        let leading = self.seats.iter().position(|seat| !seat.given_up && seat.leads());
-        self.stage.leads(leading);
+        let leads = |given_up: bool| {
+            let seats = self.seats.iter().filter(move |seat| seat.given_up == given_up && seat.leads());
+            seats.map(|seat| seat.c).collect::<Vec<usize>>()
+        };
+        let (present, replaced) = (leads(false), leads(true));
+        self.stage.lead(&present);
+        if !present.is_empty() && !replaced.is_empty() {
+            self.stage.reached(Danger::ReplacedGroupLeads);
+        }
         for (c, seat) in self.seats.iter_mut().enumerate().filter(|(_, seat)| !seat.given_up) {
             if let Some(votes) = seat.votes() {
                 self.stage.votes(c, votes);

@@ -1,6 +1,6 @@
 //! How a coordinator is put together. Everything it needs comes in here; it reads no environment and no global.
 
-use crate::raft::{LogDisk, Timing};
+use crate::raft::{Limits, LogDisk, Timing};
 use crate::{Coordinator, OpenError, Witness};
 use interrex_api::admin::{CreateCluster, NewOwner};
 use interrex_api::log::LEVEL;
@@ -29,6 +29,7 @@ pub struct Builder {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) policy: Policy,
     pub(crate) timing: Timing,
+    pub(crate) limits: Limits,
     pub(crate) clusters: Vec<CreateCluster>,
     pub(crate) yield_to_primary: bool,
     pub(crate) members_key: Option<String>,
@@ -57,6 +58,7 @@ impl Default for Builder {
             data_dir: None,
             policy: Policy::default(),
             timing: Timing::default(),
+            limits: Limits::default(),
             clusters: Vec::new(),
             yield_to_primary: true,
             members_key: None,
@@ -162,6 +164,14 @@ impl Builder {
     #[must_use]
     pub fn timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
+        self
+    }
+
+    /// Sizes of the log, and how often it is cut short by a snapshot: for simulations. Absent: the defaults, which nobody has
+    /// a reason to change.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
         self
     }
 

@@ -114,6 +114,7 @@ impl Coordinator {
         let members = builder.members.iter().map(|(name, at)| (name.to_string(), at.clone())).collect();
         let mut config = raft::Config::new(machine.as_str(), members, data_dir.join("raft"), &advertise);
         config.timing = builder.timing;
+        config.limits = builder.limits;
         config.join = builder.join;
         config.members_key = builder.members_key.unwrap_or(config.members_key);
         config.reads_level = builder.reads_level;

@@ -3,7 +3,7 @@
 //! each, and whatever else starts the directory from the signal on starts a standby.
 
 use super::deeds::{Deed, Flow};
-use crate::reach::Danger;
+use crate::danger::Danger;
 use crate::world::{MS, S, Time, World};
 use interrex_cluster::goal::Goal;
 use interrex_cluster::ids::Incarnation;

@@ -3,6 +3,7 @@
 //! guard, directory, memory, deeds.
 
 use crate::coordinator::registration;
+use crate::danger::Danger;
 use crate::event::Event;
 use crate::stage::{Order, Stage};
 use crate::world::{MS, World};
@@ -29,6 +30,9 @@ impl World {
     pub(super) fn begin_elsewhere(&mut self, i: usize, run: u32) {
         let (registration, obeyed) = (Box::new(registration(self, i)), self.own.agents[i].memory.obeyed);
         let life = self.own.agents[i].process;
+        if life.is_some() && self.own.servers[i].is_primary() {
+            self.reach.note(Danger::AgentFindsPrimary);
+        }
         self.order(Order::StartAgent { i, run, registration, obeyed, life });
     }
 }
@@ -48,6 +52,7 @@ impl Stage {
     /// It was registered.
     pub fn welcome(&mut self, i: usize, floor: Stamp, goal: StampedGoal) {
         let run = self.world.own.agents[i].run;
+        self.world.notice_registration(i);
         self.world.welcomed(i, run, floor, Rc::new(goal));
     }
 
@@ -89,6 +94,7 @@ impl Stage {
 
     /// Its guard gets another one.
     pub fn set_deadline(&mut self, i: usize, epoch: Epoch, until: Instant) {
+        self.world.notice_deadline(i);
         self.world.set_deadline(i, epoch, until);
     }
 
@@ -159,6 +165,8 @@ impl Stage {
 
     /// It leaves its deed as it is, if one is under way.
     pub fn leave_off(&mut self, i: usize) {
-        self.world.own.agents[i].deed = None;
+        if self.world.own.agents[i].deed.take().is_some() {
+            self.reached(Danger::DeedLeft);
+        }
     }
 }

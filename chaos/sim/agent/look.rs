@@ -3,9 +3,9 @@
 
 use super::Agent;
 use crate::coordinator::address;
+use crate::danger::Danger;
 use crate::mutants::{self, Mutant};
 use crate::postgres::{Phase, Postgres, Proc, Role};
-use crate::reach::Danger;
 use crate::world::{MS, World};
 use interrex_cluster::goal::{Goal, PrimaryGoal, StandbyGoal};
 use interrex_cluster::ids::{Incarnation, InstanceName, SystemId};

@@ -195,6 +195,11 @@ impl Agent {
         self.server.wal_gone = !crate::mutants::on(crate::mutants::Mutant::MissingWal);
     }
 
+    /// Whether it is in the middle of a deed.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.up && self.deed.is_some()
+    }
+
     /// Where it stands, in a few words.
     pub(crate) fn tableau(&self, i: usize) -> String {
         let told = self.told.as_ref().map(|told| told.stamp.to_string());

@@ -168,7 +168,7 @@ impl World {
             known => Some(goal.stamp) < known,
         };
         if older {
-            self.reach.note(crate::reach::Danger::OldGoal);
+            self.reach.note(crate::danger::Danger::OldGoal);
             return false;
         }
         let news = agent.told.as_ref() != Some(&goal) || agent.place != place;

@@ -85,8 +85,8 @@ impl World {
         }
         for problem in &decision.problems {
             match problem.kind {
-                ProblemKind::AgentSilent { .. } => self.reach.note(crate::reach::Danger::SilenceOutvoted),
-                ProblemKind::AdoptionRefused => self.reach.note(crate::reach::Danger::AdoptionRefused),
+                ProblemKind::AgentSilent { .. } => self.reach.note(crate::danger::Danger::SilenceOutvoted),
+                ProblemKind::AdoptionRefused => self.reach.note(crate::danger::Danger::AdoptionRefused),
                 _ => {}
             }
         }

@@ -5,9 +5,9 @@
 //! Left to openraft, and modelled as what it promises: a change of the voters is an entry like any other, which the old
 //! majority and the new one have.
 
+use crate::danger::Danger;
 use crate::event::Event;
 use crate::faults::Mend;
-use crate::reach::Danger;
 use crate::world::{MS, World};
 
 impl World {

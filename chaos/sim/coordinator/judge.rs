@@ -1,8 +1,8 @@
 //! What an entry of the log means: to the properties, to reachability, and to strikes that wait for its moment.
 
 use super::log::State;
+use crate::danger::Danger;
 use crate::faults::Moment;
-use crate::reach::Danger;
 use crate::world::World;
 use interrex_check::Fact;
 use interrex_cluster::command::Command;

@@ -2,8 +2,8 @@
 
 use super::recovery::Recovered;
 use super::{Ask, Coordinator, Desk};
+use crate::danger::Danger;
 use crate::event::{Elected, Event};
-use crate::reach::Danger;
 use crate::stage::Order;
 use crate::world::{MS, S, Time, World};
 use interrex_cluster::apply::apply;
@@ -391,8 +391,9 @@ impl World {
 
     /// A coordinator's process ends.
     pub(crate) fn kill_coordinator(&mut self, c: usize) {
-        if self.coordinators[c].up {
-            let power = !self.machines[c].on;
+        let power = !self.machines[c].on;
+        // Its disk loses its power though no process writes to it any more.
+        if self.coordinators[c].up || power {
             self.order(Order::EndCoordinator { c, power });
         }
         let coordinator = &mut self.coordinators[c];

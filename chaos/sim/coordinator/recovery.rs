@@ -3,10 +3,10 @@
 //! has been heard, and nothing at all once one obeyed what the record does not know (docs/coordinators.md, as
 //! src/coordinator/trust.rs has it).
 
+use crate::danger::Danger;
 use crate::event::Event;
 use crate::faults::Mend;
 use crate::mutants::{self, Mutant};
-use crate::reach::Danger;
 use crate::world::{MS, Time, World};
 use interrex_check::Fact;
 use interrex_cluster::diagnose;

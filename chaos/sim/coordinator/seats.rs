@@ -3,9 +3,9 @@
 //! log first, and has no vote before it has all of it. Who is removed is told nothing any more; its process may run for
 //! hours, and goes on telling goals, and for a while believing that it leads.
 
+use crate::danger::Danger;
 use crate::event::Event;
 use crate::faults::Mend;
-use crate::reach::Danger;
 use crate::world::{MS, World};
 
 impl World {

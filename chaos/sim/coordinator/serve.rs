@@ -3,9 +3,9 @@
 use super::Ask;
 use super::log::Waits;
 use crate::agent::Outgoing;
+use crate::danger::Danger;
 use crate::event::Event;
 use crate::mutants::{self, Mutant};
-use crate::reach::Danger;
 use crate::world::{MS, World};
 use interrex_cluster::command::{Command, Registration};
 use interrex_cluster::ids::Stamp;

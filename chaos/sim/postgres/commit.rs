@@ -5,9 +5,9 @@
 //! be cancelled, and is told a success. F6 what a server recovers shows, whether any standby has it or not.
 
 use super::{Dir, Phase, Postgres, Proc};
+use crate::danger::Danger;
 use crate::event::Event;
 use crate::mutants::{self, Mutant};
-use crate::reach::Danger;
 use crate::traps::Trap;
 use crate::wal::{Archive, Place};
 use crate::world::{MS, Time, World};

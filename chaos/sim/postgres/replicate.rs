@@ -6,8 +6,8 @@
 //! is gone.
 
 use super::{Part, Phase, Receiver, Role, Sender};
+use crate::danger::Danger;
 use crate::event::Event;
-use crate::reach::Danger;
 use crate::traps::Trap;
 use crate::wal::Place;
 use crate::world::{MS, S, Time, World};

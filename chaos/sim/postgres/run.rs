@@ -5,9 +5,9 @@
 //! client is gone. F31 backends outlive their postmaster until all of them are killed.
 
 use super::{ControlState, Phase, Proc};
+use crate::danger::Danger;
 use crate::event::Event;
 use crate::mutants::{self, Mutant};
-use crate::reach::Danger;
 use crate::traps::Trap;
 use crate::wal::Place;
 use crate::world::{MS, Time, World};
@@ -313,6 +313,7 @@ impl World {
         }
         self.say(|| format!("the guard of n{} ends the server: the lease of epoch {epoch} is over", i + 1));
         self.reach.note(Danger::GuardKills);
+        self.notice_guard(i);
         self.kill_server(i, "killed by its guard: its lease was over");
     }
 

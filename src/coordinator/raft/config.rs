@@ -91,7 +91,7 @@ impl Default for Timing {
     }
 }
 
-/// Sizes, which only tests change.
+/// Sizes, which only tests and simulations change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// A log segment is closed once it has this many bytes.
