@@ -72,7 +72,10 @@ impl World {
             if world.record().is_some_and(|record| Setting::keeps_down(&record.spec)) {
                 world.wish(Wish::Parameter(Setting::Back));
             }
-            missing |= world.missing().is_some();
+            if world.missing().is_some() {
+                missing = true;
+                world.ask_what_is_missing();
+            }
         });
         match (missing, self.faults.whole_since) {
             (false, None) => {

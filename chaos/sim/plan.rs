@@ -27,6 +27,9 @@ const SESSIONS: u64 = 20;
 /// In so many, of those with coordinators elsewhere, a group is made anew out of one log.
 const ANEW: u64 = 12;
 
+/// In so many a machine stays dead.
+const DEAD: u64 = 35;
+
 /// No plan has more.
 const MOST_MACHINES: usize = 8;
 
@@ -160,7 +163,7 @@ impl Plan {
             if let Some(theme) = theme {
                 at = plan.go_on_with(theme, &mut rng, at);
             }
-            plan.leaves_dead = rng.percent(35);
+            plan.leaves_dead = rng.percent(DEAD);
         }
         if shape.beyond_margin {
             // Half as fast as it should be: what it takes for three seconds are six.
@@ -194,6 +197,7 @@ impl Plan {
             plan.strike_coordinators(at, &mut rng);
             plan.faults_ms = at + rng.range(500, 4_000);
             plan.may_change_the_group(TURNOVER, at);
+            plan.may_leave_one_dead(DEAD);
         }
         plan.strikes.retain(|planned| {
             !matches!(

@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::faults::Mend;
 use crate::plan::Plan;
 use crate::trace::Trace;
-use crate::world::{MS, World};
+use crate::world::{MS, Time, World};
 use interrex_check::Fact;
 use interrex_cluster::command::{Asking, Command, Registration};
 use interrex_cluster::ids::{Epoch, InstanceName, Stamp};
@@ -44,6 +44,8 @@ pub enum Asked {
         /// It is to belong.
         belongs: bool,
     },
+    /// What whoever leads makes of the cluster; answered by [`Stage::explained`].
+    Explanation,
     /// Other wishes, `key=value` each.
     Set(Vec<String>),
     /// Something of one instance.
@@ -173,6 +175,8 @@ pub(crate) struct Elsewhere {
     pub(crate) places: Vec<u64>,
     /// Somebody was asked to change who belongs to the group: who has a vote is told late.
     pub(crate) changes: bool,
+    /// When whoever leads was last heard to say what it makes of the cluster, and whether it waits for something.
+    pub(crate) said: Option<(Time, bool)>,
     /// What is remembered for the sake of dangerous states.
     pub(crate) afar: Afar,
 }

@@ -1,5 +1,6 @@
 //! An operator: asks by the admin client that ships, of whichever coordinator leads, from a machine of the cluster. Who
-//! finds no leader, or is refused, gives up; what became of it is a line of the play.
+//! finds no leader, or is refused, gives up; what became of it is a line of the play. What whoever leads makes of the cluster
+//! goes to the world.
 
 use crate::coordinator::{address, machine_name};
 use crate::hear::Ear;
@@ -13,10 +14,7 @@ use interrex_cluster::ids::ClusterName;
 use interrex_rt::Dialer;
 use interrex_sim::Asked;
 use std::collections::BTreeSet;
-use std::sync::Arc;
-
-/// The machine that he sits at.
-const DESK: usize = 0;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// An operator and his terminal.
 pub(crate) struct Operator {
@@ -24,13 +22,27 @@ pub(crate) struct Operator {
     dialer: Dialer,
     coordinators: Vec<String>,
     cluster: ClusterName,
+    explained: Explained,
 }
+
+/// Answers that the world has not taken yet, as lines.
+type Explained = Arc<Mutex<Vec<Vec<String>>>>;
 
 impl Operator {
     pub(crate) fn new(seed: u64, net: &Net, coordinators: usize, cluster: ClusterName) -> Self {
-        let dialer = Dialer::through(Arc::new(net.host(DESK)));
+        let dialer = Dialer::through(Arc::new(net.host(0)));
         let coordinators = (0..coordinators).map(address).collect();
-        Self { process: Process::new(seed), dialer, coordinators, cluster }
+        Self { process: Process::new(seed), dialer, coordinators, cluster, explained: Arc::default() }
+    }
+
+    /// From now on he sits at that machine.
+    pub(crate) fn sits_at(&mut self, net: &Net, machine: usize) {
+        self.dialer = Dialer::through(Arc::new(net.host(machine)));
+    }
+
+    /// What he was told of the cluster since this was last asked.
+    pub(crate) fn explained(&self) -> Vec<Vec<String>> {
+        std::mem::take(&mut *self.explained.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// From now on he asks that one alone.
@@ -42,10 +54,11 @@ impl Operator {
     pub(crate) fn ask(&self, what: Asked, ear: Option<Ear>) {
         let options = ClientOptions { dialer: self.dialer.clone(), ..ClientOptions::default() };
         let (coordinators, cluster) = (self.coordinators.clone(), self.cluster.clone());
+        let explained = self.explained.clone();
         self.process.spawn(async move {
             let client = Client::new(coordinators, options);
             let answer = match client {
-                Ok(client) => ask(&client, cluster, what.clone()).await,
+                Ok(client) => ask(&client, cluster, what.clone(), &explained).await,
                 Err(why) => Err(why),
             };
             if let Some(ear) = ear {
@@ -57,8 +70,19 @@ impl Operator {
 }
 
 /// What was answered, in words.
-async fn ask(client: &Client, name: ClusterName, what: Asked) -> Result<String, ClientError> {
+async fn ask(
+    client: &Client,
+    name: ClusterName,
+    what: Asked,
+    explained: &Explained,
+) -> Result<String, ClientError> {
     match what {
+        Asked::Explanation => {
+            let lines = client.explain(&name).await?.lines;
+            let told = lines.join("; ");
+            explained.lock().unwrap_or_else(PoisonError::into_inner).push(lines);
+            Ok(told)
+        }
         Asked::Switchover { to } => {
             let reply = client.switchover(&SwitchoverRequest { name, to, dry_run: false }).await?;
             Ok(begun(reply.accepted, &reply.waits))

@@ -159,7 +159,12 @@ impl Run {
             }
             Order::Recover { c } => self.make_anew(c),
             Order::LoseLog { c } => self.seats[c].lose_log(),
-            Order::Ask(asked) => self.operator.ask(asked, self.ear.clone()),
+            Order::Ask(asked) => {
+                // Nobody sits at a machine that is dead for good.
+                let desk = (0..self.clocks.len()).find(|machine| !self.stage.stays_dead(*machine));
+                self.operator.sits_at(&self.net, desk.unwrap_or_default());
+                self.operator.ask(asked, self.ear.clone());
+            }
             Order::StartAgent { i, run, registration, obeyed, life } => {
                 self.sessions[i].begin(&self.town, run, *registration, obeyed, life);
             }
@@ -189,12 +194,15 @@ impl Run {
         }
     }
 
-    /// Those of a group that was given up come back once every agent has heard of the new one: from then on, and not before,
-    /// nothing that they say counts (docs/coordinators.md).
+    /// Those of a group that was given up come back once every agent that ever will has heard of the new one: from then on, and
+    /// not before, nothing that they say counts (docs/coordinators.md).
     fn start_coordinators(&mut self) {
         let count = self.seats.len();
-        let heard =
-            self.anew.is_none_or(|c| self.sessions.iter().all(|session| session.knows_only(c, count)));
+        let heard = self.anew.is_none_or(|c| {
+            let knows =
+                |(i, session): (usize, &Session)| self.stage.stays_dead(i) || session.knows_only(c, count);
+            self.sessions.iter().enumerate().all(knows)
+        });
         for c in std::mem::take(&mut self.due) {
             if self.seats[c].given_up && !heard {
                 self.due.insert(c);
@@ -257,6 +265,9 @@ impl Run {
         };
         let (present, replaced) = (leads(false), leads(true));
         self.stage.lead(&present);
+        for lines in self.operator.explained() {
+            self.stage.explained(&lines);
+        }
         if !present.is_empty() && !replaced.is_empty() {
             self.stage.reached(Danger::ReplacedGroupLeads);
         }
