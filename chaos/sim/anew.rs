@@ -48,7 +48,9 @@ impl Plan {
 impl World {
     /// An operator gives up all logs but that of `c`, which is there again in `ms`; the others are a little later.
     pub(crate) fn recover_elsewhere(&mut self, c: usize, ms: u64) {
-        if !self.all_vote_elsewhere() || self.record().is_none() {
+        let mut created = true;
+        self.in_each(|world| created &= world.record().is_some());
+        if !self.all_vote_elsewhere() || !created {
             return;
         }
         (0..self.coordinators.len()).for_each(|c| self.kill_coordinator(c));
@@ -76,9 +78,11 @@ impl Stage {
         world.coordinators.iter_mut().for_each(|it| it.applied = it.applied.min(keep));
         world.notice_loss(keep);
         world.reach.note(Danger::LogRecovered);
-        world.own.endpoint.begins_anew();
-        if let Some(record) = world.record().cloned() {
-            world.fact(&Fact::LogCut { record: &record });
-        }
+        world.in_each(|world| {
+            world.own.endpoint.begins_anew();
+            if let Some(record) = world.record().cloned() {
+                world.fact(&Fact::LogCut { record: &record });
+            }
+        });
     }
 }

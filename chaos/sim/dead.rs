@@ -37,7 +37,7 @@ impl Stage {
     pub fn explained(&mut self, lines: &[String]) {
         let waits = lines.iter().any(|line| line.starts_with("wait: ") || line.starts_with(SILENT));
         if let Some(elsewhere) = &mut self.world.elsewhere {
-            elsewhere.said = Some((self.world.now, waits));
+            elsewhere.said.insert(self.world.turn, (self.world.now, waits));
         }
     }
 }
@@ -92,7 +92,10 @@ impl World {
     /// Whether whoever leads says what it waits for.
     fn leader_says_so(&self) -> bool {
         match &self.elsewhere {
-            Some(elsewhere) => elsewhere.said.is_some_and(|(at, waits)| waits && self.now - at < SAID_LATELY),
+            Some(elsewhere) => {
+                let said = elsewhere.said.get(&self.turn);
+                said.is_some_and(|(at, waits)| *waits && self.now - at < SAID_LATELY)
+            }
             None => self.log.leader.is_some_and(|leader| self.own.desks[leader].says_so),
         }
     }

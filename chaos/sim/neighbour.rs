@@ -3,7 +3,7 @@
 
 use crate::draw::{spec, strike};
 use crate::faults::{Moment, Planned, Strike, When};
-use crate::plan::Plan;
+use crate::plan::{Plan, Start};
 use crate::rng::Rng;
 use interrex_cluster::spec::Spec;
 
@@ -17,7 +17,8 @@ pub(crate) struct Neighbour {
     pub(crate) spec: Spec,
     /// An instance that is never to be promoted.
     pub(crate) never: Option<usize>,
-    /// Who is primary when the world begins.
+    pub(crate) start: Start,
+    /// Who is primary when a world begins in which its servers run.
     pub(crate) first: usize,
     pub(crate) clients: usize,
 }
@@ -30,6 +31,7 @@ impl Neighbour {
         Self {
             instances,
             spec: spec(instances, rng),
+            start: Start::Steady,
             never: (instances > 2 && never != first && rng.percent(20)).then_some(never),
             first,
             clients: rng.range(1, 2) as usize,

@@ -71,8 +71,8 @@ impl Own {
         };
         let mut all = vec![Self::new(plan, 0, plan.instances, plan.clients, first)];
         for neighbour in &plan.neighbours {
-            let Neighbour { spec, never, first, .. } = neighbour.clone();
-            let wants = Wants { spec, never, start: Start::Steady, existing: None, first };
+            let Neighbour { spec, never, start, first, .. } = neighbour.clone();
+            let wants = Wants { spec, never, start, existing: None, first };
             all.push(Self::new(plan, all.len(), neighbour.instances, neighbour.clients, wants));
         }
         all
@@ -146,15 +146,24 @@ impl World {
         }
     }
 
+    /// An agent of the cluster at hand is told a goal.
+    pub(crate) fn hears_goal(&mut self, goal: &Goal) {
+        if self.has_neighbours() {
+            self.reached("a goal", self.whose_goal(goal));
+        }
+    }
+
     /// Whose a goal is, by what it says itself.
-    pub(crate) fn whose_goal(&self, goal: &Goal) -> usize {
+    fn whose_goal(&self, goal: &Goal) -> usize {
         match goal {
             Goal::Standby(goal) => goal.system.0.wrapping_sub(SYSTEM) as usize,
             Goal::Primary(goal) if goal.standbys.is_empty() => self.turn,
             Goal::Primary(goal) => {
                 let bears = |cluster: &usize| {
-                    let prefix = format!("ix{}_", ClusterId(0xC0_FFEE + *cluster as u32));
-                    goal.standbys.iter().all(|(_, _, name)| name.starts_with(&prefix))
+                    let record = self.log.states.last().and_then(|all| all.get(*cluster)?.record.as_ref());
+                    let prefix = record.map(|record| format!("ix{}_", record.id));
+                    let bears = |name: &str| prefix.as_ref().is_some_and(|prefix| name.starts_with(prefix));
+                    goal.standbys.iter().all(|(_, _, name)| bears(name))
                 };
                 (0..self.aside.len()).find(bears).unwrap_or(usize::MAX)
             }

@@ -199,6 +199,8 @@ impl Plan {
             plan.may_change_the_group(TURNOVER, at);
             plan.may_leave_one_dead(DEAD);
         }
+        plan.may_have_neighbours(NEIGHBOURS, plan.faults_ms);
+        plan.neighbours.iter_mut().for_each(|neighbour| neighbour.start = Start::Empty);
         plan.strikes.retain(|planned| {
             !matches!(
                 planned.strike,
@@ -374,8 +376,9 @@ impl Plan {
         );
         let neighbours = self.neighbours.iter().zip(1..).map(|(neighbour, n)| {
             let spec = neighbour.spec.changes_since(&Spec::default()).join(" ");
-            let (instances, first) = (neighbour.instances, neighbour.first + 1);
-            format!("{}: {instances} instances, n{first} is primary; {spec}", cluster(n))
+            let (instances, start, first) = (neighbour.instances, neighbour.start, neighbour.first + 1);
+            let first = if start == Start::Empty { String::new() } else { format!(", n{first} is primary") };
+            format!("{}: {instances} instances{first}; {spec}", cluster(n))
         });
         let strikes = self.strikes.iter().zip(0..).map(|(planned, n)| {
             let of = if planned.of == 0 { String::new() } else { format!("{}: ", cluster(planned.of)) };

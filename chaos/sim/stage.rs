@@ -14,11 +14,12 @@ use crate::trace::Trace;
 use crate::world::{MS, Time, World};
 use interrex_check::Fact;
 use interrex_cluster::command::{Asking, Command, Registration};
-use interrex_cluster::ids::{Epoch, InstanceName, Stamp};
+use interrex_cluster::ids::{ClusterName, Epoch, InstanceName, Stamp};
 use interrex_cluster::record::Cluster;
 use interrex_cluster::report::Report;
 use interrex_cluster::spec::Spec;
 use interrex_cluster::time::Instant;
+use std::collections::BTreeMap;
 
 /// What an operator asks for.
 #[derive(Debug, Clone)]
@@ -57,8 +58,8 @@ pub enum Asked {
     },
 }
 
-/// What the world wants of those who run the coordinators and the agents. Machines, coordinators and agents are numbered from 0;
-/// coordinator `c` and agent `i` live on the machines of the same number.
+/// What the world wants of those who run the coordinators and the agents. Clusters, machines, coordinators and the agents of a
+/// cluster are numbered from 0; coordinator `c` and agent `i` of each cluster live on the machines of the same number.
 #[derive(Debug)]
 pub enum Order {
     /// A coordinator's process begins.
@@ -170,13 +171,15 @@ pub enum Keeping {
 /// Whether coordinators are elsewhere, and what is wanted of them.
 #[derive(Debug, Default)]
 pub(crate) struct Elsewhere {
-    pub(crate) orders: Vec<Order>,
+    /// Each with the number of the cluster that it is about.
+    pub(crate) orders: Vec<(usize, Order)>,
     /// The place in the log of each state that is known; the first state is that before any entry.
     pub(crate) places: Vec<u64>,
     /// Somebody was asked to change who belongs to the group: who has a vote is told late.
     pub(crate) changes: bool,
-    /// When whoever leads was last heard to say what it makes of the cluster, and whether it waits for something.
-    pub(crate) said: Option<(Time, bool)>,
+    /// When whoever leads was last heard to say what it makes of a cluster, by that one's number, and whether it waits for
+    /// something.
+    pub(crate) said: BTreeMap<usize, (Time, bool)>,
     /// What is remembered for the sake of dangerous states.
     pub(crate) afar: Afar,
 }
@@ -217,7 +220,22 @@ impl Stage {
         self.world.plan.coordinators - self.world.plan.outside
     }
 
-    /// How many instances.
+    /// How many clusters they coordinate.
+    pub fn clusters(&self) -> usize {
+        self.world.aside.len()
+    }
+
+    /// From here on all that is asked and told is about this cluster, as far as it is about one: the first, until then.
+    pub fn turn_to(&mut self, cluster: usize) {
+        self.world.turn_to(cluster);
+    }
+
+    /// The name of the cluster.
+    pub fn cluster(&self) -> ClusterName {
+        self.world.own.cluster.clone()
+    }
+
+    /// How many instances it has.
     pub fn instances(&self) -> usize {
         self.world.own.names.len()
     }
@@ -227,9 +245,9 @@ impl Stage {
         self.world.machines.len()
     }
 
-    /// What the cluster is to be.
+    /// What it is to be.
     pub fn spec(&self) -> Spec {
-        self.world.plan.spec.clone()
+        self.world.own.wants.spec.clone()
     }
 
     /// The first moment, in microseconds.
@@ -243,8 +261,8 @@ impl Stage {
         self.world.now = self.world.now.max(to);
     }
 
-    /// What is wanted since this was last asked.
-    pub fn orders(&mut self) -> Vec<Order> {
+    /// What is wanted since this was last asked, with the number of the cluster that it is about.
+    pub fn orders(&mut self) -> Vec<(usize, Order)> {
         self.world
             .elsewhere
             .as_mut()
@@ -305,7 +323,7 @@ impl Stage {
         }
     }
 
-    /// A coordinator applied the entry at `index`, and the record is `after` then. Properties are told of what is new;
+    /// A coordinator applied the entry at `index`, and the cluster's record is `after` then. Properties are told of what is new;
     /// what another one applied there before has to be the same.
     pub fn applied(&mut self, c: usize, index: u64, command: &Command, after: &Cluster) {
         let Some(elsewhere) = self.world.elsewhere.as_mut() else { return };
@@ -330,9 +348,9 @@ impl Stage {
         self.world.fact(&Fact::CoordinatorEnded { number: c + 1, why });
     }
 
-    /// A line of the play.
+    /// A line of the play that is about no cluster in particular.
     pub fn say(&mut self, line: impl FnOnce() -> String) {
-        self.world.say(line);
+        self.world.trace.say_of_all(self.world.now, line);
     }
 
     /// Whether the run is over.
@@ -355,7 +373,7 @@ impl World {
     /// Gives out an order; false where the coordinators are of this world, and nothing was done.
     pub(crate) fn order(&mut self, order: Order) -> bool {
         match &mut self.elsewhere {
-            Some(elsewhere) => elsewhere.orders.push(order),
+            Some(elsewhere) => elsewhere.orders.push((self.turn, order)),
             None => return false,
         }
         true

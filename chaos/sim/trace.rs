@@ -29,6 +29,13 @@ impl Trace {
         }
     }
 
+    /// A line about no cluster in particular.
+    pub(crate) fn say_of_all(&mut self, now: Time, line: impl FnOnce() -> String) {
+        let about = std::mem::take(&mut self.about);
+        self.say(now, line);
+        self.about = about;
+    }
+
     /// From here on the lines are about this cluster.
     pub(crate) fn is_about(&mut self, cluster: &ClusterName) {
         if self.on() {

@@ -23,11 +23,12 @@ const RECOVERS_WITHIN_MS: u64 = 1_000;
 /// Bytes of what was not flushed that a power cut may leave.
 const LEFT: u64 = 4_096;
 
-/// An entry that a coordinator applied: who, where in the log, what, and what it made.
+/// An entry that a coordinator applied: who, where in the log, of which cluster, what, and what it made.
 #[derive(Debug)]
 pub(crate) struct Applied {
     pub(crate) c: usize,
     pub(crate) index: u64,
+    pub(crate) cluster: ClusterName,
     pub(crate) command: Command,
     pub(crate) record: Cluster,
 }
@@ -51,9 +52,9 @@ struct Clerk {
 
 impl Witness for Clerk {
     fn applied(&self, index: u64, entry: &Entry, record: &Cluster) {
-        let (command, record) = (entry.command.clone(), record.clone());
+        let (cluster, command, record) = (entry.cluster.clone(), entry.command.clone(), record.clone());
         let mut journal = self.journal.0.lock().unwrap_or_else(PoisonError::into_inner);
-        journal.push(Applied { c: self.c, index, command, record });
+        journal.push(Applied { c: self.c, index, cluster, command, record });
     }
 }
 
@@ -71,7 +72,7 @@ pub(crate) struct Group {
     pub(crate) journal: Journal,
     /// Those who form it; any other one is to be added.
     pub(crate) members: BTreeMap<MachineName, String>,
-    pub(crate) cluster: (ClusterName, Spec),
+    pub(crate) clusters: Vec<(ClusterName, Spec)>,
     /// How soon their logs are cut short by a snapshot.
     pub(crate) limits: Limits,
 }
@@ -138,10 +139,9 @@ impl Seat {
     }
 
     fn builder(&self, group: &Group, stream: u64) -> Builder {
-        let (name, spec) = group.cluster.clone();
         let (machine, mut members) = (machine_name(self.c), group.members.clone());
         let joins = members.insert(machine.clone(), address(self.c)).is_none();
-        Coordinator::builder()
+        let builder = Coordinator::builder()
             .machine(machine)
             .incoming(Box::new(group.net.port(self.c)))
             .dialer(Dialer::through(Arc::new(group.net.host(self.c))))
@@ -150,10 +150,11 @@ impl Seat {
             .data_dir("/nowhere")
             .disk(Arc::new(self.disk.clone()))
             .limits(group.limits)
-            .cluster(name, spec, None)
             .clock(Arc::new(self.clock.clone()))
             .rng(Arc::new(Seeded::new(group.seed, stream)))
-            .witness(Arc::new(Clerk { c: self.c, journal: group.journal.clone() }))
+            .witness(Arc::new(Clerk { c: self.c, journal: group.journal.clone() }));
+        let clusters = group.clusters.iter().cloned();
+        clusters.fold(builder, |builder, (name, spec)| builder.cluster(name, spec, None))
     }
 
     /// Its process ends without a word; with its machine, if `power`. True when the disk was to keep what it lost then.

@@ -21,18 +21,17 @@ pub(crate) struct Operator {
     pub(crate) process: Process,
     dialer: Dialer,
     coordinators: Vec<String>,
-    cluster: ClusterName,
     explained: Explained,
 }
 
-/// Answers that the world has not taken yet, as lines.
-type Explained = Arc<Mutex<Vec<Vec<String>>>>;
+/// Answers that the world has not taken yet: of which cluster, and the lines.
+type Explained = Arc<Mutex<Vec<(ClusterName, Vec<String>)>>>;
 
 impl Operator {
-    pub(crate) fn new(seed: u64, net: &Net, coordinators: usize, cluster: ClusterName) -> Self {
+    pub(crate) fn new(seed: u64, net: &Net, coordinators: usize) -> Self {
         let dialer = Dialer::through(Arc::new(net.host(0)));
         let coordinators = (0..coordinators).map(address).collect();
-        Self { process: Process::new(seed), dialer, coordinators, cluster, explained: Arc::default() }
+        Self { process: Process::new(seed), dialer, coordinators, explained: Arc::default() }
     }
 
     /// From now on he sits at that machine.
@@ -40,8 +39,8 @@ impl Operator {
         self.dialer = Dialer::through(Arc::new(net.host(machine)));
     }
 
-    /// What he was told of the cluster since this was last asked.
-    pub(crate) fn explained(&self) -> Vec<Vec<String>> {
+    /// What he was told of clusters since this was last asked.
+    pub(crate) fn explained(&self) -> Vec<(ClusterName, Vec<String>)> {
         std::mem::take(&mut *self.explained.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -50,20 +49,19 @@ impl Operator {
         self.coordinators = vec![address(c)];
     }
 
-    /// Asks for something, without waiting for it.
-    pub(crate) fn ask(&self, what: Asked, ear: Option<Ear>) {
+    /// Asks for something of a cluster, without waiting for it.
+    pub(crate) fn ask(&self, cluster: ClusterName, what: Asked, ear: Option<Ear>) {
         let options = ClientOptions { dialer: self.dialer.clone(), ..ClientOptions::default() };
-        let (coordinators, cluster) = (self.coordinators.clone(), self.cluster.clone());
-        let explained = self.explained.clone();
+        let (coordinators, explained) = (self.coordinators.clone(), self.explained.clone());
         self.process.spawn(async move {
             let client = Client::new(coordinators, options);
             let answer = match client {
-                Ok(client) => ask(&client, cluster, what.clone(), &explained).await,
+                Ok(client) => ask(&client, cluster.clone(), what.clone(), &explained).await,
                 Err(why) => Err(why),
             };
             if let Some(ear) = ear {
                 let answer = answer.unwrap_or_else(|why| format!("refused: {why}"));
-                ear.hear(format!("an operator: {what:?}: {answer}"));
+                ear.hear(format!("an operator of {cluster}: {what:?}: {answer}"));
             }
         });
     }
@@ -80,7 +78,7 @@ async fn ask(
         Asked::Explanation => {
             let lines = client.explain(&name).await?.lines;
             let told = lines.join("; ");
-            explained.lock().unwrap_or_else(PoisonError::into_inner).push(lines);
+            explained.lock().unwrap_or_else(PoisonError::into_inner).push((name, lines));
             Ok(told)
         }
         Asked::Switchover { to } => {

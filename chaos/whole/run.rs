@@ -35,6 +35,7 @@ struct Run {
     /// So many times as slow as others are the disks of coordinators.
     times: u64,
     seats: Vec<Seat>,
+    /// Cluster by cluster.
     sessions: Vec<Session>,
     operator: Operator,
     group: Group,
@@ -68,34 +69,36 @@ pub(crate) fn play(seed: u64) -> (Outcome, Vec<String>) {
     tracing::subscriber::with_default(subscriber, || Run::new(seed, stage, Some(ear)).finish())
 }
 
-#[expect(clippy::expect_used, reason = "letters are a name")]
-fn cluster() -> ClusterName {
-    "orders".parse().expect("letters are a name")
-}
-
 impl Run {
-    fn new(seed: u64, stage: Stage, ear: Option<Ear>) -> Self {
+    fn new(seed: u64, mut stage: Stage, ear: Option<Ear>) -> Self {
         let machines = stage.machines();
         let near = (0..machines).map(|a| (0..machines).map(|b| stage.near(a, b)).collect()).collect();
         let net = Net::new(machines, stage.loss(), Rng::new(seed, NETWORK), near);
         let clocks: Vec<WorldClock> = (0..machines).map(|_| WorldClock::default()).collect();
         let coordinators = stage.coordinators();
+        let (mut clusters, mut sessions) = (Vec::new(), Vec::new());
+        for of in 0..stage.clusters() {
+            stage.turn_to(of);
+            clusters.push((stage.cluster(), stage.spec()));
+            sessions.extend((0..stage.instances()).map(|i| Session::new(of, i, clocks[i].clone())));
+        }
+        let names: Vec<ClusterName> = clusters.iter().map(|(name, _)| name.clone()).collect();
         let group = Group {
             seed,
             net: net.clone(),
             journal: Journal::default(),
             members: (0..stage.founders()).map(|c| (machine_name(c), address(c))).collect(),
-            cluster: (cluster(), stage.spec()),
+            clusters,
             limits: limits(&mut Rng::new(seed, LIMITS)),
         };
         // Agents hear of those who are added later.
-        let town = Town { seed, net: net.clone(), coordinators: stage.founders(), cluster: cluster() };
+        let town = Town { seed, net: net.clone(), coordinators: stage.founders(), clusters: names };
         Self {
             rng: Rng::new(seed, DISKS),
             times: if Rng::new(seed, PACE).percent(SLOW_DISKS) { 10 } else { 1 },
             seats: (0..coordinators).map(|c| Seat::new(c, clocks[c].clone())).collect(),
-            operator: Operator::new(seed, &net, coordinators, cluster()),
-            sessions: (0..stage.instances()).map(|i| Session::new(i, clocks[i].clone())).collect(),
+            operator: Operator::new(seed, &net, coordinators),
+            sessions,
             stage,
             net,
             group,
@@ -113,8 +116,9 @@ impl Run {
             now += TICK_MS * 1_000;
             self.stage.advance(now);
             self.show_the_world(now);
-            for order in self.stage.orders() {
-                self.carry_out(order);
+            for (of, order) in self.stage.orders() {
+                self.stage.turn_to(of);
+                self.carry_out(of, order);
             }
             self.start_coordinators();
             self.net.deliver(now);
@@ -142,7 +146,7 @@ impl Run {
         }
     }
 
-    fn carry_out(&mut self, order: Order) {
+    fn carry_out(&mut self, of: usize, order: Order) {
         match order {
             Order::StartCoordinator { c } => {
                 self.due.insert(c);
@@ -163,20 +167,23 @@ impl Run {
                 // Nobody sits at a machine that is dead for good.
                 let desk = (0..self.clocks.len()).find(|machine| !self.stage.stays_dead(*machine));
                 self.operator.sits_at(&self.net, desk.unwrap_or_default());
-                self.operator.ask(asked, self.ear.clone());
+                self.operator.ask(self.town.clusters[of].clone(), asked, self.ear.clone());
             }
             Order::StartAgent { i, run, registration, obeyed, life } => {
-                self.sessions[i].begin(&self.town, run, *registration, obeyed, life);
+                let town = self.town.clone();
+                if let Some(agent) = self.session(of, i) {
+                    agent.begin(&town, run, *registration, obeyed, life);
+                }
             }
-            Order::EndAgent { i } => self.sessions[i].running = None,
-            Order::Poke { i } => self.with_agent(i, |agent| agent.strings.poke.notify_one()),
-            Order::BeatNow { i } => self.with_agent(i, |agent| agent.strings.beat_now.notify_one()),
-            Order::BeatOver { i, first } => self.with_agent(i, |agent| agent.beat_over(first)),
-            Order::Keep { i, what } => self.with_agent(i, |agent| agent.keep(what)),
-            Order::DeedOver { i, outcome } => self.with_agent(i, |agent| agent.deed_over(outcome)),
+            Order::EndAgent { i } => self.session(of, i).into_iter().for_each(|agent| agent.running = None),
+            Order::Poke { i } => self.with_agent(of, i, |agent| agent.strings.poke.notify_one()),
+            Order::BeatNow { i } => self.with_agent(of, i, |agent| agent.strings.beat_now.notify_one()),
+            Order::BeatOver { i, first } => self.with_agent(of, i, |agent| agent.beat_over(first)),
+            Order::Keep { i, what } => self.with_agent(of, i, |agent| agent.keep(what)),
+            Order::DeedOver { i, outcome } => self.with_agent(of, i, |agent| agent.deed_over(outcome)),
             Order::Report { i, report, wants_lease, seen } => {
                 let outgoing = Outgoing { report: *report, wants_lease, seen };
-                self.with_agent(i, |agent| drop(agent.report.send_replace(Some(outgoing))));
+                self.with_agent(of, i, |agent| drop(agent.report.send_replace(Some(outgoing))));
             }
         }
     }
@@ -199,9 +206,8 @@ impl Run {
     fn start_coordinators(&mut self) {
         let count = self.seats.len();
         let heard = self.anew.is_none_or(|c| {
-            let knows =
-                |(i, session): (usize, &Session)| self.stage.stays_dead(i) || session.knows_only(c, count);
-            self.sessions.iter().enumerate().all(knows)
+            let knows = |agent: &Session| self.stage.stays_dead(agent.i) || agent.knows_only(c, count);
+            self.sessions.iter().all(knows)
         });
         for c in std::mem::take(&mut self.due) {
             if self.seats[c].given_up && !heard {
@@ -215,10 +221,15 @@ impl Run {
     }
 
     /// What is meant for an agent reaches it while it runs.
-    fn with_agent(&mut self, i: usize, tell: impl FnOnce(&mut Running)) {
-        if let Some(running) = &mut self.sessions[i].running {
+    fn with_agent(&mut self, of: usize, i: usize, tell: impl FnOnce(&mut Running)) {
+        if let Some(running) = self.session(of, i).and_then(|agent| agent.running.as_mut()) {
             tell(running);
         }
+    }
+
+    /// The agent of that number, of the cluster of that number.
+    fn session(&mut self, of: usize, i: usize) -> Option<&mut Session> {
+        self.sessions.iter_mut().find(|agent| (agent.of, agent.i) == (of, i))
     }
 
     /// Everybody has a tick.
@@ -235,14 +246,17 @@ impl Run {
             process.step(TICK_MS);
         }
         self.operator.process.step(TICK_MS);
-        for (i, session) in self.sessions.iter_mut().enumerate() {
+        let one = self.town.clusters.len() == 1;
+        for session in &mut self.sessions {
             let Some(running) = &mut session.running else { continue };
-            if self.stage.holds_agent(i) {
+            self.stage.turn_to(session.of);
+            if self.stage.holds_agent(session.i) {
                 running.process.miss(TICK_MS);
                 continue;
             }
             if let Some(ear) = &self.ear {
-                ear.turn_of(&format!("n{}'s agent", i + 1));
+                let (of, i) = (self.stage.cluster(), session.i + 1);
+                ear.turn_of(&if one { format!("n{i}'s agent") } else { format!("n{i}'s agent of {of}") });
             }
             running.process.step(TICK_MS);
         }
@@ -257,6 +271,10 @@ impl Run {
             if self.seats[applied.c].given_up {
                 continue;
             }
+            let Some(of) = self.town.clusters.iter().position(|name| *name == applied.cluster) else {
+                continue;
+            };
+            self.stage.turn_to(of);
             self.stage.applied(applied.c, applied.index, &applied.command, &applied.record);
         }
         let leads = |given_up: bool| {
@@ -265,8 +283,11 @@ impl Run {
         };
         let (present, replaced) = (leads(false), leads(true));
         self.stage.lead(&present);
-        for lines in self.operator.explained() {
-            self.stage.explained(&lines);
+        for (cluster, lines) in self.operator.explained() {
+            if let Some(of) = self.town.clusters.iter().position(|name| *name == cluster) {
+                self.stage.turn_to(of);
+                self.stage.explained(&lines);
+            }
         }
         if !present.is_empty() && !replaced.is_empty() {
             self.stage.reached(Danger::ReplacedGroupLeads);
@@ -279,7 +300,9 @@ impl Run {
                 self.stage.ended(c, &why);
             }
         }
-        for running in self.sessions.iter_mut().filter_map(|session| session.running.as_mut()) {
+        for session in &mut self.sessions {
+            let Some(running) = &mut session.running else { continue };
+            self.stage.turn_to(session.of);
             running.tell_the_world(&mut self.stage);
         }
     }

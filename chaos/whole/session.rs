@@ -26,16 +26,20 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 /// What every agent's lines have in common.
+#[derive(Clone)]
 pub(crate) struct Town {
     pub(crate) seed: u64,
     pub(crate) net: Net,
     pub(crate) coordinators: usize,
-    pub(crate) cluster: ClusterName,
+    /// Clusters, by their numbers.
+    pub(crate) clusters: Vec<ClusterName>,
 }
 
 /// One agent, running or not.
 pub(crate) struct Session {
-    i: usize,
+    /// The number of its cluster, and its own.
+    pub(crate) of: usize,
+    pub(crate) i: usize,
     clock: WorldClock,
     /// Its own files: they outlive it, and its machine's power.
     shelf: MemoryShelf,
@@ -44,8 +48,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(i: usize, clock: WorldClock) -> Self {
-        Self { i, clock, shelf: MemoryShelf::default(), starts: 0, running: None }
+    pub(crate) fn new(of: usize, i: usize, clock: WorldClock) -> Self {
+        Self { of, i, clock, shelf: MemoryShelf::default(), starts: 0, running: None }
     }
 
     /// It wants to be registered, and from then on moves what it is in charge of. `life`: of the server that was found running.
@@ -58,9 +62,10 @@ impl Session {
         life: Option<u32>,
     ) {
         self.starts += 1;
-        let stream = 100_000 * (self.i as u64 + 1) + self.starts;
+        let stream = 10_000_000 * self.of as u64 + 100_000 * (self.i as u64 + 1) + self.starts;
+        let cluster = town.clusters[self.of].clone();
         let process = Process::new(Rng::new(town.seed, stream).below(u64::MAX));
-        let (lines, ends) = self.switchboard(town, stream).lines(town.cluster.clone());
+        let (lines, ends) = self.switchboard(town, stream).lines(cluster.clone());
         let Ends { report, told, granted } = ends;
         let (welcome, welcomed) = oneshot::channel();
         let strings = Strings::default();
@@ -70,7 +75,7 @@ impl Session {
             granted,
             strings: strings.clone(),
             clock: self.clock.clone(),
-            cluster: town.cluster.clone(),
+            cluster,
             registration,
             obeyed,
             life,

@@ -52,12 +52,14 @@ impl Stage {
     /// It was registered.
     pub fn welcome(&mut self, i: usize, floor: Stamp, goal: StampedGoal) {
         let run = self.world.own.agents[i].run;
+        self.world.hears_goal(&goal.goal);
         self.world.notice_registration(i);
         self.world.welcomed(i, run, floor, Rc::new(goal));
     }
 
     /// The newest goal that it knows, and who is elected.
     pub fn told(&mut self, i: usize, goal: StampedGoal, elected: Option<(&InstanceName, Epoch)>) {
+        self.world.hears_goal(&goal.goal);
         let place = elected.map(|(name, epoch)| (self.world.index(name), epoch));
         self.world.take_goal(i, Rc::new(goal), place);
     }

@@ -150,9 +150,7 @@ impl World {
             return;
         }
         if let Some(goal) = goal {
-            if self.has_neighbours() {
-                self.reached("a goal", self.whose_goal(&goal.goal));
-            }
+            self.hears_goal(&goal.goal);
             if self.take_goal(i, goal, place) {
                 self.poke(i);
             }

@@ -77,8 +77,13 @@ impl World {
             self.reached("an entry", of);
             self.turn_to(of);
         }
+        self.notice_failovers(before);
+    }
+
+    /// Whether more than one cluster is without a primary.
+    pub(super) fn notice_failovers(&mut self, states: &[Rc<State>]) {
         let without = |record: &&Cluster| record.primary.is_none() && record.failover().is_some();
-        if before.iter().filter_map(|state| state.record.as_ref()).filter(without).count() > 1 {
+        if states.iter().filter_map(|state| state.record.as_ref()).filter(without).count() > 1 {
             self.reach.note(Danger::FailoversAtOnce);
         }
     }

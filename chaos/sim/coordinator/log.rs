@@ -310,6 +310,7 @@ impl World {
     pub(crate) fn committed(&mut self, command: &Command, after: &Cluster) {
         self.say(|| format!("log: {command}"));
         let mut now = self.log.states.last().cloned().unwrap_or_default();
+        self.notice_failovers(&now);
         let before = now.get(self.turn).cloned();
         now[self.turn] = Rc::new(self.state(Some(after.clone())));
         self.log.states.push(now);
