@@ -167,7 +167,7 @@ pub fn batch(from: u64, count: u64, traps: Traps) -> Batch {
 
 /// Makes a failing seed shorter for as long as the same property stays broken, and plays what is left.
 pub fn shorten(seed: u64, traps: Traps) -> Option<(Outcome, Vec<String>)> {
-    let shorter = crate::shrink::shrink(plan(seed, traps))?;
+    let shorter = crate::shrink::shrink(plan(seed, traps), run_plan)?;
     Some(play_plan(shorter))
 }
 

@@ -195,6 +195,14 @@ impl Stage {
         Self::of(Plan::staged(seed, crate::batch::is_calm(seed)), kept)
     }
 
+    /// The shortest run of a failing seed in which the same property stays broken; none when nothing is broken. `run` plays
+    /// one to its end. Its play is kept.
+    pub fn shortest(seed: u64, run: impl Fn(Stage) -> Outcome) -> Option<Self> {
+        let plan = Plan::staged(seed, crate::batch::is_calm(seed));
+        let shorter = crate::shrink::shrink(plan, |plan| run(Self::of(plan, false)))?;
+        Some(Self::of(shorter, true))
+    }
+
     /// A run of a seed in which a group is made anew, the old one comes back, and the primary is lost.
     pub fn of_two_groups(seed: u64, kept: bool) -> Self {
         let mut plan = Plan::staged(seed, true);
@@ -406,5 +414,31 @@ impl World {
         self.order(Order::LoseLog { c });
         let run = self.coordinators[c].run;
         self.after(ms * MS, Event::Mend(Mend::Coordinator { c, run }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::faults::Strike;
+    use interrex_check::Violation;
+
+    /// What would come of a run that a coordinator's lost log breaks, and nothing else.
+    fn broken_by_a_lost_log(stage: Stage) -> Outcome {
+        let strikes = &stage.world.plan.strikes;
+        let lost = strikes.iter().any(|planned| matches!(planned.strike, Strike::LoseLog { .. }));
+        let violation = Violation { property: "one-log", story: "it lost its log".to_owned() };
+        let (mut outcome, _) = stage.end();
+        outcome.violations.extend(lost.then_some(violation));
+        outcome
+    }
+
+    #[test]
+    fn a_run_of_the_second_tier_is_left_with_the_strike_that_breaks_it() {
+        let short = (0..200).find_map(|seed| Stage::shortest(seed, broken_by_a_lost_log));
+        let plan = short.expect("a run in which a log is lost").world.plan;
+        assert!(matches!(plan.strikes[..], [only] if matches!(only.strike, Strike::LoseLog { .. })));
+        assert_eq!((plan.clients, plan.loss, plan.leaves_dead, plan.neighbours.len()), (1, 0, false, 0));
+        assert!(plan.drift.iter().all(|drift| *drift == 0), "{:?}", plan.drift);
     }
 }

@@ -8,6 +8,12 @@ pub fn play(seed: u64) -> (Outcome, Vec<String>) {
     run::play(seed)
 }
 
+/// Makes a failing seed shorter for as long as the same property stays broken, and plays what is left; none where nothing is
+/// broken.
+pub fn shorten(seed: u64) -> Option<(Outcome, Vec<String>)> {
+    run::shorten(seed)
+}
+
 /// The hash of a seed's play.
 pub fn play_hash(seed: u64) -> u64 {
     interrex_sim::hash(&play(seed).1)

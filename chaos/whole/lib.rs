@@ -27,5 +27,5 @@ mod running;
 mod session;
 mod strings;
 
-pub use batch::{batch, play, play_hash};
+pub use batch::{batch, play, play_hash, shorten};
 pub use run::{run, run_two_groups};

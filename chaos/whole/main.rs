@@ -5,7 +5,7 @@
 //! 2 for arguments that do not fit.
 
 use clap::Parser;
-use interrex_sim::{Batch, Danger, Output};
+use interrex_sim::{Batch, Danger, Outcome, Output};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -32,6 +32,10 @@ struct Args {
     /// Prints the play of that seed, a line an event.
     #[arg(long, requires = "seed")]
     trace: bool,
+    /// Leaves out strikes, and what makes the world harder to follow, for as long as the same property stays broken, and plays
+    /// the rest. That takes as many runs as there are pieces, and more.
+    #[arg(long, requires = "seed")]
+    shorten: bool,
     /// How the result is told.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -55,15 +59,17 @@ fn main() -> ExitCode {
 
 /// One seed: its play if that is wanted, and what came of it.
 fn one(out: &mut impl Write, seed: u64, args: &Args) -> io::Result<Batch> {
-    let mut batch = Batch::default();
-    if args.trace && args.output == Output::Text {
-        let (outcome, lines) = interrex_whole::play(seed);
+    let (outcome, lines): (Outcome, Vec<String>) = match (args.shorten, args.trace) {
+        (true, _) => interrex_whole::shorten(seed).unwrap_or_else(|| interrex_whole::play(seed)),
+        (false, true) => interrex_whole::play(seed),
+        (false, false) => (interrex_whole::run(seed), Vec::new()),
+    };
+    if args.output == Output::Text {
         for line in lines {
             writeln!(out, "{line}")?;
         }
-        batch.add(&outcome);
-    } else {
-        batch.add(&interrex_whole::run(seed));
     }
+    let mut batch = Batch::default();
+    batch.add(&outcome);
     Ok(batch)
 }

@@ -50,18 +50,30 @@ struct Run {
 
 /// Runs one seed.
 pub fn run(seed: u64) -> Outcome {
-    let stage = Stage::new(seed, false);
+    run_on(seed, Stage::new(seed, false))
+}
+
+fn run_on(seed: u64, stage: Stage) -> Outcome {
     Run::new(seed, stage, None).finish().0
 }
 
 /// Runs one seed of a play in which a group of coordinators is made anew, and the one that it replaced comes back.
 pub fn run_two_groups(seed: u64) -> Outcome {
-    Run::new(seed, Stage::of_two_groups(seed, false), None).finish().0
+    run_on(seed, Stage::of_two_groups(seed, false))
 }
 
 /// Runs one seed and keeps its play.
 pub(crate) fn play(seed: u64) -> (Outcome, Vec<String>) {
-    let (stage, ear) = (Stage::new(seed, true), Ear::default());
+    play_on(seed, Stage::new(seed, true))
+}
+
+/// Makes a failing seed shorter for as long as the same property stays broken, and plays what is left.
+pub(crate) fn shorten(seed: u64) -> Option<(Outcome, Vec<String>)> {
+    Some(play_on(seed, Stage::shortest(seed, |stage| run_on(seed, stage))?))
+}
+
+fn play_on(seed: u64, stage: Stage) -> (Outcome, Vec<String>) {
+    let ear = Ear::default();
     // While there is one subscriber only, tracing takes another thread's word for whether anybody wants to hear: with a
     // second one it asks both.
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
