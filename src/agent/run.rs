@@ -137,7 +137,7 @@ pub(crate) struct Looked {
     pub(crate) existing: Option<Existing>,
 }
 
-/// A server whose sessions answer is silent all the same once it has let nobody new in for so long.
+/// A busy machine may take so long to let somebody in: before this it is not told of.
 const DEAF_AFTER: Duration = Duration::from_secs(2);
 /// Before a slot is looked at again that was in use and is to go: whoever used it may only have been slow to leave.
 const SLOTS_AGAIN: Duration = Duration::from_secs(10);

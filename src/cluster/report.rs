@@ -44,7 +44,8 @@ pub struct Report {
     pub failing: Option<Failing>,
     /// The newest receipt that stands on its machine; absent: there is none.
     pub receipt: Option<Receipt>,
-    /// What the agent found when it knocked at the primary's port: only fresh knocks are told.
+    /// What the agent found when it knocked at the primary's port: only fresh knocks are told. A primary's own agent tells of
+    /// its own server, and only that it has let nobody new in for a while.
     pub knock: Option<Knock>,
     /// Why this instance must not be promoted at the moment; empty when nothing speaks against it.
     pub unfit: Vec<Unfit>,

@@ -17,7 +17,7 @@ pub struct Failover {
     to: Option<InstanceName>,
     /// Only say who would win, who would not and why, what stands in the way, and what may be lost.
     #[arg(long)]
-    dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Elect although acknowledged commits may be lost. Recorded for ever.
     #[arg(long)]
     accept_loss: bool,
@@ -47,8 +47,11 @@ impl Failover {
         let before = planned::newest(session, &self.cluster).await?;
         let reply = session.client.failover(&request).await?;
         if session.output == Output::Table {
-            self.tell(session.out, &reply)?;
-            session.out.flush()?;
+            match self.tell(session.out, &reply).and_then(|()| Ok(session.out.flush()?)) {
+                // Whoever does not read it is refused all the same.
+                Err(_) if !reply.accepted => {}
+                told => told?,
+            }
         }
         let follows = reply.accepted && !self.dry_run && !self.no_wait;
         let primary = match follows {

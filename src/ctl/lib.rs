@@ -114,9 +114,10 @@ impl Command {
             | Self::Explain(_)
             | Self::Receipt(_)
             | Self::Coordinator(coordinator::Coordinator::List) => true,
+            // Their verdict does not depend on who reads it.
+            Self::Failover(failover) => failover.dry_run,
+            Self::Switchover(switchover) => switchover.dry_run,
             Self::Create(_)
-            | Self::Failover(_)
-            | Self::Switchover(_)
             | Self::Set(_)
             | Self::Restart(_)
             | Self::Reinit(_)

@@ -16,7 +16,7 @@ pub struct Switchover {
     to: Option<InstanceName>,
     /// Only say who would be primary, who not and why, and what stands in the way.
     #[arg(long)]
-    dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Return once it began, instead of following it to its end.
     #[arg(long, conflicts_with = "dry_run")]
     no_wait: bool,
@@ -29,10 +29,14 @@ impl Switchover {
         let request = SwitchoverRequest { name, to, dry_run: self.dry_run };
         let reply = session.client.switchover(&request).await?;
         let over = self.dry_run || self.no_wait || !reply.accepted;
-        match session.output {
-            _ if !over => {}
-            Output::Json => session.json(&plan_as_json(&reply))?,
-            Output::Table => self.tell(session.out, &reply)?,
+        let told = match session.output {
+            _ if !over => Ok(()),
+            Output::Json => session.json(&plan_as_json(&reply)),
+            Output::Table => self.tell(session.out, &reply),
+        };
+        // Whoever does not read it is refused all the same.
+        if reply.accepted {
+            told?;
         }
         let Some(to) = reply.would_win.filter(|_| reply.accepted) else {
             return Err(CtlError::Refused(format!(

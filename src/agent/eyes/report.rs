@@ -5,9 +5,9 @@ use crate::postgres::{Clients, ControlData, Observed as Raw, ObservedRole};
 use crate::session::now;
 use crate::told::Outgoing;
 use interrex_cluster::goal::Goal;
-use interrex_cluster::ids::SystemId;
+use interrex_cluster::ids::{Epoch, SystemId};
 use interrex_cluster::instance::observed::{Data, Observed, Server as Seen};
-use interrex_cluster::report::{Failing, Report, Server, Unfit};
+use interrex_cluster::report::{Failing, Knock, Report, Server, Unfit};
 use interrex_cluster::spec::digest;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -30,6 +30,18 @@ impl Instance {
         }
     }
 
+    /// What was found at the primary's port; a primary tells of its own, once that has let nobody in for a while.
+    fn knock_told(&self, seen: &Observed) -> Option<Knock> {
+        match &seen.server {
+            Seen::Primary(primary) => self.run().deaf_for(now()).map(|deaf| Knock {
+                epoch: Epoch(primary.timeline.0),
+                answered: false,
+                for_ms: u64::try_from(deaf.as_millis()).unwrap_or(u64::MAX),
+            }),
+            _ => self.door.found(now()),
+        }
+    }
+
     fn report_of(&self, seen: &Observed, raw: Option<&Raw>, goal: Option<&Goal>) -> Report {
         let known = self.known().clone();
         let (pending_restart, read) = {
@@ -45,7 +57,7 @@ impl Instance {
             server: self.server_of(seen, raw, goal, known.exit),
             proofs: known.proofs,
             needs: known.need,
-            knock: self.door.found(now()),
+            knock: self.knock_told(seen),
             unfit: raw.map(|raw| unfit(raw, &self.config.pgdata, known.too_low)).unwrap_or_default(),
             pending_restart,
             // Of a server that is gone, nothing is known to have been read; nor of one that does not read its files.

@@ -29,10 +29,6 @@ impl Instance {
             Ok(raw) => {
                 self.run().answered = Some(now());
                 self.not_in_vain().await;
-                let deaf = self.run().deaf_for(now());
-                if let Some(since) = deaf {
-                    return (self.deaf(since), None);
-                }
                 let seen = match &raw.role {
                     ObservedRole::Standby(standby) => Seen::Standby(self.standby(&raw, standby, goal).await),
                     ObservedRole::Primary(primary) => Seen::Primary(self.primary(&raw, primary, goal).await),
@@ -62,12 +58,6 @@ impl Instance {
             (None, Error::Down { .. }) if silent < STARTING_FOR => Seen::Starting,
             _ => Seen::Silent { since: silent },
         }
-    }
-
-    /// Its sessions answer, and nobody new is let in: for whoever is not there already it is silent.
-    fn deaf(&self, since: Duration) -> Seen {
-        self.run().unanswered = Some("sessions go on, and no new connection is answered".to_owned());
-        Seen::Silent { since }
     }
 
     async fn standby(&self, raw: &Raw, standby: &InRecovery, goal: Option<&Goal>) -> Standby {

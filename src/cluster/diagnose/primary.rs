@@ -46,6 +46,11 @@ fn first_hand(view: &View<'_>, memory: &Memory, reign: &Reign, report: &Report) 
             let evidence = says(in_short(server));
             Some(Problem { kind: ProblemKind::PrimaryHung { instance }, evidence })
         }
+        (Server::Primary(_), true) if let Some(deaf) = deaf_for(view, report) => {
+            let evidence =
+                says(format!("sessions go on, and no new connection has been answered for {}", span(deaf)));
+            Some(Problem { kind: ProblemKind::PrimaryHung { instance }, evidence })
+        }
         (_, true) => None,
         // Granted and not confirmed. Whatever its server does meanwhile, the promotion may still come about; it is
         // superseded, never called back, after its patience or when its server died.
@@ -67,6 +72,12 @@ fn first_hand(view: &View<'_>, memory: &Memory, reign: &Reign, report: &Report) 
             })
         }
     }
+}
+
+/// For how long the server has let nobody new in, by its own agent's knocks, where that is too long.
+fn deaf_for(view: &View<'_>, report: &Report) -> Option<Duration> {
+    let knock = report.knock.filter(|knock| knock.epoch == view.record.epoch && !knock.answered)?;
+    Some(Duration::from_millis(knock.for_ms)).filter(|deaf| *deaf >= view.policy.hung_after)
 }
 
 /// What silence means.

@@ -97,6 +97,13 @@ impl World {
             ["quiet", who, "for", ms, rest @ ..] => self.quiet(who, ms.parse().unwrap(), rest),
             ["seal", who, rest @ ..] => self.seal(&name(who), rest),
             ["server", who, what, rest @ ..] => self.server(&name(who), what, rest),
+            ["deaf", who, ms] => {
+                let epoch = self.cluster().epoch;
+                let for_ms = ms.parse().unwrap();
+                self.edit(&name(who), |report| {
+                    report.knock = Some(Knock { epoch, answered: false, for_ms });
+                });
+            }
             ["unfit", who, why] => self.edit(&name(who), |report| {
                 report.unfit = vec![match *why {
                     "paused" => Unfit::ReplayPaused,
