@@ -32,7 +32,7 @@ pub(crate) fn spec(instances: usize, rng: &mut Rng) -> Spec {
             suspect_after_ms: patience(rng, 700, 4_000),
             hung_after_ms: patience(rng, 2_000, 6_000),
             leaves_after_ms: patience(rng, 1_500, 6_000),
-            alone_after_ms: patience(rng, 1_500, 9_000),
+            alone_after_ms: patience(rng, 2_000, 9_000),
         },
         ..Spec::default()
     }
