@@ -367,7 +367,7 @@ async fn a_directory_of_somebody_else_gets_our_roles_without_a_server_and_comes_
     let conf = pgdata.join("postgresql.conf");
     let loads = matches!(a.has_data().await, Ok(DataDir::Postgres { major }) if major >= 15);
     for (line, why) in [
-        ("max_connections = 5", Some("must be less than max_connections (5); correct it")),
+        ("max_connections = 5", Some("must be less than")),
         ("shared_preload_libraries = 'no_such'", loads.then_some("could not access file \"no_such\"")),
         ("session_preload_libraries = 'auto_explain, no_such'", loads.then_some("nobody could log in")),
         ("local_preload_libraries = 'no_such'", loads.then_some("plugins/no_such")),
@@ -403,7 +403,7 @@ async fn parameters_are_judged_as_a_start_and_a_new_session_would_find_them() {
         }
     };
     let before = a.value("select pg_postmaster_start_time()::text").await;
-    let [few, missing] = ["must be less than max_connections (3)", "could not access file"];
+    let [few, missing] = ["must be less than", "could not access file"];
     let loads = matches!(a.has_data().await, Ok(DataDir::Postgres { major }) if major >= 15);
     for (pairs, why) in [
         (&[("work_mem", "lots")][..], "invalid value for parameter"),
